@@ -1,0 +1,7 @@
+//! The machinery of mqueue_rs.
+
+pub mod attr;
+pub mod deadline;
+pub mod error;
+pub mod queue;
+pub mod report;

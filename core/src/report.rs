@@ -1,0 +1,100 @@
+//! The sentence behind the last failure of this thread (`mqrs_last_error`).
+//!
+//! Recording allocates nothing and takes no lock: a fixed sentence is kept by
+//! reference, a composed one in a fixed buffer of the thread. A failed call
+//! records exactly once, at the place that knows the cause.
+
+#![forbid(unsafe_code)]
+
+use crate::error::Errno;
+use std::cell::{Cell, RefCell};
+use std::fmt::{self, Write};
+
+/// Longest composed sentence, in bytes; what is longer is cut.
+const COMPOSED_MAX: usize = 480;
+
+struct Composed {
+    bytes: [u8; COMPOSED_MAX],
+    len: usize,
+}
+
+impl Write for Composed {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = COMPOSED_MAX - self.len;
+        let mut take = text.len().min(room);
+        while !text.is_char_boundary(take) {
+            take -= 1;
+        }
+        self.bytes[self.len..self.len + take].copy_from_slice(&text.as_bytes()[..take]);
+        self.len += take;
+        Ok(())
+    }
+}
+
+thread_local! {
+    static FIXED: Cell<&'static str> = const { Cell::new("") };
+    static COMPOSED: RefCell<Composed> =
+        const { RefCell::new(Composed { bytes: [0; COMPOSED_MAX], len: 0 }) };
+}
+
+/// Record a fixed sentence and return the error that it explains.
+pub fn say(errno: i32, sentence: &'static str) -> Errno {
+    let _ = FIXED.try_with(|fixed| fixed.set(sentence));
+    Errno(errno)
+}
+
+/// Record a composed sentence and return the error that it explains.
+pub fn explain(errno: i32, sentence: fmt::Arguments<'_>) -> Errno {
+    let _ = COMPOSED.try_with(|composed| {
+        // A signal handler that interrupts the writing below finds it borrowed: its own
+        // sentence is then dropped, the interrupted one stays whole.
+        if let Ok(mut composed) = composed.try_borrow_mut() {
+            composed.len = 0;
+            let _ = composed.write_fmt(sentence);
+        }
+    });
+    let _ = FIXED.try_with(|fixed| fixed.set(""));
+    Errno(errno)
+}
+
+/// Hand the sentence of this thread's last failure to `read` ("" if there was none).
+pub fn with_sentence<R>(read: impl FnOnce(&str) -> R) -> R {
+    let fixed = FIXED.try_with(Cell::get).unwrap_or("");
+    if !fixed.is_empty() {
+        return read(fixed);
+    }
+    let mut copy = [0; COMPOSED_MAX];
+    let len = COMPOSED
+        .try_with(|composed| match composed.try_borrow() {
+            Ok(composed) => {
+                copy[..composed.len].copy_from_slice(&composed.bytes[..composed.len]);
+                composed.len
+            }
+            Err(_) => 0,
+        })
+        .unwrap_or(0);
+    read(std::str::from_utf8(&copy[..len]).unwrap_or(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_sentence_wins_whichever_form_it_has() {
+        assert_eq!(say(libc::EAGAIN, "fixed"), Errno(libc::EAGAIN));
+        with_sentence(|s| assert_eq!(s, "fixed"));
+
+        explain(libc::EINVAL, format_args!("composed {}", 1));
+        with_sentence(|s| assert_eq!(s, "composed 1"));
+
+        say(libc::EAGAIN, "fixed again");
+        with_sentence(|s| assert_eq!(s, "fixed again"));
+    }
+
+    #[test]
+    fn a_sentence_that_is_too_long_is_cut_at_a_character() {
+        explain(libc::EINVAL, format_args!("{}", "é".repeat(COMPOSED_MAX)));
+        with_sentence(|s| assert_eq!(s, "é".repeat(COMPOSED_MAX / 2)));
+    }
+}
