@@ -1,0 +1,182 @@
+//! Named steps of the algorithms: where a test may kill, stop or abandon a caller.
+//!
+//! Without the feature `faults` (and outside the models) a step is nothing at all.
+//! With it, [`arm`] makes the process send itself a signal when it reaches a step for
+//! the n-th time. In the models the calling thread unwinds from there and never comes
+//! back, which is what a process stopped for ever looks like to the others.
+
+#![forbid(unsafe_code)]
+
+macro_rules! steps {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// A place between two changes that others can see.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(u32)]
+        pub enum Step { $($(#[$doc])* $name,)* }
+
+        impl Step {
+            /// Every step, in the order of the algorithms.
+            pub const ALL: &'static [Step] = &[$(Step::$name,)*];
+        }
+    };
+}
+
+steps! {
+    /// Send: a slot is claimed.
+    SendClaimed,
+    /// Send: header and payload are written.
+    SendCopied,
+    /// Send: the send before is confirmed.
+    SendHelped,
+    /// Send: the tail names this send.
+    SendPublished,
+    /// Send: the slot is QUEUED.
+    SendConfirmed,
+    /// Send: the tail's hint is written.
+    SendHinted,
+    /// Send: the index entry is written.
+    SendIndexed,
+    /// Send: receivers that were looking look again.
+    SendLinearized,
+    /// Send: done, receivers not yet woken.
+    SendUnwoken,
+    /// Linearize: the receive before is finalized, the head not yet changed.
+    LinearizeFinalized,
+    /// Receive: nothing done yet.
+    ReceiveBegun,
+    /// Receive: the look for the best message is announced in the head.
+    ReceiveSnapped,
+    /// Receive: the slot is stamped TAKING.
+    ReceiveStamped,
+    /// Receive: the head names this receive.
+    ReceivePublished,
+    /// Receive: the slot is TAKEN.
+    ReceiveFinalized,
+    /// Receive: the head moved on without this receive.
+    ReceiveLost,
+    /// Receive: the payload is copied, the slot not yet free.
+    ReceiveCopied,
+    /// Receive: done, senders not yet woken.
+    ReceiveUnwoken,
+    /// Receive: the head is back in lane mode, the tail not yet.
+    LaneHalfway,
+    /// Finder: locked.
+    FinderLocked,
+    /// Finder: the rebuild has begun.
+    FinderRebuilding,
+    /// Finder: one message is drained into the heap.
+    FinderDrained,
+    /// Finder: a stale entry is dropped.
+    FinderDropped,
+    /// Finder: the message is taken, its entry not yet removed.
+    FinderStale,
+    /// Finder: the entry is removed, the lock still held.
+    FinderPopped,
+    /// Emergency scan: counted, nothing stamped yet.
+    EmergencyCounted,
+    /// Take: the tail is in mixed mode, the head not yet.
+    TakeMixed,
+    /// Wait: announced as a sleeper.
+    WaitAnnounced,
+    /// Wait: asleep is over, the queue not yet looked at.
+    WaitWoken,
+    /// Reclaim: a dead owner's slot is in our hands.
+    ReclaimSeized,
+    /// Notification: the registration word is ours, the tail not yet armed.
+    NotifyRegistered,
+    /// Notification: fired, the tail's flags not yet cleared.
+    NotifyFired,
+    /// Notification: done, the registrant's helper not yet woken.
+    NotifyUnwoken,
+    /// Notification: the tail is disarmed, the registration word not yet free.
+    NotifyDisarmed,
+    /// Attach: the owner's lock is held, its row not yet written.
+    AttachLocked,
+    /// Create: the file is complete, its name not yet given.
+    CreateUnnamed,
+    /// Create: the name is given, nothing returned yet.
+    CreateNamed,
+}
+
+/// Declare that a named step is reached.
+macro_rules! step {
+    ($name:ident) => {
+        #[cfg(any(loom, feature = "faults"))]
+        $crate::fault::reached($crate::fault::Step::$name);
+    };
+}
+pub(crate) use step;
+
+#[cfg(all(feature = "faults", not(loom)))]
+mod armed {
+    use super::Step;
+    use crate::sync::Ordering::Relaxed;
+    use crate::sync::local::{AtomicI32, AtomicU64};
+
+    const ANY: u64 = u64::MAX;
+    static STEP: AtomicU64 = AtomicU64::new(ANY);
+    static COUNTDOWN: AtomicU64 = AtomicU64::new(u64::MAX);
+    static SIGNAL: AtomicI32 = AtomicI32::new(0);
+
+    /// Send `signal` to this process at the `nth` time (from 1) that `step`, or any
+    /// step if `None`, is reached.
+    pub fn arm(step: Option<Step>, nth: u64, signal: i32) {
+        SIGNAL.store(signal, Relaxed);
+        STEP.store(step.map_or(ANY, |s| s as u64), Relaxed);
+        COUNTDOWN.store(nth, Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn reached(step: Step) {
+        if COUNTDOWN.load(Relaxed) == u64::MAX {
+            return;
+        }
+        let wanted = STEP.load(Relaxed);
+        if wanted != ANY && wanted != step as u64 {
+            return;
+        }
+        if COUNTDOWN.fetch_sub(1, Relaxed) == 1 {
+            COUNTDOWN.store(u64::MAX, Relaxed);
+            crate::sys::process::signal_self(SIGNAL.load(Relaxed));
+        }
+    }
+}
+#[cfg(all(feature = "faults", not(loom)))]
+pub use armed::arm;
+#[cfg(all(feature = "faults", not(loom)))]
+pub(crate) use armed::reached;
+
+#[cfg(loom)]
+mod abandoned {
+    use super::Step;
+    use std::cell::Cell;
+
+    loom::thread_local! {
+        static STEP: Cell<Option<Step>> = Cell::new(None);
+    }
+
+    /// What a thread unwinds with when it reaches its step.
+    pub struct Abandoned;
+
+    /// Run `work`; if it reaches `step` it is left there for ever and `None` comes back.
+    pub fn abandon_at<R>(step: Step, work: impl FnOnce() -> R) -> Option<R> {
+        STEP.with(|s| s.set(Some(step)));
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        STEP.with(|s| s.set(None));
+        match done {
+            Ok(value) => Some(value),
+            Err(reason) if reason.is::<Abandoned>() => None,
+            Err(reason) => std::panic::resume_unwind(reason),
+        }
+    }
+
+    pub(crate) fn reached(step: Step) {
+        if STEP.with(|s| s.get()) == Some(step) {
+            std::panic::resume_unwind(Box::new(Abandoned));
+        }
+    }
+}
+#[cfg(loom)]
+pub use abandoned::abandon_at;
+#[cfg(loom)]
+pub(crate) use abandoned::reached;

@@ -1,0 +1,409 @@
+//! The algorithms' common ground: one attached process's view of a segment, and the
+//! steps by which anybody completes what another began.
+//!
+//! An operation takes effect in one compare-and-swap on the tail (a send) or on the
+//! head (a receive). What is left of it then, the change of one slot word, is fully
+//! described by that word, so whoever comes next completes it. Nobody waits for
+//! anybody. The invariants, which ARCHITECTURE.md explains:
+//!
+//! - I1 Before the tail's count changes, the send that it names is confirmed.
+//! - I2 Before the head changes in any way, the receive that it names is finalized.
+//! - I3 Tail not MIX: the queued messages are exactly `head.count..tail.count`, all of
+//!   one priority (the queue is a lane).
+//! - I4 A send that finds or sets MIX in the tail returns only after the head has had
+//!   MIX and no SNAP, or after changing the head itself, later than its confirmation.
+//! - I5 The stamp of a claim is the tail's count read after the slot was seen FREE and
+//!   before the claim. So the CLAIMED word of the send that tail (c, i) names has a
+//!   stamp below c, and any later claim of that slot has one from c on.
+//! - I6 A slot's seq and priority are written by its claimer before the tail names it.
+//! - I7 Between reading a slot's word and stamping it TAKING, the receiver sees the head
+//!   unchanged.
+//! - I8 In mixed mode a receiver reads the tail, and then slots, only after it has seen
+//!   SNAP in the head, with a barrier in between.
+//!
+//! Source: the design follows lock-free locks (Turek, Shasha, Prakash 1992; Barnes
+//! 1993): an operation is published in one word and helped by whoever meets it.
+
+use super::layout::{Control, SlotHeader};
+use super::owner::Owners;
+use super::segment::Segment;
+use super::word::{
+    Head, MIX, SEQ_BITS, SEQ_MASK, Tail, Word, seq_distance, take_distance,
+};
+use crate::fault::step;
+use crate::sync::local;
+use crate::sync::{AtomicU64, Ordering, dekker_barrier};
+
+/// How the engine holds its segment: the models share one between threads.
+#[cfg(not(loom))]
+pub type SegmentRef = Segment;
+/// How the engine holds its segment: the models share one between threads.
+#[cfg(loom)]
+pub type SegmentRef = std::sync::Arc<Segment>;
+
+/// What a non-blocking operation says when it did not happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// Send: full. Receive: empty.
+    WouldBlock,
+    /// Send: not full, but every spare slot is held by somebody stopped or dead in mid-call.
+    NoSlot,
+    /// Receive: the message, of this length, does not fit the buffer; it stays queued.
+    TooBig(usize),
+    /// The shared state is impossible; the queue is poisoned.
+    Damaged,
+}
+
+/// One attached process's view of a queue: everything that never waits.
+///
+/// Shared by all threads of the process. The fields beside the segment are hints of
+/// this process: a stale one costs time, never correctness.
+pub struct Engine {
+    pub(super) segment: SegmentRef,
+    /// Who we are: the number whose byte of the file we hold locked.
+    pub(super) owner: u32,
+    pub(super) owners: Owners,
+    /// uid << 32 | pid, for the messages that we send.
+    pub(super) sender: u64,
+    /// ceil(2^64 / nslots): turns a modulo into two multiplications.
+    home_factor: u64,
+    /// How many slots ahead both sides fetch.
+    pub(super) prefetch: u32,
+    /// Sends with a number below this one have room, as of some past head.
+    room_until: local::AtomicU64,
+    /// Tail's count as last seen by a receiver, for its prefetching.
+    pub(super) tail_seen: local::AtomicU32,
+    /// Receives since.
+    pub(super) tail_age: local::AtomicU32,
+    /// Where the last search for a free slot ended.
+    cursor: local::AtomicU32,
+    /// Whether a thread of this process reclaims right now.
+    pub(super) reclaiming: local::AtomicBool,
+}
+
+/// Notices that a loop goes round without anybody making progress, which the
+/// algorithms exclude: the segment must be damaged.
+pub(super) struct Progress {
+    rounds: u32,
+    seen: (u64, u64),
+}
+
+impl Progress {
+    pub(super) fn new() -> Progress {
+        Progress { rounds: 0, seen: (0, 0) }
+    }
+}
+
+impl Engine {
+    /// The view of `owner`, whose byte is locked by the caller's file description.
+    pub fn new(segment: SegmentRef, owner: u32, owners: Owners, sender: u64) -> Engine {
+        let geometry = segment.geometry();
+        let lines = geometry.stride / 64;
+        let prefetch = (24 / lines.max(1)).clamp(2, 16).min(geometry.nslots / 4).max(1);
+        let home_factor = u64::MAX / geometry.nslots as u64 + 1;
+        Engine {
+            segment,
+            owner,
+            owners,
+            sender,
+            home_factor,
+            prefetch,
+            room_until: local::AtomicU64::new(0),
+            tail_seen: local::AtomicU32::new(0),
+            tail_age: local::AtomicU32::new(0),
+            cursor: local::AtomicU32::new(owner),
+            reclaiming: local::AtomicBool::new(false),
+        }
+    }
+
+    /// The segment that it works on.
+    pub fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    /// Our owner number.
+    pub fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    #[inline(always)]
+    pub(super) fn control(&self) -> &Control {
+        self.segment.control()
+    }
+    #[inline(always)]
+    pub(super) fn tail_word(&self) -> &AtomicU64 {
+        &self.control().tail.0.word
+    }
+    #[inline(always)]
+    pub(super) fn head_word(&self) -> &AtomicU64 {
+        &self.control().head.0.word
+    }
+    #[inline(always)]
+    pub(super) fn nslots(&self) -> u32 {
+        self.segment.geometry().nslots
+    }
+
+    /// Messages queued at one instant of this call.
+    pub fn queued(&self) -> u32 {
+        loop {
+            let t = self.tail_word().load(Ordering::SeqCst);
+            let h = Head(self.head_word().load(Ordering::SeqCst));
+            if self.tail_word().load(Ordering::SeqCst) == t {
+                return Tail(t).queued(h).min(self.segment.geometry().maxmsg);
+            }
+        }
+    }
+
+    /// Where the message with this number lies if nothing is out of turn: its number
+    /// modulo the number of slots.
+    #[inline(always)]
+    pub(super) fn home(&self, seq: u32) -> u32 {
+        let fraction = self.home_factor.wrapping_mul(seq as u64);
+        (fraction as u128 * self.nslots() as u128 >> 64) as u32
+    }
+
+    /// Mark the queue as damaged, for everybody and for good.
+    #[cold]
+    pub(super) fn poison(&self) -> Refused {
+        self.control().counters.poison.store(libc::EBADMSG as u32, Ordering::Relaxed);
+        Refused::Damaged
+    }
+
+    /// Whether the queue was found damaged.
+    #[inline(always)]
+    pub fn is_poisoned(&self) -> bool {
+        // Relaxed: a flag on its own; a late reader meets the damage itself.
+        self.control().counters.poison.load(Ordering::Relaxed) != 0
+    }
+
+    /// Count one more fruitless round; true when that cannot be anybody's doing.
+    pub(super) fn is_stuck(&self, progress: &mut Progress) -> bool {
+        let now = (
+            self.tail_word().load(Ordering::Relaxed),
+            self.head_word().load(Ordering::Relaxed),
+        );
+        if now != progress.seen {
+            progress.seen = now;
+            progress.rounds = 0;
+        }
+        progress.rounds += 1;
+        if progress.rounds > 8 {
+            crate::sync::pause();
+        }
+        progress.rounds > (4 * self.nslots() + 1000).min(20_000)
+    }
+
+    /// Complete the slot change of the send that `t` names.
+    pub(super) fn confirm(&self, t: Tail) {
+        let Some(slot) = self.segment.slot(t.slot()) else { return };
+        let w = Word(slot.word.load(Ordering::Acquire));
+        let seq = t.count().wrapping_sub(1) & SEQ_MASK;
+        // I5: a stamp from seq + 1 on belongs to a later claim of the slot.
+        if w.is_claimed() && seq_distance(seq, w.seq()) < 1 << (SEQ_BITS - 1) {
+            let queued = Word::queued(slot.prio.load(Ordering::Relaxed), seq);
+            let _ = slot.word.compare_exchange(
+                w.0,
+                queued.0,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+        }
+    }
+
+    /// Complete the slot change of the receive that `h` names.
+    #[inline(always)]
+    pub(super) fn finalize(&self, h: Head) {
+        if self.control().head.0.hint.load(Ordering::Acquire) != h.count() as u64 {
+            self.finalize_slot(h);
+        }
+    }
+
+    fn finalize_slot(&self, h: Head) {
+        let Some(slot) = self.segment.slot(h.slot()) else { return };
+        let w = Word(slot.word.load(Ordering::Acquire));
+        if w.is_taking() && w.take() == h.count() {
+            let _ = slot.word.compare_exchange(
+                w.0,
+                w.taken().0,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+        }
+    }
+
+    /// Deal with a slot seen as TAKING: help the receive if it can still win, complete
+    /// it if it has won, roll the slot back if it has lost.
+    pub(super) fn resolve(&self, index: u32, slot: &SlotHeader, w: Word) {
+        let h = Head(self.head_word().load(Ordering::Acquire));
+        if take_distance(w.take(), h.count()) == 1 && w.epoch() == h.epoch() {
+            self.finalize(h);
+            let _ = self.head_word().compare_exchange(
+                h.0,
+                h.advanced(index).0,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+        } else if w.take() == h.count() && index == h.slot() {
+            self.finalize_slot(h);
+        } else {
+            self.roll_back(slot, w);
+        }
+    }
+
+    /// Make a slot whose receive has lost QUEUED again; false if somebody else did.
+    pub(super) fn roll_back(&self, slot: &SlotHeader, w: Word) -> bool {
+        // I6: header and word belong to the same message as long as the word is `w`.
+        let queued =
+            Word::queued(slot.prio.load(Ordering::Relaxed), slot.seq.load(Ordering::Relaxed));
+        slot.word
+            .compare_exchange(w.0, queued.0, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Make every receiver that is looking for the best message look again (I4); gives
+    /// the head's count at that moment.
+    pub(super) fn linearize(&self) -> u32 {
+        // SYNC: Dekker pair with the SNAP of a mixed receive: the slot was changed, now
+        // the head is read.
+        dekker_barrier();
+        loop {
+            let h = Head(self.head_word().load(Ordering::SeqCst));
+            if h.is_mixed() && !h.is_snapped() {
+                return h.count();
+            }
+            self.finalize(h);
+            step!(LinearizeFinalized);
+            let next = h.next_epoch(MIX);
+            if self
+                .head_word()
+                .compare_exchange(h.0, next.0, Ordering::SeqCst, Ordering::Relaxed)
+                .is_ok()
+            {
+                return h.count();
+            }
+        }
+    }
+
+    /// Whether there is room behind the send that `t` names: `Some(false)` only if the
+    /// queue was full at one instant, `None` if `t` is out of date.
+    #[inline(always)]
+    pub(super) fn has_room(&self, t: Tail) -> Option<bool> {
+        let left = seq_distance(self.room_until.load(Ordering::Relaxed), t.count());
+        if left.wrapping_sub(1) < self.segment.geometry().maxmsg as u64 {
+            return Some(true);
+        }
+        self.look_for_room(t)
+    }
+
+    #[cold]
+    fn look_for_room(&self, t: Tail) -> Option<bool> {
+        let h = Head(self.head_word().load(Ordering::Acquire));
+        let known = self.room_from(t, h.count());
+        if known != Some(false) || !t.is_mixed() {
+            return known;
+        }
+        // Mixed: sends that have not yet taken effect must not make the queue look full.
+        self.confirm(t);
+        self.room_from(t, self.linearize())
+    }
+
+    fn room_from(&self, t: Tail, received: u32) -> Option<bool> {
+        let maxmsg = self.segment.geometry().maxmsg;
+        let queued = take_distance(t.take_count(), received);
+        if queued > maxmsg {
+            return None;
+        }
+        let until = t.count() + (maxmsg - queued) as u64 & SEQ_MASK;
+        self.room_until.store(until, Ordering::Relaxed);
+        Some(queued < maxmsg)
+    }
+
+    /// Number of the oldest message that can still be queued, as of the remembered head.
+    #[inline(always)]
+    pub(super) fn oldest_possible(&self) -> u64 {
+        let until = self.room_until.load(Ordering::Relaxed);
+        until.wrapping_sub(self.segment.geometry().maxmsg as u64) & SEQ_MASK
+    }
+
+    /// Claim a free slot: the next one's home if that is free, else wherever.
+    #[inline(always)]
+    pub(super) fn claim(&self, t: Tail) -> Option<(u32, Word)> {
+        let home = self.home(t.take_count());
+        match self.try_claim(home) {
+            Some(word) => Some((home, word)),
+            None => self.search_free(),
+        }
+    }
+
+    #[cold]
+    fn search_free(&self) -> Option<(u32, Word)> {
+        let n = self.nslots();
+        let mut index = self.cursor.load(Ordering::Relaxed);
+        for _ in 0..n {
+            index += 1;
+            if index >= n {
+                index = 0;
+            }
+            if let Some(word) = self.try_claim(index) {
+                self.cursor.store(index, Ordering::Relaxed);
+                return Some((index, word));
+            }
+        }
+        None
+    }
+
+    #[inline(always)]
+    fn try_claim(&self, index: u32) -> Option<Word> {
+        let slot = self.segment.slot(index)?;
+        let seen = Word(slot.word.load(Ordering::Acquire));
+        if !seen.is_free() {
+            return None;
+        }
+        // I5: the stamp is read here, between seeing the slot free and claiming it.
+        let t = Tail(self.tail_word().load(Ordering::Acquire));
+        let claimed = Word::claimed(self.owner, t.count());
+        slot.word
+            .compare_exchange(seen.0, claimed.0, Ordering::AcqRel, Ordering::Relaxed)
+            .ok()
+            .map(|_| claimed)
+    }
+
+    /// Free a slot that is ours alone (CLAIMED, TAKEN or RECLAIM).
+    #[inline(always)]
+    pub(super) fn release(&self, slot: &SlotHeader) {
+        // Relaxed: only the holder of a slot touches its generation, and the word orders it.
+        let generation = slot.generation.load(Ordering::Relaxed).wrapping_add(1);
+        slot.generation.store(generation, Ordering::Relaxed);
+        slot.word.store(Word::free(generation).0, Ordering::Release);
+    }
+
+    /// Wake a receiver if one sleeps: a message is there.
+    #[inline(always)]
+    pub fn wake_receiver(&self) -> bool {
+        self.control().wait.0.receivers.wake_one()
+    }
+
+    /// Wake a sender if one sleeps: there is room.
+    #[inline(always)]
+    pub fn wake_sender(&self) -> bool {
+        self.control().wait.0.senders.wake_one()
+    }
+
+    /// Change only the flags of the tail, from exactly `t`.
+    pub(super) fn change_tail(&self, t: Tail, next: Tail) -> bool {
+        debug_assert!(t.count() == next.count());
+        self.tail_word()
+            .compare_exchange(t.0, next.0, Ordering::SeqCst, Ordering::Relaxed)
+            .is_ok()
+    }
+}
+
+/// One more of something, for diagnosis only; the models do without.
+#[inline(always)]
+pub(super) fn count(counter: &AtomicU64) {
+    // Relaxed: nothing depends on it.
+    #[cfg(not(loom))]
+    counter.fetch_add(1, Ordering::Relaxed);
+    #[cfg(loom)]
+    let _ = counter;
+}

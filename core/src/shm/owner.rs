@@ -1,0 +1,111 @@
+//! Who is attached, and who is dead: one byte of the file for each owner.
+//!
+//! An owner holds a write lock on byte 2^40 + id (far beyond the end of the file) through
+//! an open file description of its own. The kernel drops the lock when that description
+//! is gone, however the process ended, and any process that can open the file can ask:
+//! no pid, no /proc, nothing that a pid namespace or a reused number could confuse.
+//!
+//! Nobody holds the description's descriptor: the mapping keeps the description alive,
+//! so a program that closes all its descriptors does not look dead. The mapping is not
+//! inherited by fork, so a child does not keep its dead parent alive either.
+//!
+//! Source: fcntl(2), open file description locks (Linux 3.15).
+
+#[cfg(not(loom))]
+mod locked {
+    use crate::error::{Errno, Result};
+    use crate::shm::layout::OWNERS;
+    use crate::sys::file::{self, Identity};
+
+    const FIRST_BYTE: i64 = 1 << 40;
+
+    /// The byte that stands for an owner.
+    const fn byte(owner: u32) -> i64 {
+        FIRST_BYTE + owner as i64
+    }
+
+    /// Asks about owners through a descriptor that holds no owner's lock itself.
+    #[derive(Clone, Copy)]
+    pub struct Owners {
+        probe: i32,
+        identity: Identity,
+        /// False where the descriptor is shared with another process: a lock taken
+        /// through it would not exclude that one.
+        exclusive: bool,
+    }
+
+    impl Owners {
+        /// Ask through `probe`, which must be a descriptor of the file `identity`.
+        pub fn new(probe: i32, identity: Identity, exclusive: bool) -> Owners {
+            Owners { probe, identity, exclusive }
+        }
+
+        /// Whether the owner's process lives. When in doubt it does: that delays the
+        /// recycling of its slots, nothing else.
+        pub fn is_alive(&self, owner: u32) -> bool {
+            if owner >= OWNERS {
+                return false;
+            }
+            // The program may have closed our descriptor and reused its number.
+            match file::is_locked_by_another(self.probe, byte(owner)) {
+                Ok(false) => file::identity(self.probe) != Ok(self.identity),
+                _ => true,
+            }
+        }
+
+        /// Lock a dead owner's byte, so that nobody gets its number; false if it lives.
+        pub fn seize(&self, owner: u32) -> bool {
+            self.exclusive
+                && file::identity(self.probe) == Ok(self.identity)
+                && file::try_lock(self.probe, byte(owner)).is_ok()
+        }
+
+        /// Give a seized number free.
+        pub fn let_go(&self, owner: u32) {
+            let _ = file::unlock(self.probe, byte(owner));
+        }
+    }
+
+    /// Lock the first free owner number, from a place that `seed` tells, through
+    /// `description`. `EUSERS`: all taken.
+    pub fn lock_a_number(description: i32, seed: u32) -> Result<u32> {
+        for i in 0..OWNERS {
+            let owner = seed.wrapping_add(i) % OWNERS;
+            match file::try_lock(description, byte(owner)) {
+                Ok(()) => return Ok(owner),
+                Err(Errno(libc::EAGAIN | libc::EACCES)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(crate::report::say(
+            libc::EUSERS,
+            "the queue is in use by 1024 processes, which is the most it can have",
+        ))
+    }
+}
+#[cfg(not(loom))]
+pub use locked::{Owners, lock_a_number};
+
+#[cfg(loom)]
+#[allow(missing_docs)] // as its counterpart above
+mod modelled {
+    use crate::sync::local::AtomicU64;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    /// Owners of a model: a set of the dead.
+    #[derive(Clone, Default)]
+    pub struct Owners(pub Arc<AtomicU64>);
+
+    impl Owners {
+        pub fn is_alive(&self, owner: u32) -> bool {
+            self.0.load(Ordering::SeqCst) >> owner & 1 == 0
+        }
+        pub fn seize(&self, owner: u32) -> bool {
+            !self.is_alive(owner)
+        }
+        pub fn let_go(&self, _owner: u32) {}
+    }
+}
+#[cfg(loom)]
+pub use modelled::Owners;

@@ -1,0 +1,440 @@
+//! Receiving without waiting.
+//!
+//! ```text
+//! read the head, complete the receive that it names
+//! lane   the next message is number head.count: at home, or where the index says
+//! mixed  announce the look (SNAP), then find the best message: by the finder, or by an
+//!        emergency scan of all slots when the finder's holder is stopped
+//! stamp the slot TAKING, name it in the head by compare-and-swap: the receive takes
+//! effect here; make the slot TAKEN, copy, free it, wake a sender if one sleeps
+//! ```
+
+use super::engine::{Engine, Progress, Refused, count};
+use super::layout::SlotHeader;
+use super::word::{Head, MIX, SEQ_MASK, SNAP, TAKE_MASK, Tail, Word, seq_distance};
+use crate::fault::step;
+use crate::sync::{Ordering, dekker_barrier};
+
+/// A message that is still queued: its slot and the word that says so.
+#[derive(Clone, Copy)]
+pub(super) struct Candidate<'a> {
+    pub index: u32,
+    pub slot: &'a SlotHeader,
+    pub word: Word,
+}
+
+/// What one round came to.
+pub(super) enum Round<T> {
+    /// Done.
+    Got(T),
+    /// Nothing queued at one instant.
+    Empty,
+    /// Something moved: begin again.
+    Again,
+}
+
+/// A message that is ours: its slot is TAKEN by us.
+pub(super) struct Taken<'a> {
+    pub slot: &'a SlotHeader,
+    pub index: u32,
+}
+
+impl Engine {
+    /// Take the oldest message of the highest priority into `cap` bytes at `to`; gives
+    /// its length and priority.
+    ///
+    /// # Safety
+    /// `to` is writable for `cap` bytes.
+    #[inline]
+    pub unsafe fn try_receive(&self, to: *mut u8, cap: usize) -> Result<(usize, u32), Refused> {
+        let mut progress = Progress::new();
+        step!(ReceiveBegun);
+        loop {
+            let h = Head(self.head_word().load(Ordering::Acquire));
+            self.finalize(h);
+            let round = if h.is_mixed() {
+                self.take_mixed(h, cap)?
+            } else {
+                self.take_from_lane(h, cap)?
+            };
+            match round {
+                Round::Got(taken) => {
+                    // SAFETY: the slot is ours; the caller grants `to`.
+                    return Ok(unsafe { self.copy_out(taken, to, cap) });
+                }
+                Round::Empty => return Err(Refused::WouldBlock),
+                Round::Again if self.is_stuck(&mut progress) => return Err(self.poison()),
+                Round::Again => {}
+            }
+        }
+    }
+
+    /// Take the message that `rank` puts highest (among equals the oldest), wherever it
+    /// stands in the order; `None` passes a message over.
+    ///
+    /// # Safety
+    /// `to` is writable for `cap` bytes.
+    pub unsafe fn try_take(
+        &self,
+        to: *mut u8,
+        cap: usize,
+        rank: impl Fn(u32, &SlotHeader) -> Option<u32>,
+    ) -> Result<(usize, u32), Refused> {
+        let mut progress = Progress::new();
+        loop {
+            match self.take_ranked(cap, &rank)? {
+                Round::Got(taken) => {
+                    // SAFETY: the slot is ours; the caller grants `to`.
+                    return Ok(unsafe { self.copy_out(taken, to, cap) });
+                }
+                Round::Empty => return Err(Refused::WouldBlock),
+                Round::Again if self.is_stuck(&mut progress) => return Err(self.poison()),
+                Round::Again => {}
+            }
+        }
+    }
+
+    /// # Safety
+    /// `to` is writable for `cap` bytes.
+    #[inline(always)]
+    unsafe fn copy_out(&self, taken: Taken<'_>, to: *mut u8, cap: usize) -> (usize, u32) {
+        let Taken { slot, index } = taken;
+        // Relaxed: the word ordered the header. Another process's data: bounded, not trusted.
+        let len = (slot.len.load(Ordering::Relaxed) as usize)
+            .min(self.segment.geometry().msgsize as usize)
+            .min(cap);
+        let prio = slot.prio.load(Ordering::Relaxed) & crate::attr::PRIO_MAX;
+        // SAFETY: index < nslots; len <= cap, for which the caller grants `to`.
+        unsafe { self.segment.read_payload(index, to, len) };
+        step!(ReceiveCopied);
+        self.release(slot);
+        step!(ReceiveUnwoken);
+        self.wake_sender();
+        (len, prio)
+    }
+
+    /// One round in lane mode: the next message is number `h.count()`.
+    #[inline(always)]
+    fn take_from_lane(&self, h: Head, cap: usize) -> Result<Round<Taken<'_>>, Refused> {
+        let index = self.home(h.count());
+        let Some(slot) = self.segment.slot(index) else { return Err(self.poison()) };
+        let word = Word(slot.word.load(Ordering::Acquire));
+        let candidate = if word.is_queued_next(h) {
+            Candidate { index, slot, word }
+        } else {
+            match self.find_in_lane(h) {
+                Round::Got(candidate) => candidate,
+                Round::Empty => return Ok(Round::Empty),
+                Round::Again => return Ok(Round::Again),
+            }
+        };
+        if !self.fits(h, candidate, cap)? {
+            return Ok(Round::Again);
+        }
+        // I7 needs no test here: the number of the message is part of its word.
+        let round = self.stamp_and_advance(h, candidate);
+        if let Round::Got(_) = round {
+            self.fetch_ahead(h);
+        }
+        Ok(round)
+    }
+
+    /// The next message of the lane is not QUEUED at its home.
+    fn find_in_lane(&self, h: Head) -> Round<Candidate<'_>> {
+        let home = self.home(h.count());
+        for index in [home, self.segment.entry(home).load(Ordering::Acquire)] {
+            match self.inspect(h, index) {
+                Some(Round::Got(candidate)) => return Round::Got(candidate),
+                Some(_) => return Round::Again,
+                None => {}
+            }
+        }
+        let t = Tail(self.tail_word().load(Ordering::Acquire));
+        if t.take_count() == h.count() {
+            return Round::Empty;
+        }
+        self.confirm(t);
+        count(&self.control().counters.counters.scans);
+        for index in 0..self.nslots() {
+            match self.inspect(h, index) {
+                Some(Round::Got(candidate)) => return Round::Got(candidate),
+                Some(_) => return Round::Again,
+                None => {}
+            }
+        }
+        Round::Again
+    }
+
+    /// Whether a slot holds the lane's next message; a half-done receive of it is resolved.
+    fn inspect(&self, h: Head, index: u32) -> Option<Round<Candidate<'_>>> {
+        let slot = self.segment.slot(index)?;
+        let word = Word(slot.word.load(Ordering::Acquire));
+        if word.is_queued_next(h) {
+            return Some(Round::Got(Candidate { index, slot, word }));
+        }
+        // Relaxed: a guess; resolve looks at the head itself.
+        let is_next = slot.seq.load(Ordering::Relaxed) as u32 & TAKE_MASK == h.count();
+        if word.is_taking() && is_next && word.take() == h.advanced(index).count() {
+            self.resolve(index, slot, word);
+            return Some(Round::Again);
+        }
+        None
+    }
+
+    /// One round in mixed mode.
+    fn take_mixed(&self, h: Head, cap: usize) -> Result<Round<Taken<'_>>, Refused> {
+        // I8. SYNC: Dekker pair with linearize.
+        dekker_barrier();
+        let t = Tail(self.tail_word().load(Ordering::SeqCst));
+        if !t.is_mixed() {
+            self.change_head(h, h.next_epoch(0));
+            return Ok(Round::Again);
+        }
+        if t.take_count() == h.count() {
+            // The next send may begin a lane.
+            if self.change_head(h, h.next_epoch(0)) {
+                step!(LaneHalfway);
+                self.change_tail(t, t.with(0, MIX));
+                return Ok(Round::Empty);
+            }
+            return Ok(Round::Again);
+        }
+        if !h.is_snapped() {
+            self.change_head(h, Head(h.0 | SNAP));
+            step!(ReceiveSnapped);
+            return Ok(Round::Again);
+        }
+        self.take_found(h, cap)
+    }
+
+    /// The best message by a look at every slot: needs nobody's lock. O(slots).
+    pub(super) fn take_by_scan(&self, h: Head, cap: usize) -> Result<Round<Taken<'_>>, Refused> {
+        let t = Tail(self.tail_word().load(Ordering::SeqCst));
+        self.confirm(t);
+        let Round::Got(candidate) = self.scan(h, t, &|prio, _: &SlotHeader| Some(prio)) else {
+            return Ok(Round::Again);
+        };
+        self.take_past_finder(h, candidate, cap)
+    }
+
+    /// One round of a take out of turn.
+    ///
+    /// Lane mode knows no holes (I3), so the queue is made mixed first. A receiver that
+    /// found the queue uniform may be between clearing MIX in the head and clearing it
+    /// in the tail; if a hole appeared in between, the lane would begin with a hole. So
+    /// after reading the head, and before the take that it validates, the tail is given a
+    /// value that nobody can have read: its slot, no longer needed once the send that it
+    /// names is confirmed, becomes a number beyond all slots made from head's count and epoch.
+    fn take_ranked(
+        &self,
+        cap: usize,
+        rank: &impl Fn(u32, &SlotHeader) -> Option<u32>,
+    ) -> Result<Round<Taken<'_>>, Refused> {
+        let h = Head(self.head_word().load(Ordering::SeqCst));
+        self.finalize(h);
+        let t = Tail(self.tail_word().load(Ordering::SeqCst));
+        if t.take_count() == h.count() {
+            return Ok(Round::Empty);
+        }
+        if t.is_firing() {
+            self.complete_firing(t);
+            return Ok(Round::Again);
+        }
+        self.confirm(t);
+        let unused = super::word::NO_SLOT - self.nslots();
+        let mark = (h.count() << super::word::EPOCH_BITS | h.epoch()) % unused;
+        let marked = Tail::new(t.count(), self.nslots() + mark, t.flags() | MIX);
+        if t != marked && !self.change_tail(t, marked) {
+            return Ok(Round::Again);
+        }
+        step!(TakeMixed);
+        let mut looking = h;
+        if !h.is_mixed() {
+            looking = h.next_epoch(MIX | SNAP);
+        } else if !h.is_snapped() {
+            looking = Head(h.0 | SNAP);
+        }
+        if looking != h && !self.change_head(h, looking) {
+            return Ok(Round::Again);
+        }
+        step!(ReceiveSnapped);
+        dekker_barrier();
+        let t = Tail(self.tail_word().load(Ordering::SeqCst));
+        self.confirm(t);
+        match self.scan(looking, t, rank) {
+            Round::Got(candidate) => self.take_past_finder(looking, candidate, cap),
+            Round::Empty if self.head_word().load(Ordering::SeqCst) == looking.0 => {
+                Ok(Round::Empty)
+            }
+            _ => Ok(Round::Again),
+        }
+    }
+
+    fn take_past_finder<'a>(
+        &'a self,
+        h: Head,
+        candidate: Candidate<'a>,
+        cap: usize,
+    ) -> Result<Round<Taken<'a>>, Refused> {
+        if !self.fits(h, candidate, cap)? {
+            return Ok(Round::Again);
+        }
+        // F2: counted before the stamp, so that the finder knows before anything changes.
+        self.control().finder.0.emergencies.fetch_add(1, Ordering::SeqCst);
+        step!(EmergencyCounted);
+        if self.head_word().load(Ordering::Acquire) != h.0 {
+            return Ok(Round::Again);
+        }
+        Ok(self.stamp_and_advance(h, candidate))
+    }
+
+    /// Look at every slot for the message of the highest rank, the oldest among equals.
+    fn scan(
+        &self,
+        h: Head,
+        t: Tail,
+        rank: &impl Fn(u32, &SlotHeader) -> Option<u32>,
+    ) -> Round<Candidate<'_>> {
+        count(&self.control().counters.counters.emergencies);
+        let mut best: Option<(u32, u64, Candidate<'_>)> = None;
+        for index in 0..self.nslots() {
+            let Some(slot) = self.segment.slot(index) else { continue };
+            let word = Word(slot.word.load(Ordering::Acquire));
+            if word.is_taking() {
+                if word.take() == h.count() && index == h.slot() {
+                    continue;
+                }
+                self.resolve(index, slot, word);
+                return Round::Again;
+            }
+            if !word.is_queued() {
+                continue;
+            }
+            let Some(age) = self.age(t, word.seq()) else { continue };
+            let Some(rank) = rank(word.prio(), slot) else { continue };
+            let better = match &best {
+                None => true,
+                Some((top, top_age, _)) => rank > *top || rank == *top && age > *top_age,
+            };
+            if better {
+                best = Some((rank, age, Candidate { index, slot, word }));
+            }
+        }
+        best.map_or(Round::Empty, |(_, _, candidate)| Round::Got(candidate))
+    }
+
+    /// How many sends ago message `seq` was sent, seen from `t`; `None` if it is newer.
+    ///
+    /// Fewer than nslots messages can be newer than a tail just read, so nearly the
+    /// whole range of counts is left for old ones.
+    pub(super) fn age(&self, t: Tail, seq: u64) -> Option<u64> {
+        let newer = seq_distance(seq, t.count()) < self.nslots() as u64;
+        (!newer).then(|| seq_distance(t.count(), seq))
+    }
+
+    /// Whether the candidate fits `cap` bytes; an error only if it is really next and
+    /// does not, `false` if it is no longer next.
+    #[inline(always)]
+    pub(super) fn fits(
+        &self,
+        h: Head,
+        candidate: Candidate<'_>,
+        cap: usize,
+    ) -> Result<bool, Refused> {
+        if cap >= self.segment.geometry().msgsize as usize {
+            return Ok(true);
+        }
+        // Relaxed: ordered by the word, which is tested again below or by the stamp.
+        let len = candidate.slot.len.load(Ordering::Relaxed) as usize;
+        if len <= cap {
+            return Ok(true);
+        }
+        if candidate.slot.word.load(Ordering::Acquire) == candidate.word.0
+            && self.head_word().load(Ordering::Acquire) == h.0
+        {
+            return Err(Refused::TooBig(len));
+        }
+        Ok(false)
+    }
+
+    /// Stamp the slot and try to name it in the head.
+    #[inline(always)]
+    pub(super) fn stamp_and_advance<'a>(
+        &'a self,
+        h: Head,
+        candidate: Candidate<'a>,
+    ) -> Round<Taken<'a>> {
+        let Candidate { index, slot, word } = candidate;
+        let next = h.advanced(index);
+        let stamp = Word::taking(self.owner, h.epoch(), next.count());
+        if slot
+            .word
+            .compare_exchange(word.0, stamp.0, Ordering::AcqRel, Ordering::Relaxed)
+            .is_err()
+        {
+            return Round::Again;
+        }
+        step!(ReceiveStamped);
+        if self.change_head(h, next) {
+            step!(ReceivePublished);
+            slot.word.store(stamp.taken().0, Ordering::Release);
+            self.control().head.0.hint.store(next.count() as u64, Ordering::Release);
+            step!(ReceiveFinalized);
+            return Round::Got(Taken { slot, index });
+        }
+        step!(ReceiveLost);
+        self.settle_stamp(candidate, stamp)
+    }
+
+    /// The head was changed by another: a helper completed our receive, or it is lost.
+    #[cold]
+    fn settle_stamp<'a>(&'a self, candidate: Candidate<'a>, stamp: Word) -> Round<Taken<'a>> {
+        let Candidate { index, slot, .. } = candidate;
+        loop {
+            let word = Word(slot.word.load(Ordering::Acquire));
+            if word == stamp.taken() {
+                return Round::Got(Taken { slot, index });
+            }
+            if word != stamp {
+                return Round::Again;
+            }
+            let h = Head(self.head_word().load(Ordering::Acquire));
+            if h.count() == stamp.take() && h.slot() == index {
+                self.finalize(h);
+            } else if self.roll_back(slot, stamp) {
+                return Round::Again;
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn change_head(&self, h: Head, next: Head) -> bool {
+        self.head_word()
+            .compare_exchange(h.0, next.0, Ordering::SeqCst, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Fetch the lines of a message to come, once enough of them wait that no sender
+    /// can still be writing there.
+    #[inline(always)]
+    fn fetch_ahead(&self, h: Head) {
+        let behind = self.tail_seen.load(Ordering::Relaxed).wrapping_sub(h.count());
+        if behind > self.prefetch && behind < 1 << 31 {
+            self.segment.prefetch(self.home(h.count().wrapping_add(self.prefetch)));
+            return;
+        }
+        let age = self.tail_age.load(Ordering::Relaxed) + 1;
+        if age >= 4 {
+            let t = Tail(self.tail_word().load(Ordering::Relaxed));
+            self.tail_seen.store(t.take_count(), Ordering::Relaxed);
+            self.tail_age.store(0, Ordering::Relaxed);
+        } else {
+            self.tail_age.store(age, Ordering::Relaxed);
+        }
+    }
+
+    /// Extend the number of the oldest lane message to a send count.
+    pub(super) fn lane_begin(&self, h: Head, t: Tail) -> u64 {
+        t.count().wrapping_sub(t.queued(h) as u64) & SEQ_MASK
+    }
+}

@@ -1,0 +1,123 @@
+//! Giving back what the dead held.
+//!
+//! A slot in somebody's hands (CLAIMED, TAKING, TAKEN, RECLAIM) names its owner. If that
+//! owner's byte of the file can be locked, its process is gone; the lock is kept while
+//! its slots are dealt with, so that nobody begins to use the number meanwhile.
+//! Runs only when no free slot is found, and when a process gets a number that an
+//! earlier one left in disorder. Never needed for others to make progress.
+
+use super::engine::{Engine, count};
+use super::layout::{OWNERS, SlotHeader};
+use super::word::{Tail, Word};
+use crate::fault::step;
+use crate::sync::Ordering;
+
+/// A set of owners.
+struct OwnerSet([u64; OWNERS.div_ceil(64) as usize]);
+
+impl OwnerSet {
+    fn new() -> OwnerSet {
+        OwnerSet([0; OWNERS.div_ceil(64) as usize])
+    }
+    fn insert(&mut self, owner: u32) {
+        if let Some(bits) = self.0.get_mut(owner as usize / 64) {
+            *bits |= 1 << (owner % 64);
+        }
+    }
+    fn contains(&self, owner: u32) -> bool {
+        self.0.get(owner as usize / 64).is_some_and(|bits| bits >> (owner % 64) & 1 != 0)
+    }
+}
+
+impl Engine {
+    /// Free what dead processes hold; true if that brought anything.
+    #[cold]
+    pub fn reclaim(&self) -> bool {
+        // Locks taken through one descriptor do not exclude each other, so one thread
+        // of a process at a time; a signal handler that comes in between goes without.
+        if self.reclaiming.swap(true, Ordering::Acquire) {
+            return false;
+        }
+        count(&self.control().counters.counters.reclaims);
+        let mut dead = OwnerSet::new();
+        let mut alive = OwnerSet::new();
+        alive.insert(self.owner);
+        let freed = self.sweep(|owner| {
+            if owner >= OWNERS {
+                // Nobody has this number: the word was forged.
+                return true;
+            }
+            if !dead.contains(owner) && !alive.contains(owner) {
+                match self.owners.seize(owner) {
+                    true => dead.insert(owner),
+                    false => alive.insert(owner),
+                }
+            }
+            dead.contains(owner)
+        });
+        for owner in 0..OWNERS {
+            if dead.contains(owner) {
+                self.owners.let_go(owner);
+            }
+        }
+        self.reclaiming.store(false, Ordering::Release);
+        if freed {
+            self.wake_sender();
+        }
+        freed
+    }
+
+    /// Clear up after an earlier process with our number; before our first operation.
+    pub fn clear_up_after_predecessor(&self) {
+        self.release_finder_of_predecessor();
+        self.disarm_registration_of(self.owner);
+        if self.sweep(|owner| owner == self.owner) {
+            self.wake_sender();
+        }
+    }
+
+    fn sweep(&self, mut is_dead: impl FnMut(u32) -> bool) -> bool {
+        let mut freed = false;
+        for index in 0..self.nslots() {
+            let Some(slot) = self.segment.slot(index) else { continue };
+            // A dead receiver's TAKING becomes TAKEN or QUEUED first; a few rounds do.
+            for _ in 0..8 {
+                let word = Word(slot.word.load(Ordering::Acquire));
+                let held = word.is_claimed()
+                    || word.is_taking()
+                    || word.is_taken()
+                    || word.is_reclaim();
+                if !held || !is_dead(word.owner()) {
+                    break;
+                }
+                if word.is_taking() {
+                    self.resolve(index, slot, word);
+                } else {
+                    freed |= self.bury(slot, word);
+                }
+            }
+        }
+        freed
+    }
+
+    /// Free one slot of a dead owner, unless it turns out to be a message that was sent.
+    fn bury(&self, slot: &SlotHeader, word: Word) -> bool {
+        if word.is_claimed() {
+            // The tail may name it: then it was sent, and confirming makes it QUEUED.
+            self.confirm(Tail(self.tail_word().load(Ordering::Acquire)));
+        }
+        let seized = Word::reclaim(self.owner);
+        if slot
+            .word
+            .compare_exchange(word.0, seized.0, Ordering::AcqRel, Ordering::Relaxed)
+            .is_err()
+        {
+            return false;
+        }
+        step!(ReclaimSeized);
+        let counters = &self.control().counters.counters;
+        count(if word.is_taken() { &counters.lost_with_receiver } else { &counters.orphans });
+        self.release(slot);
+        true
+    }
+}

@@ -1,0 +1,7 @@
+//! The only calls to the operating system, each with its errors as values.
+
+pub mod clock;
+pub mod file;
+pub mod futex;
+pub mod map;
+pub mod process;

@@ -1,0 +1,256 @@
+//! Files: opening, linking, locking. Every descriptor is close-on-exec.
+
+use crate::error::{Errno, Result};
+use core::ffi::CStr;
+
+/// What tells two files apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Identity {
+    dev: u64,
+    ino: u64,
+}
+
+/// What fstat tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Status {
+    /// Which file it is.
+    pub identity: Identity,
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Owning user.
+    pub uid: u32,
+    /// Owning group.
+    pub gid: u32,
+    /// Length in bytes.
+    pub len: u64,
+    /// Names that it has.
+    pub links: u64,
+}
+
+impl Status {
+    /// Whether it is a plain file.
+    pub fn is_regular(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFREG
+    }
+}
+
+/// A descriptor that is closed with its holder.
+#[derive(Debug)]
+pub struct Descriptor(i32);
+
+impl Descriptor {
+    /// Take charge of an open descriptor.
+    pub fn adopt(fd: i32) -> Descriptor {
+        Descriptor(fd)
+    }
+    /// The number.
+    pub fn number(&self) -> i32 {
+        self.0
+    }
+    /// Give it away.
+    pub fn into_number(self) -> i32 {
+        let fd = self.0;
+        core::mem::forget(self);
+        fd
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        close(self.0);
+    }
+}
+
+/// Close a descriptor number.
+pub fn close(fd: i32) {
+    // SAFETY: touches no memory.
+    unsafe { libc::close(fd) };
+}
+
+fn checked(result: libc::c_int) -> Result<libc::c_int> {
+    if result < 0 { Err(Errno::last()) } else { Ok(result) }
+}
+
+/// openat(2), close-on-exec, going on after a signal.
+pub fn open_at(dir: i32, path: &CStr, flags: i32, mode: u32) -> Result<Descriptor> {
+    loop {
+        // SAFETY: `path` is a C string.
+        let fd = unsafe { libc::openat(dir, path.as_ptr(), flags | libc::O_CLOEXEC, mode) };
+        match checked(fd) {
+            Err(Errno(libc::EINTR)) => {}
+            other => return other.map(Descriptor),
+        }
+    }
+}
+
+/// A directory, to name files in.
+pub fn open_directory(path: &CStr) -> Result<Descriptor> {
+    open_at(libc::AT_FDCWD, path, libc::O_PATH | libc::O_DIRECTORY, 0)
+}
+
+/// `/proc/self/fd/N` in a buffer of its own: composing it allocates nothing.
+struct ProcPath([u8; 32]);
+
+impl ProcPath {
+    fn of(fd: i32) -> ProcPath {
+        use std::io::Write;
+        let mut bytes = [0; 32];
+        // 14 + 10 digits + the zero fit; a write into a slice does not fail otherwise.
+        let _ = write!(&mut bytes[..31], "/proc/self/fd/{fd}");
+        ProcPath(bytes)
+    }
+    fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
+    }
+}
+
+/// A new description of the file that `fd` is open on.
+pub fn reopen(fd: i32) -> Result<Descriptor> {
+    open_at(libc::AT_FDCWD, ProcPath::of(fd).as_c_str(), libc::O_RDWR | libc::O_NONBLOCK, 0)
+}
+
+/// A new descriptor number of the same description.
+pub fn duplicate(fd: i32) -> Result<Descriptor> {
+    // SAFETY: touches no memory.
+    checked(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) }).map(Descriptor)
+}
+
+/// Make the number `onto` mean what `fd` means.
+pub fn replace(fd: &Descriptor, onto: i32) -> Result<()> {
+    // SAFETY: touches no memory.
+    checked(unsafe { libc::dup3(fd.0, onto, libc::O_CLOEXEC) }).map(drop)
+}
+
+/// Access mode and flags of a descriptor.
+pub fn flags(fd: i32) -> Result<i32> {
+    // SAFETY: touches no memory.
+    checked(unsafe { libc::fcntl(fd, libc::F_GETFL) })
+}
+
+/// Close-on-exec, for a descriptor that came from elsewhere.
+pub fn close_on_exec(fd: i32) -> Result<()> {
+    // SAFETY: touches no memory.
+    checked(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
+}
+
+/// fstat(2).
+pub fn status(fd: i32) -> Result<Status> {
+    // SAFETY: all-zero bytes are a valid stat; fstat writes one.
+    let st = unsafe {
+        let mut st: libc::stat = core::mem::zeroed();
+        checked(libc::fstat(fd, &mut st))?;
+        st
+    };
+    Ok(Status {
+        identity: Identity { dev: st.st_dev as u64, ino: st.st_ino as u64 },
+        mode: st.st_mode,
+        uid: st.st_uid,
+        gid: st.st_gid,
+        len: st.st_size as u64,
+        links: st.st_nlink as u64,
+    })
+}
+
+/// Which file a descriptor is open on.
+pub fn identity(fd: i32) -> Result<Identity> {
+    status(fd).map(|status| status.identity)
+}
+
+/// Give a file room for `len` bytes now, so that writing never fails later.
+pub fn allocate(fd: i32, len: u64) -> Result<()> {
+    loop {
+        // SAFETY: touches no memory. (posix_fallocate returns the error itself.)
+        match unsafe { libc::posix_fallocate(fd, 0, len as libc::off_t) } {
+            0 => return Ok(()),
+            libc::EINTR => {}
+            error => return Err(Errno(error)),
+        }
+    }
+}
+
+/// Read `buffer` from the beginning; the number of bytes got.
+pub fn read_start(fd: i32, buffer: &mut [u8]) -> Result<usize> {
+    loop {
+        // SAFETY: writes at most `len` bytes.
+        let got = unsafe { libc::pread(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+        if got >= 0 {
+            return Ok(got as usize);
+        }
+        let error = Errno::last();
+        if error != Errno(libc::EINTR) {
+            return Err(error);
+        }
+    }
+}
+
+/// Permission bits.
+pub fn change_mode(fd: i32, mode: u32) -> Result<()> {
+    // SAFETY: touches no memory.
+    checked(unsafe { libc::fchmod(fd, mode) }).map(drop)
+}
+
+/// Owner and group; `u32::MAX` leaves one as it is.
+pub fn change_owner(fd: i32, uid: u32, gid: u32) -> Result<()> {
+    // SAFETY: touches no memory.
+    checked(unsafe { libc::fchown(fd, uid, gid) }).map(drop)
+}
+
+/// Give the unnamed file `fd` a name, unless that exists.
+pub fn link_unnamed(fd: i32, dir: i32, name: &CStr) -> Result<()> {
+    let from = ProcPath::of(fd);
+    // SAFETY: both are C strings.
+    checked(unsafe {
+        libc::linkat(
+            libc::AT_FDCWD,
+            from.as_c_str().as_ptr(),
+            dir,
+            name.as_ptr(),
+            libc::AT_SYMLINK_FOLLOW,
+        )
+    })
+    .map(drop)
+}
+
+/// Give a file a second name, unless that exists.
+pub fn link(dir: i32, from: &CStr, to: &CStr) -> Result<()> {
+    // SAFETY: both are C strings.
+    checked(unsafe { libc::linkat(dir, from.as_ptr(), dir, to.as_ptr(), 0) }).map(drop)
+}
+
+/// Remove a name.
+pub fn unlink(dir: i32, name: &CStr) -> Result<()> {
+    // SAFETY: a C string.
+    checked(unsafe { libc::unlinkat(dir, name.as_ptr(), 0) }).map(drop)
+}
+
+fn lock_of(byte: i64, kind: libc::c_int) -> libc::flock {
+    // SAFETY: all-zero bytes are a valid flock.
+    let mut lock: libc::flock = unsafe { core::mem::zeroed() };
+    lock.l_type = kind as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    lock.l_start = byte as libc::off_t;
+    lock.l_len = 1;
+    lock
+}
+
+/// Lock one byte for the description of `fd`; `EAGAIN` if another holds it.
+pub fn try_lock(fd: i32, byte: i64) -> Result<()> {
+    let lock = lock_of(byte, libc::F_WRLCK);
+    // SAFETY: reads one flock.
+    checked(unsafe { libc::fcntl(fd, libc::F_OFD_SETLK, &lock) }).map(drop)
+}
+
+/// Give one byte free.
+pub fn unlock(fd: i32, byte: i64) -> Result<()> {
+    let lock = lock_of(byte, libc::F_UNLCK);
+    // SAFETY: reads one flock.
+    checked(unsafe { libc::fcntl(fd, libc::F_OFD_SETLK, &lock) }).map(drop)
+}
+
+/// Whether a description other than that of `fd` holds the byte.
+pub fn is_locked_by_another(fd: i32, byte: i64) -> Result<bool> {
+    let mut lock = lock_of(byte, libc::F_WRLCK);
+    // SAFETY: reads and writes one flock.
+    checked(unsafe { libc::fcntl(fd, libc::F_OFD_GETLK, &mut lock) })?;
+    Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
+}

@@ -1,0 +1,108 @@
+//! What this process is, and signals to it.
+
+use crate::error::{Errno, Result};
+
+/// uid << 32 | pid of this process, effective uid.
+pub fn sender_id() -> u64 {
+    // SAFETY: both calls always succeed and touch no memory.
+    unsafe { (libc::geteuid() as u64) << 32 | libc::getpid() as u32 as u64 }
+}
+
+/// This process's number.
+pub fn pid() -> i32 {
+    // SAFETY: always succeeds.
+    unsafe { libc::getpid() }
+}
+
+/// The processor this thread runs on, plus one; 0 if unknown.
+pub fn processor() -> u32 {
+    // SAFETY: touches no memory of ours.
+    unsafe { (libc::sched_getcpu() + 1).max(0) as u32 }
+}
+
+/// Processors online, at least 1.
+pub fn processors() -> u32 {
+    // SAFETY: reads a number.
+    unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN).max(1) as u32 }
+}
+
+/// Random bytes; falls back to the clock and the pid if the kernel has none yet.
+pub fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    // SAFETY: writes at most 16 bytes.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), 16, libc::GRND_NONBLOCK) };
+    if got != 16 {
+        let now = super::clock::monotonic_ns() as u64;
+        bytes[..8].copy_from_slice(&now.to_ne_bytes());
+        bytes[8..].copy_from_slice(&sender_id().to_ne_bytes());
+    }
+    bytes
+}
+
+/// Send this process a signal the plain way (tests' fault points).
+pub fn signal_self(signal: i32) {
+    // SAFETY: touches no memory.
+    unsafe { libc::kill(libc::getpid(), signal) };
+}
+
+/// A value of the environment, unless the program runs with another's rights.
+///
+/// The value is copied by `read` at once: the environment may change later.
+pub fn with_environment<R>(name: &core::ffi::CStr, read: impl FnOnce(&core::ffi::CStr) -> R) -> Option<R> {
+    // SAFETY: `name` is a C string; the result is null or a C string that lives until
+    // the environment is changed, which a program may not do beside other threads.
+    unsafe {
+        if libc::getauxval(libc::AT_SECURE) != 0 {
+            return None;
+        }
+        let value = libc::getenv(name.as_ptr());
+        (!value.is_null()).then(|| read(core::ffi::CStr::from_ptr(value)))
+    }
+}
+
+/// siginfo_t as rt_sigqueueinfo takes it for a message queue's signal: the common
+/// head, then pid, uid and value.
+#[repr(C)]
+struct QueueSignal {
+    signo: i32,
+    errno: i32,
+    code: i32,
+    #[cfg(target_pointer_width = "64")]
+    pad: i32,
+    pid: i32,
+    uid: u32,
+    value: isize,
+    rest: [u8; QUEUE_SIGNAL_REST],
+}
+
+#[cfg(target_pointer_width = "64")]
+const QUEUE_SIGNAL_REST: usize = 128 - 32;
+#[cfg(target_pointer_width = "32")]
+const QUEUE_SIGNAL_REST: usize = 128 - 24;
+const _: () = assert!(core::mem::size_of::<QueueSignal>() == 128);
+
+/// Queue `signo` to this process as the kernel's message queues do (SI_MESGQ).
+pub fn queue_signal(signo: i32, pid: u32, uid: u32, value: isize) -> Result<()> {
+    const SI_MESGQ: i32 = -3;
+    let info = QueueSignal {
+        signo,
+        errno: 0,
+        code: SI_MESGQ,
+        #[cfg(target_pointer_width = "64")]
+        pad: 0,
+        pid: pid as i32,
+        uid,
+        value,
+        rest: [0; QUEUE_SIGNAL_REST],
+    };
+    // SAFETY: the kernel reads 128 bytes of `info`. A process may choose si_code, si_pid
+    // and si_uid freely in signals to itself.
+    let result =
+        unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, libc::getpid(), signo, &info) };
+    if result < 0 { Err(Errno::last()) } else { Ok(()) }
+}
+
+/// Whether `signo` is a signal that can be sent; 0 counts, as in mq_notify.
+pub fn is_signal(signo: i32) -> bool {
+    (0..=64).contains(&signo)
+}

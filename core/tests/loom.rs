@@ -1,0 +1,575 @@
+//! Models of the engine: loom runs every schedule of the shipped code for small cases.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test --release -p mqueue_core --test loom`
+//!
+//! Each model bounds the number of preemptions (LOOM_MAX_PREEMPTIONS overrides it) and,
+//! since some would run for hours, the time; a model that hits its time has not been
+//! exhausted and says so.
+
+#![cfg(loom)]
+
+use loom::thread;
+use mqueue_core::fault::{Step, abandon_at};
+use mqueue_core::shm::layout::Geometry;
+use mqueue_core::shm::{Arrival, Engine, Owners, Refused, Segment};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// One queue and a way to make owners' views of it.
+struct Queue {
+    segment: Arc<Segment>,
+    owners: Owners,
+}
+
+impl Queue {
+    fn new(maxmsg: u64, spare: u64) -> Queue {
+        let geometry = Geometry::with_spare(maxmsg, 1, spare);
+        Queue { segment: Arc::new(Segment::new(geometry)), owners: Owners::default() }
+    }
+
+    fn owner(&self, owner: u32) -> Arc<Engine> {
+        Arc::new(Engine::new(self.segment.clone(), owner, self.owners.clone(), owner as u64))
+    }
+
+    fn is_dead(&self, owner: u32) {
+        self.owners.0.fetch_or(1 << owner, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+fn send(q: &Engine, value: u8, prio: u32) -> bool {
+    // SAFETY: one readable byte.
+    match unsafe { q.try_send(&value, 1, prio) } {
+        Ok(()) => true,
+        Err(Refused::WouldBlock) => false,
+        Err(other) => panic!("send: {other:?}"),
+    }
+}
+
+fn receive(q: &Engine) -> Option<(u8, u32)> {
+    let mut value = 0;
+    // SAFETY: one writable byte.
+    match unsafe { q.try_receive(&mut value, 1) } {
+        Ok((1, prio)) => Some((value, prio)),
+        Err(Refused::WouldBlock) => None,
+        other => panic!("receive: {other:?}"),
+    }
+}
+
+/// Take the oldest message of the lowest priority.
+fn take_lowest(q: &Engine) -> Option<u8> {
+    let mut value = 0;
+    // SAFETY: one writable byte.
+    match unsafe { q.try_take(&mut value, 1, |prio, _| Some(40_000 - prio)) } {
+        Ok(_) => Some(value),
+        Err(Refused::WouldBlock) => None,
+        other => panic!("take: {other:?}"),
+    }
+}
+
+fn drain(q: &Engine) -> Vec<u8> {
+    std::iter::from_fn(|| receive(q).map(|m| m.0)).collect()
+}
+
+fn same(mut got: Vec<u8>, mut sent: Vec<u8>) {
+    got.sort_unstable();
+    sent.sort_unstable();
+    assert_eq!(got, sent, "messages received and messages sent");
+}
+
+fn model(name: &str, preemptions: usize, seconds: u64, body: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    if builder.preemption_bound.is_none() {
+        builder.preemption_bound = Some(preemptions);
+    }
+    builder.max_branches = 50_000;
+    let scale: u64 = std::env::var("MQRS_MODEL_SCALE").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
+    let limit = Duration::from_secs(seconds * scale);
+    builder.max_duration = Some(limit);
+    let runs = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counted = runs.clone();
+    let begun = Instant::now();
+    builder.check(move || {
+        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        body();
+    });
+    let runs = runs.load(std::sync::atomic::Ordering::Relaxed);
+    let how = if begun.elapsed() < limit { "exhausted" } else { "stopped by time" };
+    println!("{name}: {runs} schedules, {how}");
+}
+
+#[test]
+fn two_senders_of_one_priority_and_a_receiver() {
+    model("2S 1R lane", 3, 20, || {
+        let q = Queue::new(2, 2);
+        let senders: Vec<_> = (0..2u8)
+            .map(|k| {
+                let s = q.owner(k as u32);
+                thread::spawn(move || send(&s, 10 + k, 0))
+            })
+            .collect();
+        let r = q.owner(2);
+        let mut got: Vec<u8> = (0..2).filter_map(|_| receive(&r).map(|m| m.0)).collect();
+        let sent = senders.into_iter().enumerate().filter_map(|(k, s)| {
+            s.join().unwrap().then_some(10 + k as u8)
+        });
+        let sent: Vec<u8> = sent.collect();
+        got.extend(drain(&r));
+        same(got, sent);
+    });
+}
+
+#[test]
+fn a_later_high_message_overtakes_and_a_later_low_one_does_not() {
+    model("S: 9 then 0 over a queued 0", 3, 20, || {
+        let q = Queue::new(3, 2);
+        let r = q.owner(2);
+        assert!(send(&r, 1, 0));
+        let s = q.owner(1);
+        let sender = thread::spawn(move || (send(&s, 2, 9), send(&s, 3, 0)));
+        let mut got: Vec<u8> = (0..2).filter_map(|_| receive(&r).map(|m| m.0)).collect();
+        assert_eq!(sender.join().unwrap(), (true, true));
+        got.extend(drain(&r));
+        let place = |v| got.iter().position(|&x| x == v).expect("lost");
+        assert!(place(2) < place(3), "9 sent before 0 but received after it");
+        assert!(place(1) < place(3), "first in, not first out");
+        same(got.clone(), vec![1, 2, 3]);
+    });
+}
+
+#[test]
+fn two_receivers_of_mixed_messages_and_a_sender() {
+    model("1S 2R mixed", 2, 30, || {
+        let q = Queue::new(3, 3);
+        let s = q.owner(0);
+        assert!(send(&s, 1, 0) && send(&s, 2, 5));
+        let receivers: Vec<_> = (1..3)
+            .map(|k| {
+                let r = q.owner(k);
+                thread::spawn(move || receive(&r).map(|m| m.0))
+            })
+            .collect();
+        let sent = send(&s, 3, 9);
+        let mut got: Vec<u8> =
+            receivers.into_iter().map(|r| r.join().unwrap().expect("empty, yet two queued")).collect();
+        got.extend(drain(&s));
+        same(got, if sent { vec![1, 2, 3] } else { vec![1, 2] });
+    });
+}
+
+#[test]
+fn a_completed_high_message_is_received_first() {
+    use loom::sync::atomic::{AtomicU32, Ordering::*};
+    model("9 completed, then a receive", 3, 20, || {
+        let q = Queue::new(3, 2);
+        let r = q.owner(1);
+        assert!(send(&r, 1, 0));
+        let s = q.owner(2);
+        let done = Arc::new(AtomicU32::new(0));
+        let flag = done.clone();
+        let sender = thread::spawn(move || {
+            assert!(send(&s, 2, 9));
+            flag.store(1, Release);
+        });
+        let seen = done.load(Acquire) == 1;
+        let got = receive(&r).expect("empty, yet one queued");
+        assert!(!seen || got == (2, 9), "a lower priority after a higher send had returned");
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn full_is_said_only_when_it_is_full() {
+    model("full answer", 3, 20, || {
+        let q = Queue::new(3, 2);
+        let r = q.owner(1);
+        assert!(send(&r, 1, 0) && send(&r, 2, 5));
+        let s = q.owner(2);
+        let sender = thread::spawn(move || {
+            assert!(send(&s, 3, 9));
+            send(&s, 4, 0)
+        });
+        let got = receive(&r).expect("empty, yet two queued").0;
+        let fitted = sender.join().unwrap();
+        assert!(fitted || got == 3, "full although the receive came before the 9");
+    });
+}
+
+#[test]
+fn a_slot_recycled_under_a_slow_claimer() {
+    model("claim ABA", 3, 20, || {
+        let q = Queue::new(1, 1);
+        let a = q.owner(1);
+        let b = q.owner(2);
+        let first = thread::spawn(move || tolerant_send(&a, 11));
+        let second = thread::spawn(move || (tolerant_send(&b, 12), receive(&b)));
+        let r = q.owner(3);
+        let mut got: Vec<u8> = receive(&r).into_iter().map(|m| m.0).collect();
+        let sent_a = first.join().unwrap();
+        let (sent_b, got_b) = second.join().unwrap();
+        got.extend(got_b.map(|m| m.0));
+        got.extend(drain(&r));
+        let mut sent = vec![];
+        sent.extend(sent_a.then_some(11));
+        sent.extend(sent_b.then_some(12));
+        same(got, sent);
+    });
+}
+
+/// With one spare slot a sender may find none free although the queue is not full.
+fn tolerant_send(q: &Engine, value: u8) -> bool {
+    // SAFETY: one readable byte.
+    match unsafe { q.try_send(&value, 1, 0) } {
+        Ok(()) => true,
+        Err(Refused::WouldBlock | Refused::NoSlot) => false,
+        Err(other) => panic!("send: {other:?}"),
+    }
+}
+
+const SEND_STEPS: &[Step] = &[
+    Step::SendClaimed,
+    Step::SendCopied,
+    Step::SendPublished,
+    Step::SendConfirmed,
+    Step::SendHinted,
+    Step::SendIndexed,
+    Step::SendLinearized,
+    Step::LinearizeFinalized,
+];
+
+#[test]
+fn a_sender_left_at_any_step_blocks_nobody() {
+    for &step in SEND_STEPS {
+        model(&format!("sender left at {step:?}"), 2, 8, move || {
+            let q = Queue::new(2, 2);
+            let dead = q.owner(1);
+            let left = thread::spawn(move || abandon_at(step, || send(&dead, 11, 5)));
+            let s = q.owner(2);
+            let other = thread::spawn(move || send(&s, 12, 0));
+            let r = q.owner(3);
+            let mut got: Vec<u8> = receive(&r).into_iter().map(|m| m.0).collect();
+            let finished = left.join().unwrap();
+            let sent_other = other.join().unwrap();
+            got.extend(drain(&r));
+            let was_sent =
+                finished.is_some() || !matches!(step, Step::SendClaimed | Step::SendCopied);
+            let mut sent = vec![];
+            sent.extend(was_sent.then_some(11));
+            sent.extend(sent_other.then_some(12));
+            same(got, sent);
+            // What it held comes back once it is known to be dead.
+            q.is_dead(1);
+            for _ in 0..2 {
+                assert!(send(&r, 1, 0), "a dead sender's slot is lost");
+            }
+        });
+    }
+}
+
+const RECEIVE_STEPS: &[Step] = &[
+    Step::ReceiveBegun,
+    Step::ReceiveSnapped,
+    Step::FinderLocked,
+    Step::FinderDrained,
+    Step::FinderRebuilding,
+    Step::ReceiveStamped,
+    Step::ReceivePublished,
+    Step::ReceiveFinalized,
+    Step::FinderStale,
+    Step::FinderPopped,
+    Step::ReceiveCopied,
+    Step::LaneHalfway,
+    Step::EmergencyCounted,
+];
+
+#[test]
+fn a_receiver_left_at_any_step_blocks_nobody() {
+    for &step in RECEIVE_STEPS {
+        model(&format!("receiver left at {step:?}"), 2, 8, move || {
+            let q = Queue::new(3, 3);
+            let s = q.owner(2);
+            assert!(send(&s, 1, 0) && send(&s, 2, 3));
+            let dead = q.owner(1);
+            let left = thread::spawn(move || abandon_at(step, || receive(&dead)));
+            let other = thread::spawn(move || send(&s, 3, 9));
+            let r = q.owner(3);
+            let mut got: Vec<u8> = receive(&r).into_iter().map(|m| m.0).collect();
+            let finished = left.join().unwrap();
+            let mut sent = vec![1, 2];
+            sent.extend(other.join().unwrap().then_some(3));
+            got.extend(drain(&r));
+            let died = finished.is_none();
+            got.extend(finished.flatten().map(|m| m.0));
+            got.sort_unstable();
+            let mut once = got.clone();
+            once.dedup();
+            assert_eq!(once, got, "received twice");
+            assert!(got.len() == sent.len() || died && got.len() + 1 == sent.len(), "lost: {got:?}");
+            q.is_dead(1);
+            for _ in 0..3 {
+                assert!(send(&r, 1, 0), "a dead receiver's slot is lost");
+            }
+            assert_eq!(drain(&r).len(), 3);
+        });
+    }
+}
+
+#[test]
+fn the_finder_misses_nothing_beside_an_emergency_scan() {
+    // The second receiver finds the lock taken and scans; then the finder must notice.
+    model("finder beside scan", 2, 30, || {
+        let q = Queue::new(3, 3);
+        let s = q.owner(0);
+        assert!(send(&s, 1, 1) && send(&s, 2, 2) && send(&s, 3, 3));
+        let a = q.owner(1);
+        let b = q.owner(2);
+        let first = thread::spawn(move || [receive(&a), receive(&a)]);
+        let second = thread::spawn(move || receive(&b));
+        let mut got: Vec<u8> = vec![];
+        let first = first.join().unwrap();
+        assert!(first[0].unwrap().1 > first[1].unwrap().1, "a lower priority first");
+        got.extend(first.into_iter().flatten().map(|m| m.0));
+        got.extend(second.join().unwrap().map(|m| m.0));
+        same(got, vec![1, 2, 3]);
+    });
+}
+
+#[test]
+fn from_lane_to_mixed_and_back_nothing_gets_lost() {
+    model("mode changes", 2, 30, || {
+        let q = Queue::new(3, 3);
+        let s = q.owner(0);
+        assert!(send(&s, 1, 0));
+        let a = q.owner(1);
+        let sender = thread::spawn(move || {
+            assert!(send(&a, 2, 4));
+            assert!(send(&a, 3, 4));
+        });
+        let r = q.owner(2);
+        let mut got: Vec<u8> = (0..3).filter_map(|_| receive(&r).map(|m| m.0)).collect();
+        sender.join().unwrap();
+        got.extend(drain(&r));
+        let place = |v| got.iter().position(|&x| x == v).expect("lost");
+        assert!(place(2) < place(3), "first in, not first out");
+        same(got.clone(), vec![1, 2, 3]);
+    });
+}
+
+#[test]
+fn a_take_out_of_turn_beside_a_receiver_leaves_no_hole() {
+    model("take beside receive", 2, 40, || {
+        let q = Queue::new(3, 3);
+        let s = q.owner(0);
+        assert!(send(&s, 1, 7) && send(&s, 2, 7) && send(&s, 3, 5));
+        let a = q.owner(1);
+        let taker = thread::spawn(move || take_lowest(&a));
+        let r = q.owner(2);
+        let mut got: Vec<u8> = (0..2).filter_map(|_| receive(&r).map(|m| m.0)).collect();
+        got.extend(taker.join().unwrap());
+        got.extend(drain(&r));
+        same(got, vec![1, 2, 3]);
+    });
+}
+
+#[test]
+fn a_receiver_left_halfway_to_a_lane_cannot_make_a_hole() {
+    // The receiver has cleared MIX in the head and not yet in the tail when a take makes
+    // a hole; it goes on later, or never.
+    model("take beside a change to lane", 3, 60, || {
+        let q = Queue::new(3, 3);
+        let s = q.owner(0);
+        assert!(send(&s, 1, 9) && send(&s, 2, 5) && send(&s, 3, 5));
+        assert_eq!(receive(&s), Some((1, 9)));
+        // Uniform now: the next mixed receive turns the queue into a lane.
+        let a = q.owner(1);
+        let receiver = thread::spawn(move || receive(&a).map(|m| m.0));
+        let b = q.owner(2);
+        let taker = thread::spawn(move || {
+            let mut value = 0;
+            // SAFETY: one writable byte. Message 3 is the younger of two equals.
+            let took = unsafe {
+                b.try_take(&mut value, 1, |_, slot| {
+                    use loom::sync::atomic::Ordering::Relaxed;
+                    (slot.seq.load(Relaxed) == 2).then_some(1)
+                })
+            };
+            took.ok().map(|_| value)
+        });
+        let mut got: Vec<u8> = receiver.join().unwrap().into_iter().collect();
+        got.extend(taker.join().unwrap());
+        got.extend(drain(&s));
+        same(got, vec![2, 3]);
+        assert!(send(&s, 4, 1));
+        assert_eq!(receive(&s), Some((4, 1)));
+    });
+}
+
+/// Receive as the waiting layer does: try, announce, try again, sleep.
+fn receive_sleeping(q: &Engine) -> (u8, u32) {
+    let event = &q.segment().control().wait.0.receivers;
+    loop {
+        if let Some(got) = receive(q) {
+            return got;
+        }
+        let announced = event.announce();
+        if let Some(got) = receive(q) {
+            // The baton: a wake meant for another may have been ours.
+            if q.queued() > 0 {
+                q.wake_receiver();
+            }
+            return got;
+        }
+        event.sleep(announced, i64::MAX);
+    }
+}
+
+/// Send the same way.
+fn send_sleeping(q: &Engine, value: u8) {
+    let event = &q.segment().control().wait.0.senders;
+    loop {
+        if send(q, value, 0) {
+            return;
+        }
+        let announced = event.announce();
+        if send(q, value, 0) {
+            return;
+        }
+        event.sleep(announced, i64::MAX);
+    }
+}
+
+#[test]
+fn no_wake_is_lost_between_a_sender_and_a_sleeping_receiver() {
+    model("eventcount 1S 1R", 3, 20, || {
+        let q = Queue::new(1, 2);
+        let r = q.owner(1);
+        let receiver = thread::spawn(move || receive_sleeping(&r));
+        let s = q.owner(0);
+        assert!(send(&s, 1, 0));
+        assert_eq!(receiver.join().unwrap(), (1, 0));
+    });
+}
+
+#[test]
+fn no_wake_is_lost_between_two_senders_and_two_sleeping_receivers() {
+    model("eventcount 2S 2R", 2, 60, || {
+        let q = Queue::new(2, 2);
+        let receivers: Vec<_> = (1..3)
+            .map(|k| {
+                let r = q.owner(k);
+                thread::spawn(move || receive_sleeping(&r).0)
+            })
+            .collect();
+        let s = q.owner(0);
+        assert!(send(&s, 1, 0) && send(&s, 2, 0));
+        same(receivers.into_iter().map(|r| r.join().unwrap()).collect(), vec![1, 2]);
+    });
+}
+
+#[test]
+fn no_wake_is_lost_for_a_sender_that_sleeps_on_a_full_queue() {
+    model("eventcount full", 3, 20, || {
+        let q = Queue::new(1, 2);
+        let s = q.owner(0);
+        assert!(send(&s, 1, 0));
+        let sender = thread::spawn(move || send_sleeping(&s, 2));
+        let r = q.owner(1);
+        assert_eq!(receive_sleeping(&r).0, 1);
+        assert_eq!(receive_sleeping(&r).0, 2);
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_registration_fires_exactly_when_the_queue_was_empty() {
+    model("notification", 2, 30, || {
+        let q = Queue::new(2, 2);
+        let owner = q.owner(0);
+        let ticket = owner.register().unwrap();
+        let senders: Vec<_> = (1..3u8)
+            .map(|k| {
+                let s = q.owner(k as u32);
+                thread::spawn(move || assert!(send(&s, k, k as u32)))
+            })
+            .collect();
+        senders.into_iter().for_each(|s| s.join().unwrap());
+        assert!(matches!(owner.arrival(ticket), Arrival::Arrived { pid: 1 | 2, .. }), "silent");
+        let again = owner.register().unwrap();
+        assert_eq!(owner.arrival(again), Arrival::Waiting, "fired on a queue that is not empty");
+        same(drain(&owner), vec![1, 2]);
+        assert!(send(&owner, 3, 0));
+        assert!(matches!(owner.arrival(again), Arrival::Arrived { .. }), "silent the second time");
+    });
+}
+
+#[test]
+fn a_sender_left_in_a_notification_leaves_it_to_the_next() {
+    for step in [
+        Step::SendPublished,
+        Step::SendConfirmed,
+        Step::SendIndexed,
+        Step::NotifyFired,
+        Step::NotifyUnwoken,
+    ] {
+        model(&format!("notifier left at {step:?}"), 2, 8, move || {
+            let q = Queue::new(2, 2);
+            let owner = q.owner(0);
+            let ticket = owner.register().unwrap();
+            let dead = q.owner(1);
+            let left = thread::spawn(move || abandon_at(step, || send(&dead, 1, 0)));
+            let s = q.owner(2);
+            assert!(send(&s, 2, 3));
+            let finished = left.join().unwrap();
+            owner.watch_arrival(ticket, 0);
+            assert!(matches!(owner.arrival(ticket), Arrival::Arrived { .. }), "silent");
+            let mut got = drain(&owner);
+            if finished.is_none() && !got.contains(&1) {
+                // It was left while it completed the other's notification, before its own send.
+                assert!(matches!(step, Step::NotifyFired | Step::NotifyUnwoken));
+                got.push(1);
+            }
+            same(got, vec![1, 2]);
+        });
+    }
+}
+
+#[test]
+fn a_registrant_left_at_any_step_is_replaced() {
+    for step in [Step::NotifyRegistered, Step::NotifyDisarmed] {
+        model(&format!("registrant left at {step:?}"), 2, 8, move || {
+            let q = Queue::new(2, 2);
+            let dead = q.owner(1);
+            let left = thread::spawn(move || {
+                abandon_at(step, || {
+                    let ticket = dead.register().unwrap();
+                    dead.deregister(ticket);
+                })
+            });
+            let s = q.owner(2);
+            assert!(send(&s, 1, 0));
+            left.join().unwrap();
+            q.is_dead(1);
+            same(drain(&s), vec![1]);
+            let owner = q.owner(0);
+            let ticket = owner.register().expect("a dead registrant made it busy");
+            assert_eq!(owner.arrival(ticket), Arrival::Waiting);
+            assert!(send(&s, 2, 0));
+            assert_eq!(owner.arrival(ticket), Arrival::Arrived { pid: 2, uid: 0 });
+        });
+    }
+}
+
+#[test]
+fn a_registration_dropped_beside_a_send_is_fired_or_free() {
+    model("deregister beside send", 2, 20, || {
+        let q = Queue::new(2, 2);
+        let owner = q.owner(0);
+        let ticket = owner.register().unwrap();
+        let s = q.owner(1);
+        let sender = thread::spawn(move || assert!(send(&s, 1, 0)));
+        let dropped = owner.deregister(ticket);
+        sender.join().unwrap();
+        let next = q.owner(2).register();
+        assert!(next.is_ok(), "still busy; dropped: {dropped}");
+        same(drain(&owner), vec![1]);
+    });
+}
