@@ -2,7 +2,8 @@
 #
 # Needs GNU make, cargo and a C compiler with its binutils; nothing else. The
 # work is cargo's; this file adds what cargo does not do: an archive that is
-# fit for C programs, the installation, and one command for all checks.
+# fit for C programs, the installation, and one command for all checks. A plus
+# sign lets cargo share the jobs of `make -j`.
 
 # Where things go. Empty means the default; DESTDIR goes in front of everything.
 # On Debian the libraries of /usr live in a directory per machine type, which
@@ -35,7 +36,7 @@ build: $(ARCHIVE) ## the libraries, optimised (the default)
 # Make itself sees what is up to date, so that `make && sudo make install` works
 # where root has no cargo. The touch is for sources that are newer but not changed.
 $(NATIVE_LIBS): $(SOURCES)
-	cargo rustc --release --lib -- --print native-static-libs=$(abspath $@)
+	+cargo rustc --release --lib -- --print native-static-libs=$(abspath $@)
 	touch -c $@
 
 # rustc's archive holds the whole Rust run-time library with its global names,
@@ -51,6 +52,7 @@ $(ARCHIVE): $(NATIVE_LIBS) abi/mqueue_rs.symbols
 	$(OBJCOPY) --keep-global-symbols=abi/mqueue_rs.symbols --strip-unneeded \
 		--remove-section=.llvmbc --remove-section=.llvmcmd $(@D)/mqueue_rs.o
 	$(AR) rcs $@ $(@D)/mqueue_rs.o
+	rm $(@D)/mqueue_rs.o
 
 # Formatting, lints, then every test: Rust, C, header, exported symbols, install.
 # A test that finds something missing on this machine says so in the skip log.
@@ -62,9 +64,9 @@ test: ## everything that must hold before a change goes in
 	@mkdir -p $(dir $(SKIPS)) && : > $(SKIPS)
 	@tools/check-tools
 	@if cargo fmt --version >/dev/null 2>&1; then set -x; cargo fmt --all --check; fi
-	@if cargo clippy --version >/dev/null 2>&1; then set -x; \
+	+@if cargo clippy --version >/dev/null 2>&1; then set -x; \
 		cargo clippy --workspace --all-targets -- -D warnings; fi
-	cargo test --workspace
+	+cargo test --workspace
 	@tools/report-skips $(SKIPS) tests/allowed_skips
 
 .PHONY: check-tools
