@@ -4,6 +4,7 @@ pub mod attr;
 pub mod deadline;
 pub mod error;
 pub mod name;
+pub mod oflag;
 pub mod queue;
 pub mod report;
 mod sha256;
