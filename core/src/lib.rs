@@ -3,5 +3,8 @@
 pub mod attr;
 pub mod deadline;
 pub mod error;
+pub mod name;
+pub mod oflag;
 pub mod queue;
 pub mod report;
+mod sha256;
