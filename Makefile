@@ -17,9 +17,9 @@ PKGCONFIGDIR = $(LIBDIR)/pkgconfig
 LD = ld
 OBJCOPY = objcopy
 
-# The version is Cargo's; the number in the soname is the ABI constant of build.rs.
+# The version is Cargo's; the soname is build.rs's.
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
-ABI := $(shell sed -n 's/^const ABI: .* = "*\([0-9][0-9]*\)"*;.*/\1/p' build.rs)
+SONAME := $(shell sed -n 's/^const SONAME: &str = "\(.*\)";/\1/p' build.rs)
 
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
@@ -81,8 +81,8 @@ PRIVATE_LIBS = $$(sed 's/-lgcc_s *//; s/ *-lc$$//' $(NATIVE_LIBS))
 install: build ## into PREFIX (/usr/local), LIBDIR, INCLUDEDIR, below DESTDIR
 	install -d '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(PKGCONFIGDIR)'
 	install -m 755 $(RELEASE)/libmqueue_rs.so '$(DESTDIR)$(LIBDIR)/libmqueue_rs.so.$(VERSION)'
-	ln -sf libmqueue_rs.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/libmqueue_rs.so.$(ABI)'
-	ln -sf libmqueue_rs.so.$(ABI) '$(DESTDIR)$(LIBDIR)/libmqueue_rs.so'
+	ln -sf libmqueue_rs.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
+	ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libmqueue_rs.so'
 	install -m 644 $(ARCHIVE) '$(DESTDIR)$(LIBDIR)/libmqueue_rs.a'
 	install -m 644 include/mqueue_rs.h include/mqueue_rs.cdef.h '$(DESTDIR)$(INCLUDEDIR)'
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
@@ -95,7 +95,7 @@ install: build ## into PREFIX (/usr/local), LIBDIR, INCLUDEDIR, below DESTDIR
 .PHONY: uninstall
 uninstall: ## remove what install put there (same variables)
 	rm -f '$(DESTDIR)$(LIBDIR)/libmqueue_rs.so.$(VERSION)' \
-		'$(DESTDIR)$(LIBDIR)/libmqueue_rs.so.$(ABI)' \
+		'$(DESTDIR)$(LIBDIR)/$(SONAME)' \
 		'$(DESTDIR)$(LIBDIR)/libmqueue_rs.so' \
 		'$(DESTDIR)$(LIBDIR)/libmqueue_rs.a' \
 		'$(DESTDIR)$(INCLUDEDIR)/mqueue_rs.h' \
