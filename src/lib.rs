@@ -1,1 +1,26 @@
-//! The C ABI.
+//! The C ABI of mqueue_rs: one file per page of the manual.
+//!
+//! The comments of the exported functions and structs become the C header word for word,
+//! so they speak C. What a caller must grant for a pointer stands with each parameter.
+
+#![allow(non_camel_case_types, reason = "the names are those of the C header")]
+#![allow(clippy::missing_safety_doc, reason = "in C terms, with each parameter")]
+
+mod boundary;
+mod structs;
+
+mod attr;
+mod info;
+mod notify;
+mod open;
+mod receive;
+mod send;
+
+pub use attr::*;
+pub use boundary::mqrs_queue;
+pub use info::*;
+pub use notify::*;
+pub use open::*;
+pub use receive::*;
+pub use send::*;
+pub use structs::*;

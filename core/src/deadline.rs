@@ -41,10 +41,7 @@ impl Wait {
             FOREVER => Ok(Wait::Unlimited),
             NOWAIT => Ok(Wait::Never),
             ns if ns > 0 => Ok(Wait::For(ns)),
-            _ => Err(say(
-                libc::EINVAL,
-                "the timeout is negative; only MQRS_FOREVER (-1) may be",
-            )),
+            _ => Err(say(libc::EINVAL, "the timeout is negative; only MQRS_FOREVER (-1) may be")),
         }
     }
 
@@ -87,10 +84,7 @@ mod tests {
 
     #[test]
     fn deadlines_take_three_clocks_and_no_negative_time() {
-        assert_eq!(
-            Wait::until(libc::CLOCK_BOOTTIME, 5),
-            Ok(Wait::Until(Clock::Boottime, 5))
-        );
+        assert_eq!(Wait::until(libc::CLOCK_BOOTTIME, 5), Ok(Wait::Until(Clock::Boottime, 5)));
         assert_eq!(Wait::until(libc::CLOCK_REALTIME, i64::MAX), Ok(Wait::Unlimited));
         assert_eq!(Wait::until(libc::CLOCK_REALTIME, -1), Err(Errno(libc::EINVAL)));
         assert_eq!(Wait::until(libc::CLOCK_PROCESS_CPUTIME_ID, 5), Err(Errno(libc::EINVAL)));

@@ -15,9 +15,12 @@ pub mod attr;
 pub mod deadline;
 pub mod error;
 pub mod fault;
+pub mod name;
+pub mod oflag;
 #[cfg(not(loom))]
 pub mod queue;
 pub mod report;
+mod sha256;
 pub mod shm;
 pub mod sync;
 #[cfg(not(loom))]

@@ -8,15 +8,26 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_types)]
 
-#[cfg(not(loom))]
-pub use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-
 #[cfg(loom)]
-pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use loom::sync::atomic;
+#[cfg(not(loom))]
+use std::sync::atomic;
 
-/// Atomics that are never modelled.
+pub use atomic::{Ordering, fence};
+
+/// 32 bits that several processes change.
+pub type AtomicU32 = atomic::AtomicU32;
+/// 64 bits that several processes change.
+pub type AtomicU64 = atomic::AtomicU64;
+
+/// Atomics that are never modelled. (Type aliases, since the lint sees through `use`.)
+#[allow(missing_docs)]
 pub mod local {
-    pub use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64};
+    pub type AtomicBool = std::sync::atomic::AtomicBool;
+    pub type AtomicI32 = std::sync::atomic::AtomicI32;
+    pub type AtomicPtr<T> = std::sync::atomic::AtomicPtr<T>;
+    pub type AtomicU32 = std::sync::atomic::AtomicU32;
+    pub type AtomicU64 = std::sync::atomic::AtomicU64;
 }
 
 /// Order an earlier read-modify-write before the later loads of this thread.

@@ -82,7 +82,8 @@ fn model(name: &str, preemptions: usize, seconds: u64, body: impl Fn() + Sync + 
         builder.preemption_bound = Some(preemptions);
     }
     builder.max_branches = 50_000;
-    let scale: u64 = std::env::var("MQRS_MODEL_SCALE").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
+    let scale: u64 =
+        std::env::var("MQRS_MODEL_SCALE").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
     let limit = Duration::from_secs(seconds * scale);
     builder.max_duration = Some(limit);
     let runs = Arc::new(std::sync::atomic::AtomicU64::new(0));
@@ -109,9 +110,10 @@ fn two_senders_of_one_priority_and_a_receiver() {
             .collect();
         let r = q.owner(2);
         let mut got: Vec<u8> = (0..2).filter_map(|_| receive(&r).map(|m| m.0)).collect();
-        let sent = senders.into_iter().enumerate().filter_map(|(k, s)| {
-            s.join().unwrap().then_some(10 + k as u8)
-        });
+        let sent = senders
+            .into_iter()
+            .enumerate()
+            .filter_map(|(k, s)| s.join().unwrap().then_some(10 + k as u8));
         let sent: Vec<u8> = sent.collect();
         got.extend(drain(&r));
         same(got, sent);
@@ -149,8 +151,10 @@ fn two_receivers_of_mixed_messages_and_a_sender() {
             })
             .collect();
         let sent = send(&s, 3, 9);
-        let mut got: Vec<u8> =
-            receivers.into_iter().map(|r| r.join().unwrap().expect("empty, yet two queued")).collect();
+        let mut got: Vec<u8> = receivers
+            .into_iter()
+            .map(|r| r.join().unwrap().expect("empty, yet two queued"))
+            .collect();
         got.extend(drain(&s));
         same(got, if sent { vec![1, 2, 3] } else { vec![1, 2] });
     });
@@ -303,7 +307,10 @@ fn a_receiver_left_at_any_step_blocks_nobody() {
             let mut once = got.clone();
             once.dedup();
             assert_eq!(once, got, "received twice");
-            assert!(got.len() == sent.len() || died && got.len() + 1 == sent.len(), "lost: {got:?}");
+            assert!(
+                got.len() == sent.len() || died && got.len() + 1 == sent.len(),
+                "lost: {got:?}"
+            );
             q.is_dead(1);
             for _ in 0..3 {
                 assert!(send(&r, 1, 0), "a dead receiver's slot is lost");

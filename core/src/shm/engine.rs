@@ -27,9 +27,7 @@
 use super::layout::{Control, SlotHeader};
 use super::owner::Owners;
 use super::segment::Segment;
-use super::word::{
-    Head, MIX, SEQ_BITS, SEQ_MASK, Tail, Word, seq_distance, take_distance,
-};
+use super::word::{Head, MIX, SEQ_BITS, SEQ_MASK, Tail, Word, seq_distance, take_distance};
 use crate::fault::step;
 use crate::sync::local;
 use crate::sync::{AtomicU64, Ordering, dekker_barrier};
@@ -178,10 +176,8 @@ impl Engine {
 
     /// Count one more fruitless round; true when that cannot be anybody's doing.
     pub(super) fn is_stuck(&self, progress: &mut Progress) -> bool {
-        let now = (
-            self.tail_word().load(Ordering::Relaxed),
-            self.head_word().load(Ordering::Relaxed),
-        );
+        let now =
+            (self.tail_word().load(Ordering::Relaxed), self.head_word().load(Ordering::Relaxed));
         if now != progress.seen {
             progress.seen = now;
             progress.rounds = 0;
@@ -201,12 +197,7 @@ impl Engine {
         // I5: a stamp from seq + 1 on belongs to a later claim of the slot.
         if w.is_claimed() && seq_distance(seq, w.seq()) < 1 << (SEQ_BITS - 1) {
             let queued = Word::queued(slot.prio.load(Ordering::Relaxed), seq);
-            let _ = slot.word.compare_exchange(
-                w.0,
-                queued.0,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
+            let _ = slot.word.compare_exchange(w.0, queued.0, Ordering::AcqRel, Ordering::Relaxed);
         }
     }
 
@@ -222,12 +213,8 @@ impl Engine {
         let Some(slot) = self.segment.slot(h.slot()) else { return };
         let w = Word(slot.word.load(Ordering::Acquire));
         if w.is_taking() && w.take() == h.count() {
-            let _ = slot.word.compare_exchange(
-                w.0,
-                w.taken().0,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
+            let _ =
+                slot.word.compare_exchange(w.0, w.taken().0, Ordering::AcqRel, Ordering::Relaxed);
         }
     }
 
@@ -255,9 +242,7 @@ impl Engine {
         // I6: header and word belong to the same message as long as the word is `w`.
         let queued =
             Word::queued(slot.prio.load(Ordering::Relaxed), slot.seq.load(Ordering::Relaxed));
-        slot.word
-            .compare_exchange(w.0, queued.0, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
+        slot.word.compare_exchange(w.0, queued.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Make every receiver that is looking for the best message look again (I4); gives
@@ -392,9 +377,7 @@ impl Engine {
     /// Change only the flags of the tail, from exactly `t`.
     pub(super) fn change_tail(&self, t: Tail, next: Tail) -> bool {
         debug_assert!(t.count() == next.count());
-        self.tail_word()
-            .compare_exchange(t.0, next.0, Ordering::SeqCst, Ordering::Relaxed)
-            .is_ok()
+        self.tail_word().compare_exchange(t.0, next.0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 }
 

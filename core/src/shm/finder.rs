@@ -101,9 +101,7 @@ impl Engine {
                 yield_now();
             } else if holder != mine
                 && !self.owners.is_alive(holder.wrapping_sub(1).min(u32::MAX as u64) as u32)
-                && lock
-                    .compare_exchange(holder, mine, Ordering::Acquire, Ordering::Relaxed)
-                    .is_ok()
+                && lock.compare_exchange(holder, mine, Ordering::Acquire, Ordering::Relaxed).is_ok()
             {
                 return Locked::Stolen;
             } else {

@@ -511,10 +511,7 @@ mod tests {
         let p = sample();
         let mut newer = p.encode();
         newer[8..12].copy_from_slice(&((LAYOUT_MAJOR as u32 + 1) << 16).to_ne_bytes());
-        assert_eq!(
-            Prologue::decode(&newer, p.geometry.total).unwrap_err(),
-            Errno(libc::ENOTSUP)
-        );
+        assert_eq!(Prologue::decode(&newer, p.geometry.total).unwrap_err(), Errno(libc::ENOTSUP));
         assert_eq!(
             Prologue::decode(&p.encode(), p.geometry.total - 1).unwrap_err(),
             Errno(libc::EBADMSG)

@@ -52,11 +52,8 @@ impl Engine {
         loop {
             let h = Head(self.head_word().load(Ordering::Acquire));
             self.finalize(h);
-            let round = if h.is_mixed() {
-                self.take_mixed(h, cap)?
-            } else {
-                self.take_from_lane(h, cap)?
-            };
+            let round =
+                if h.is_mixed() { self.take_mixed(h, cap)? } else { self.take_from_lane(h, cap)? };
             match round {
                 Round::Got(taken) => {
                     // SAFETY: the slot is ours; the caller grants `to`.
@@ -367,10 +364,7 @@ impl Engine {
         let Candidate { index, slot, word } = candidate;
         let next = h.advanced(index);
         let stamp = Word::taking(self.owner, h.epoch(), next.count());
-        if slot
-            .word
-            .compare_exchange(word.0, stamp.0, Ordering::AcqRel, Ordering::Relaxed)
-            .is_err()
+        if slot.word.compare_exchange(word.0, stamp.0, Ordering::AcqRel, Ordering::Relaxed).is_err()
         {
             return Round::Again;
         }
@@ -409,9 +403,7 @@ impl Engine {
 
     #[inline(always)]
     pub(super) fn change_head(&self, h: Head, next: Head) -> bool {
-        self.head_word()
-            .compare_exchange(h.0, next.0, Ordering::SeqCst, Ordering::Relaxed)
-            .is_ok()
+        self.head_word().compare_exchange(h.0, next.0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 
     /// Fetch the lines of a message to come, once enough of them wait that no sender

@@ -83,10 +83,8 @@ impl Engine {
             // A dead receiver's TAKING becomes TAKEN or QUEUED first; a few rounds do.
             for _ in 0..8 {
                 let word = Word(slot.word.load(Ordering::Acquire));
-                let held = word.is_claimed()
-                    || word.is_taking()
-                    || word.is_taken()
-                    || word.is_reclaim();
+                let held =
+                    word.is_claimed() || word.is_taking() || word.is_taken() || word.is_reclaim();
                 if !held || !is_dead(word.owner()) {
                     break;
                 }

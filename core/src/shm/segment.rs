@@ -149,11 +149,11 @@ pub use mapped::Segment;
 #[cfg(loom)]
 #[allow(missing_docs)] // as its counterpart above
 mod modelled {
+    use super::super::event::Event;
     use super::super::layout::{
         Apart, Counters, CountersAndPoison, FinderWords, HeadWords, NotifyWords, OWNERS, TailWords,
         WaitWords,
     };
-    use super::super::event::Event;
     use super::*;
     use crate::sync::AtomicU64;
     use loom::cell::UnsafeCell;

@@ -24,7 +24,12 @@ impl Engine {
     /// # Safety
     /// `message` is readable for `len` bytes.
     #[inline]
-    pub unsafe fn try_send(&self, message: *const u8, len: usize, prio: u32) -> Result<(), Refused> {
+    pub unsafe fn try_send(
+        &self,
+        message: *const u8,
+        len: usize,
+        prio: u32,
+    ) -> Result<(), Refused> {
         let mut progress = Progress::new();
         let t = loop {
             let t = Tail(self.tail_word().load(Ordering::Acquire));

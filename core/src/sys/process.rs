@@ -48,7 +48,10 @@ pub fn signal_self(signal: i32) {
 /// A value of the environment, unless the program runs with another's rights.
 ///
 /// The value is copied by `read` at once: the environment may change later.
-pub fn with_environment<R>(name: &core::ffi::CStr, read: impl FnOnce(&core::ffi::CStr) -> R) -> Option<R> {
+pub fn with_environment<R>(
+    name: &core::ffi::CStr,
+    read: impl FnOnce(&core::ffi::CStr) -> R,
+) -> Option<R> {
     // SAFETY: `name` is a C string; the result is null or a C string that lives until
     // the environment is changed, which a program may not do beside other threads.
     unsafe {
@@ -97,8 +100,7 @@ pub fn queue_signal(signo: i32, pid: u32, uid: u32, value: isize) -> Result<()> 
     };
     // SAFETY: the kernel reads 128 bytes of `info`. A process may choose si_code, si_pid
     // and si_uid freely in signals to itself.
-    let result =
-        unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, libc::getpid(), signo, &info) };
+    let result = unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, libc::getpid(), signo, &info) };
     if result < 0 { Err(Errno::last()) } else { Ok(()) }
 }
 

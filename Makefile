@@ -1,0 +1,113 @@
+# Build, test and install mqueue_rs. `make help` lists the targets.
+#
+# Needs GNU make, cargo and a C compiler with its binutils; nothing else. The
+# work is cargo's; this file adds what cargo does not do: an archive that is
+# fit for C programs, the installation, and one command for all checks. A plus
+# sign lets cargo share the jobs of `make -j`.
+
+# Where things go. Empty means the default; DESTDIR goes in front of everything.
+# On Debian the libraries of /usr live in a directory per machine type, which
+# its compilers print; elsewhere they print nothing.
+override PREFIX := $(abspath $(or $(PREFIX),/usr/local))
+MULTIARCH := $(if $(filter /usr,$(PREFIX)),$(shell $(CC) -print-multiarch 2>/dev/null))
+override LIBDIR := $(abspath $(or $(LIBDIR),$(PREFIX)/lib/$(MULTIARCH)))
+override INCLUDEDIR := $(abspath $(or $(INCLUDEDIR),$(PREFIX)/include))
+PKGCONFIGDIR = $(LIBDIR)/pkgconfig
+
+LD = ld
+OBJCOPY = objcopy
+
+# The version is Cargo's; the soname is build.rs's.
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+SONAME := $(shell sed -n 's/^const SONAME: &str = "\(.*\)";/\1/p' build.rs)
+
+CARGO_TARGET_DIR ?= target
+export CARGO_TARGET_DIR
+RELEASE := $(CARGO_TARGET_DIR)/release
+NATIVE_LIBS := $(RELEASE)/native-static-libs
+ARCHIVE := $(CARGO_TARGET_DIR)/archive/libmqueue_rs.a
+
+# Directories too, so that a file that went away counts as a change.
+SOURCES := $(shell find src core/src) build.rs cbindgen.toml Cargo.toml Cargo.lock core/Cargo.toml
+
+.PHONY: build
+build: $(ARCHIVE) ## the libraries, optimised (the default)
+
+# Make itself sees what is up to date, so that `make && sudo make install` works
+# where root has no cargo. The touch is for sources that are newer but not changed.
+$(NATIVE_LIBS): $(SOURCES)
+	+cargo rustc --release --lib -- --print native-static-libs=$(abspath $@)
+	touch -c $@
+
+# rustc's archive holds the whole Rust run-time library with its global names,
+# some of which (rust_eh_personality) every Rust archive has: two of them in one
+# program clash. This one is a single object with the parts that the C functions
+# need, and only their names are global. Bitcode goes too: it is of no use to
+# anybody, and the plug-in of an older LLVM makes nm and ar choke on it.
+$(ARCHIVE): $(NATIVE_LIBS) abi/mqueue_rs.symbols
+	mkdir -p $(@D)
+	rm -f $@
+	$(LD) -r --gc-sections --force-group-allocation $$(sed 's/^/-u /' abi/mqueue_rs.symbols) \
+		$(RELEASE)/libmqueue_rs.a -o $(@D)/mqueue_rs.o
+	$(OBJCOPY) --keep-global-symbols=abi/mqueue_rs.symbols --strip-unneeded \
+		--remove-section=.llvmbc --remove-section=.llvmcmd $(@D)/mqueue_rs.o
+	$(AR) rcs $@ $(@D)/mqueue_rs.o
+	rm $(@D)/mqueue_rs.o
+
+# Formatting, lints, then every test: Rust, C, header, exported symbols, install.
+# A test that finds something missing on this machine says so in the skip log.
+SKIPS := $(abspath $(CARGO_TARGET_DIR))/skips.log
+
+.PHONY: test
+test: export MQRS_SKIP_LOG := $(SKIPS)
+test: ## everything that must hold before a change goes in
+	@mkdir -p $(dir $(SKIPS)) && : > $(SKIPS)
+	@tools/check-tools
+	@if cargo fmt --version >/dev/null 2>&1; then set -x; cargo fmt --all --check; fi
+	+@if cargo clippy --version >/dev/null 2>&1; then set -x; \
+		cargo clippy --workspace --all-targets -- -D warnings; fi
+	+cargo test --workspace
+	@tools/report-skips $(SKIPS) tests/allowed_skips
+
+.PHONY: check-tools
+check-tools: ## what the tests need; installs what root may install
+	@tools/check-tools
+
+# For static linking: the system libraries that rustc names, without the two that
+# every compiler driver adds by itself, in the form that fits -static or not.
+PRIVATE_LIBS = $$(sed 's/-lgcc_s *//; s/ *-lc$$//' $(NATIVE_LIBS))
+
+.PHONY: install
+install: build ## into PREFIX (/usr/local), LIBDIR, INCLUDEDIR, below DESTDIR
+	install -d '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(PKGCONFIGDIR)'
+	install -m 755 $(RELEASE)/libmqueue_rs.so '$(DESTDIR)$(LIBDIR)/libmqueue_rs.so.$(VERSION)'
+	ln -sf libmqueue_rs.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
+	ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libmqueue_rs.so'
+	install -m 644 $(ARCHIVE) '$(DESTDIR)$(LIBDIR)/libmqueue_rs.a'
+	install -m 644 include/mqueue_rs.h include/mqueue_rs.cdef.h '$(DESTDIR)$(INCLUDEDIR)'
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
+		-e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|' \
+		-e 's|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)/%=$${prefix}/%)|' \
+		-e "s|@LIBS_PRIVATE@|$(PRIVATE_LIBS)|" \
+		pkgconfig/mqueue_rs.pc.in > '$(DESTDIR)$(PKGCONFIGDIR)/mqueue_rs.pc'
+	chmod 644 '$(DESTDIR)$(PKGCONFIGDIR)/mqueue_rs.pc'
+
+.PHONY: uninstall
+uninstall: ## remove what install put there (same variables)
+	rm -f '$(DESTDIR)$(LIBDIR)/libmqueue_rs.so.$(VERSION)' \
+		'$(DESTDIR)$(LIBDIR)/$(SONAME)' \
+		'$(DESTDIR)$(LIBDIR)/libmqueue_rs.so' \
+		'$(DESTDIR)$(LIBDIR)/libmqueue_rs.a' \
+		'$(DESTDIR)$(INCLUDEDIR)/mqueue_rs.h' \
+		'$(DESTDIR)$(INCLUDEDIR)/mqueue_rs.cdef.h' \
+		'$(DESTDIR)$(PKGCONFIGDIR)/mqueue_rs.pc'
+
+.PHONY: clean
+clean: ## remove everything that was built
+	cargo clean
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
+
+.DELETE_ON_ERROR:

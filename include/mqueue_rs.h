@@ -1,0 +1,910 @@
+/*
+ * mqueue_rs: message queues between processes on Linux
+ *
+ * This file is generated from the library's sources. SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * WHAT A QUEUE IS
+ *
+ * A queue holds messages, each a string of bytes with a priority, until a process receives
+ * them. Processes that have nothing in common but the queue's name send and receive, many at
+ * a time. A message is received once, by one receiver, whole: never cut, never merged. The
+ * highest priority comes first; messages of one priority come in the order in which they were
+ * sent. A send that finds the queue full waits for room, a receive that finds it empty waits
+ * for a message.
+ *
+ * It is the model of POSIX message queues (mq_overview(7)), without their limits on depth and
+ * size and without a system call for each message: a queue lives in shared memory.
+ *
+ * EXAMPLE
+ *
+ *     #include <fcntl.h>
+ *     #include <stdio.h>
+ *     #include <mqueue_rs.h>
+ *
+ *     int main(void)
+ *     {
+ *         mqrs_queue *q;
+ *         char buf[8192];
+ *         uint32_t prio;
+ *         ssize_t len;
+ *         int err = mqrs_open("/example", O_RDWR | O_CREAT, NULL, 0, &q);
+ *
+ *         if (err < 0) {
+ *             char why[256];
+ *             mqrs_last_error(why, sizeof why);
+ *             fprintf(stderr, "%s: %s\n", mqrs_errname(err), why);
+ *             return 1;
+ *         }
+ *         mqrs_send(q, "later", 5, 0);
+ *         mqrs_send(q, "first", 5, 7);
+ *         len = mqrs_receive(q, buf, sizeof buf, &prio);
+ *         if (len >= 0)
+ *             printf("%.*s, priority %u\n", (int)len, buf, (unsigned)prio);
+ *         mqrs_close(q);
+ *         mqrs_unlink("/example");
+ *         return len == 5 ? 0 : 1;
+ *     }
+ *
+ * prints "first, priority 7". Compile it with
+ *
+ *     cc example.c $(pkg-config --cflags --libs mqueue_rs)
+ *
+ * ADDRESSES
+ *
+ *     /name, shm:/name  a queue in shared memory
+ *     posix:/name       the kernel's POSIX queue of that name      } not part of this
+ *     sysv:...          a System V queue of the kernel             } version: -ENOTSUP
+ *     amqp://...        a queue of an external broker              }
+ *
+ * A name has 1 to 255 bytes after its slash, any but another slash; /. and /.. are none.
+ *
+ * A queue in shared memory is a file in the directory that the environment variable MQRS_DIR
+ * names, /dev/shm without it; set-user-ID programs ignore the variable. The queue /name is the
+ * file mqrs.name. A name of more than 250 bytes does not fit: its file is "mqrs~", the SHA-256
+ * of the name in 64 hexadecimal digits, and the name's first 186 bytes. A queue stays until it
+ * is unlinked or the directory is emptied (/dev/shm is at every boot).
+ *
+ * CONVENTIONS
+ *
+ * Result     Functions of type int return 0 or a descriptor, those of type ssize_t a length.
+ *            A failure is a negative errno, such as -EAGAIN; the variable errno is neither
+ *            set nor kept. mqrs_errname and mqrs_strerror translate, and mqrs_last_error says
+ *            in a sentence what went wrong in detail.
+ * Outputs    are written only on success.
+ * Checks     come first, in this order: handle (-EBADF); flags, struct sizes, clock, timeout,
+ *            priority (-EINVAL); direction (-EBADF); pointers (-EFAULT); length (-EMSGSIZE).
+ *            Then the call is done at once if it can be, however short its timeout.
+ * NULL       as a handle is -EBADF, as a pointer that is needed -EFAULT, as an output that
+ *            may be left out fine. mqrs_close(NULL) returns 0.
+ * Structs    travel with their size, so that a program and a library of different versions
+ *            understand each other: give sizeof. Fields that an older program lacks count as
+ *            0 and are not written. Bytes that an older library lacks must be 0 (-E2BIG) and
+ *            become 0. 0 always means the default; unknown flags and reserved fields that are
+ *            not 0 are -EINVAL. Set a struct to 0 before you fill it.
+ * Memory     Whatever a function is given is copied before it returns. Sending and receiving
+ *            allocate nothing; where memory is short, a function returns -ENOMEM.
+ * Damage     A queue whose shared state is found damaged answers -EBADMSG to everybody from
+ *            then on. -ENOTRECOVERABLE means an error in this library, not in your program:
+ *            the handle can only be closed.
+ *
+ * WAITING
+ *
+ * mqrs_send and mqrs_receive wait as long as it takes; mqrs_timedsend and mqrs_timedreceive
+ * for some nanoseconds; mqrs_send_until and mqrs_receive_until until a time on a clock. On a
+ * handle with O_NONBLOCK none of them waits: -EAGAIN, whatever the timeout. Waiting costs no
+ * processor time after a short while of looking.
+ *
+ * If senders were killed or stopped in the middle of a send, more of them than the queue has
+ * spare slots (a quarter of maxmsg, at least 16 and at most 64), a send may wait, or return
+ * -EAGAIN, though the queue is not full, until those that died are noticed or the stopped
+ * continue.
+ *
+ * PRIORITIES
+ *
+ * go from 0 to MQRS_PRIO_MAX (32767). The order is strict: a receive that starts after a send
+ * of a higher priority has returned never gets a lower one.
+ *
+ * NOTIFICATION
+ *
+ * mqrs_notify_signal and mqrs_notify_callback tell a process when a message comes to an empty
+ * queue that no receiver waits for. A queue has one registration at a time, which is used up
+ * by one message. It ends with its handle, with its process, and at exec. The pattern that
+ * loses nothing: register, then receive with MQRS_NOWAIT until -EAGAIN; when told, again.
+ *
+ * THREADS
+ *
+ * Any function may be called on one handle by any number of threads at a time, except
+ * mqrs_close, which must be the last. The library starts no thread, but one helper thread when
+ * a notification is registered. No function is a cancellation point of pthread_cancel(3), and
+ * a thread must not be cancelled asynchronously in one.
+ *
+ * SIGNALS
+ *
+ * The library installs no signal handler. A handler without SA_RESTART that runs while a call
+ * sleeps ends it with -EINTR; with SA_RESTART, or on a handle with MQRS_OPT_RESTART, the call
+ * goes on, towards the same deadline. (On kernels before 5.16, and where futex_waitv(2) is
+ * forbidden, -EINTR may come with SA_RESTART too.) A handler that runs before the call sleeps
+ * may go unnoticed, as with any system call.
+ *
+ * Async-signal-safe, that is, allowed in a handler, whatever it interrupted: the seven
+ * functions that send and receive, and mqrs_errname. A handler must return; a longjmp out of
+ * one that interrupted a call of this library leaves a slot of the queue unused until the
+ * process ends.
+ *
+ * FORK AND EXEC
+ *
+ * A forked child may use its parent's handles at once, whatever other threads were doing at
+ * the fork. O_NONBLOCK is each process's own from then on, and notifications stay with the
+ * parent. Handles do not survive exec, their descriptors are close-on-exec; mqrs_dup_fd and
+ * mqrs_open_fd carry a queue over.
+ *
+ * WHEN A PROCESS DIES
+ *
+ * at any instruction, or is stopped there, nobody else is held up and the queue stays whole.
+ * A send that was killed has sent its message or not; a message that a killed receiver was
+ * about to take is there still or gone with it, as in the kernel's queues. No message comes
+ * twice. Somebody who sleeps may notice up to a second later what a killed process did last.
+ *
+ * WHAT IS NOT PROMISED
+ *
+ * Protection against the other users of a queue. Whoever opens one needs permission to read
+ * and to write its file; the direction of a handle is kept by this library only, and a
+ * hostile process can corrupt the messages, forge the sender of a notification, or cut the
+ * file, which kills those who use it with SIGBUS. Between parties that do not trust each other
+ * use the kernel's queues.
+ * Queues on a network file system, or shared by machines.
+ * That a message survives a crash or a restart of the machine.
+ * That who waited longest is served first: one that is awake may be quicker.
+ */
+
+#ifndef MQUEUE_RS_H
+#define MQUEUE_RS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#define MQRS_VERSION_MAJOR (0)
+#define MQRS_VERSION_MINOR (1)
+#define MQRS_VERSION_PATCH (0)
+#define MQRS_VERSION_NUMBER (1000)
+
+
+/** Which transport carries a queue. */
+enum {
+    /** All of them; only for lists. */
+    MQRS_ANY = 0,
+    /** Shared memory, the library's own: "/name" and "shm:/name". */
+    MQRS_SHM = 1,
+    /** The kernel's POSIX queues: "posix:/name". */
+    MQRS_POSIX = 2,
+    /** The kernel's System V queues: "sysv:KEY". */
+    MQRS_SYSV = 3,
+    /** An external broker: "amqp://...". */
+    MQRS_AMQP = 4,
+};
+
+/** Timeouts that are not a number of nanoseconds. */
+enum {
+    /** Wait until it is done. */
+    MQRS_FOREVER = -1,
+    /** Do it at once or not at all. */
+    MQRS_NOWAIT = 0,
+};
+
+/** Priorities go from 0 to this. */
+enum {
+    /** The most urgent. */
+    MQRS_PRIO_MAX = 32767,
+};
+
+/** Option flags of mqrs_open and mqrs_open_fd. */
+enum {
+    /** The mode is not masked by umask; mode 0 is then really 0. */
+    MQRS_OPT_EXACT_MODE = 1,
+    /** Waits of this handle go on after any signal handler, SA_RESTART or not. */
+    MQRS_OPT_RESTART = 2,
+};
+
+/**
+ * What a queue can do: bits of mqrs_attr.capabilities, one for each thing that some
+ * transport, or some version of this library, cannot do.
+ */
+enum {
+    /** A descriptor for poll. */
+    MQRS_CAP_FD = 1,
+    /** Notification by signal and by callback. */
+    MQRS_CAP_NOTIFY = 2,
+    /** Message types, and receiving by type. */
+    MQRS_CAP_TYPES = 4,
+    /** A receive buffer may be smaller than msgsize as long as the message fits. */
+    MQRS_CAP_SMALL_BUFFER = 8,
+    /** Sending and receiving in place. */
+    MQRS_CAP_ZERO_COPY = 16,
+    /** Looking at messages without taking them. */
+    MQRS_CAP_PEEK = 32,
+    /** Shutdown of a whole queue. */
+    MQRS_CAP_SHUTDOWN = 64,
+    /** Counters. */
+    MQRS_CAP_STATS = 128,
+    /** Notification that stays registered. */
+    MQRS_CAP_PERSISTENT_NOTIFY = 256,
+    /** A send to a full queue may drop the oldest message instead. */
+    MQRS_CAP_DROP_OLDEST = 512,
+    /** The sender of each message. */
+    MQRS_CAP_SENDER = 1024,
+};
+
+/**
+ * A handle of an open queue. Only pointers to it exist outside the library.
+ *
+ *   made by     mqrs_open, mqrs_open_fd
+ *   freed by    mqrs_close
+ *   sends       mqrs_send, mqrs_timedsend, mqrs_send_until, mqrs_sendall
+ *   receives    mqrs_receive, mqrs_timedreceive, mqrs_receive_until
+ *   is told by  mqrs_notify_signal, mqrs_notify_callback; mqrs_notify_cancel
+ *   looks by    mqrs_name, mqrs_getattr
+ *   changes by  mqrs_set_nonblock, mqrs_set_owner
+ *   travels by  mqrs_dup_fd
+ */
+typedef struct mqrs_queue mqrs_queue;
+
+/** How mqrs_open makes a queue. Zero means the default, in every field. */
+typedef struct mqrs_options {
+    /** MQRS_OPT_... flags. */
+    uint64_t flags;
+    /** Most messages that the queue holds; 0: 64. Up to at least 1,000,000. */
+    uint64_t maxmsg;
+    /** Most bytes in one message; 0: 8192. Up to at least 1 GiB. */
+    uint64_t msgsize;
+    /** Permissions of a new queue (bits 0777); 0: 0600. Masked by umask, as in mq_open. */
+    uint32_t mode;
+    /** Must be 0. */
+    uint32_t reserved;
+} mqrs_options;
+
+/** What a queue is, and what it holds at the moment. */
+typedef struct mqrs_attr {
+    /** MQRS_SHM, MQRS_POSIX, ... */
+    uint32_t transport;
+    /** O_RDONLY, O_WRONLY or O_RDWR of this handle, and O_NONBLOCK. */
+    uint32_t flags;
+    /** Most messages that the queue holds. */
+    uint64_t maxmsg;
+    /** Most bytes in one message. */
+    uint64_t msgsize;
+    /** Messages queued: exact at one instant of the call. */
+    uint64_t curmsgs;
+    /** Bytes queued: an estimate while others send and receive. */
+    uint64_t curbytes;
+    /** Permissions. */
+    uint32_t mode;
+    /** Owning user. */
+    uint32_t uid;
+    /** Owning group. */
+    uint32_t gid;
+    /** 0. */
+    uint32_t reserved;
+    /** MQRS_CAP_... bits. */
+    uint64_t capabilities;
+} mqrs_attr;
+
+/** What a transport allows, on this machine and now. 0 means no limit. */
+typedef struct mqrs_limits {
+    /** 0, or the errno (positive) why the transport does not work here. */
+    int32_t unavailable;
+    /** 0. */
+    uint32_t reserved;
+    /** maxmsg of a queue that asks for none. */
+    uint64_t maxmsg_default;
+    /** Largest maxmsg. */
+    uint64_t maxmsg_max;
+    /** msgsize of a queue that asks for none. */
+    uint64_t msgsize_default;
+    /** Largest msgsize. */
+    uint64_t msgsize_max;
+    /** Most queues. */
+    uint64_t queues_max;
+    /** Most bytes in all queues. */
+    uint64_t bytes_max;
+    /** Highest priority. */
+    uint64_t prio_max;
+} mqrs_limits;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Open a queue, or make it.
+ *
+ * name      the queue's address, "/name" or "shm:/name" (see ADDRESSES above). NULL with
+ *           O_CREAT | O_EXCL: a new queue with a random name, which mqrs_name tells
+ * oflag     flags of <fcntl.h>: exactly one of
+ *             O_RDONLY    to receive
+ *             O_WRONLY    to send
+ *             O_RDWR      to do both
+ *           and any of
+ *             O_CREAT     make the queue if there is none
+ *             O_EXCL      with O_CREAT: fail if there is one
+ *             O_NONBLOCK  calls without a timeout of their own never wait
+ *             O_CLOEXEC   allowed, and always on
+ * opt       how to make it; NULL, with opt_size 0, for the defaults: 64 messages of
+ *           8192 bytes, mode 0600. For a queue that exists, only MQRS_OPT_RESTART
+ *           counts; mqrs_getattr tells what the queue really is
+ * opt_size  sizeof (struct mqrs_options)
+ * out       receives the handle, which is the caller's until mqrs_close
+ *
+ * A queue is made whole: nobody ever opens half of one, its memory is reserved now, and
+ * of many that make the same queue at once exactly one does. The maker gets the access
+ * that it asks for whatever the mode; anybody else needs both read and write permission,
+ * for either direction.
+ *
+ * Returns 0, or, having made and opened nothing,
+ *   -EINVAL        oflag: not exactly one direction, O_EXCL without O_CREAT, or another
+ *                  flag; opt: an unknown flag, a reserved field that is not 0, maxmsg or
+ *                  msgsize beyond mqrs_getlimits; opt_size below the struct's size in
+ *                  the first release, or 0 with an opt; name: empty, no leading slash,
+ *                  or an unknown prefix
+ *   -E2BIG         opt_size is above ours, and what lies beyond is not 0
+ *   -EFAULT        out is NULL, opt is NULL with an opt_size, or name is NULL without
+ *                  O_CREAT | O_EXCL
+ *   -ENOENT        no such queue, and no O_CREAT; no such directory; or name is "/"
+ *   -EEXIST        there is such a queue, and O_CREAT | O_EXCL says that there must not
+ *   -EACCES        the queue's or the directory's permissions forbid it; or name has a
+ *                  second slash, or is "/." or "/.."
+ *   -ENAMETOOLONG  more than 255 bytes after the slash
+ *   -ENOTSUP       that transport is not part of this build, or the queue was made by a
+ *                  newer version that this one does not understand
+ *   -EBADMSG       the file of that name is no queue, or a damaged one
+ *   -EUSERS        1024 processes have the queue open
+ *   -ENOSPC        no room for the queue where it is to live
+ *   -ENOMEM        no memory for the queue or its handle
+ *   -EMFILE        the process has too many descriptors; -ENFILE: the system has
+ * and what else the file system answers to open(2).
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: a child inherits the handle.
+ * Blocks: no.
+ * Source: POSIX.1-2024 mq_open; mq_open(3).
+ */
+int mqrs_open(const char *name,
+              int oflag,
+              const struct mqrs_options *opt,
+              size_t opt_size,
+              mqrs_queue **out);
+
+/**
+ * Adopt a descriptor of a queue: one that mqrs_dup_fd gave, and that came by inheritance
+ * over exec, by SCM_RIGHTS or by socket activation.
+ *
+ * fd         a descriptor of a queue
+ * oflag      exactly one of O_RDONLY, O_WRONLY, O_RDWR, within what the descriptor
+ *            allows, with O_NONBLOCK and O_CLOEXEC as in mqrs_open
+ * opt_flags  MQRS_OPT_... flags; 0 for none
+ * out        receives the handle, which is the caller's until mqrs_close
+ *
+ * The queue's mode is not asked again: the descriptor is the permission.
+ *
+ * Returns 0, and fd then belongs to the handle: do not use or close it. Or, fd being the
+ * caller's as before,
+ *   -EINVAL   oflag or opt_flags, as in mqrs_open; O_CREAT and O_EXCL are refused too
+ *   -EFAULT   out is NULL
+ *   -EBADF    fd is no descriptor, or not one of a queue
+ *   -EACCES   the descriptor does not allow it
+ *   -ENOTSUP  the queue was made by a newer version that this one does not understand
+ *   -EBADMSG  the queue is damaged
+ *   -EUSERS   1024 processes have the queue open
+ *   -ENOMEM, -EMFILE, -ENFILE  as in mqrs_open
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: a child inherits the handle.
+ * Blocks: no.
+ * Source: sd_listen_fds(3), unix(7) for the ways that a descriptor travels.
+ */
+int mqrs_open_fd(int fd, int oflag, uint64_t opt_flags, mqrs_queue **out);
+
+/**
+ * Get a descriptor of the queue itself, to hand on to another process.
+ *
+ * q  the queue
+ *
+ * The descriptor is new, the caller's to close, and close-on-exec. It is for mqrs_open_fd
+ * and for fstat(2); it is not for poll, read or write.
+ *
+ * Returns the descriptor, >= 0, or
+ *   -EBADF           q is NULL or no open handle
+ *   -EMFILE          the process has too many descriptors; -ENFILE: the system has
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+ * Source: dup(2), F_DUPFD_CLOEXEC.
+ */
+int mqrs_dup_fd(const mqrs_queue *q);
+
+/**
+ * Change a queue's permissions and owner.
+ *
+ * q     the queue
+ * mode  the new permissions (bits 0777), not masked by umask
+ * uid   the new owning user
+ * gid   the new owning group
+ *
+ * UINT32_MAX leaves a value as it is. Handles that are open stay usable.
+ *
+ * Returns 0, or, having changed nothing,
+ *   -EBADF           q is NULL or no open handle
+ *   -EINVAL          mode has other bits
+ *   -EPERM           the caller is not allowed to, by the rules of chmod(2) and chown(2)
+ *   -EBADMSG         the queue is damaged
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+ * Source: chmod(2), chown(2).
+ */
+int mqrs_set_owner(mqrs_queue *q, uint32_t mode, uint32_t uid, uint32_t gid);
+
+/**
+ * Close a handle.
+ *
+ * q  the queue; NULL is allowed and does nothing
+ *
+ * Frees the handle and nothing else: the queue, its name and its messages stay, also for
+ * this process's other handles. A notification that was registered through this handle is
+ * dropped, and its callback has returned and will not run again; inside that callback
+ * itself, mqrs_close returns at once.
+ *
+ * Returns 0, or
+ *   -EBADF           q is no open handle; it was closed already, as far as that can be
+ *                    noticed
+ *   -EBADMSG         the queue is damaged; the handle is closed all the same
+ *   -ENOTRECOVERABLE the library failed in a call on q; the handle is closed all the same
+ *
+ * Threads: no other call on q may be running or follow.  Signals: not async-signal-safe.
+ * Fork: parent and child each close their own.  Blocks: while a callback of q is running;
+ * hold no lock that the callback needs.
+ * Source: POSIX.1-2024 mq_close; mq_close(3).
+ */
+int mqrs_close(mqrs_queue *q);
+
+/**
+ * Remove a queue's name.
+ *
+ * name  the queue's address, as for mqrs_open
+ *
+ * The name is gone at once, and free for a new queue. Who has the queue open goes on
+ * using it; it vanishes with the last of them.
+ *
+ * Returns 0, or
+ *   -EFAULT        name is NULL
+ *   -EINVAL        name is empty, has no leading slash or an unknown prefix
+ *   -ENOENT        no such queue, or name is "/"
+ *   -EACCES        the directory's permissions forbid it: in a sticky directory, as
+ *                  /dev/shm is, only the queue's owner may; or name has a second slash,
+ *                  or is "/." or "/.."
+ *   -ENAMETOOLONG  more than 255 bytes after the slash
+ *   -ENOTSUP       that transport is not part of this build
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: nothing to say.  Blocks: no.
+ * Source: POSIX.1-2024 mq_unlink; mq_unlink(3).
+ */
+int mqrs_unlink(const char *name);
+
+/**
+ * Tell a queue's full address.
+ *
+ * q  the queue
+ *
+ * Returns the address, as "shm:/name": good for mqrs_open and mqrs_unlink, and valid until
+ * mqrs_close. It is "" where the name is not known. NULL if q is NULL or no open handle,
+ * or the library failed in an earlier call on it.
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+ */
+const char *mqrs_name(const mqrs_queue *q);
+
+/**
+ * Send a message; wait while the queue is full.
+ *
+ * q     the queue, opened to send
+ * msg   the message, len bytes, copied before return; may be NULL if len is 0
+ * len   0 to msgsize; a message of no bytes is a message
+ * prio  0 to MQRS_PRIO_MAX; higher ones are received first, and those of the same
+ *       priority in the order in which they were sent
+ *
+ * On a handle with O_NONBLOCK the call never waits.
+ *
+ * Returns 0, or, having sent nothing,
+ *   -EBADF           q is NULL or no open handle, or was opened O_RDONLY
+ *   -EINVAL          prio is above MQRS_PRIO_MAX
+ *   -EFAULT          msg is NULL, and len is not 0
+ *   -EMSGSIZE        len is above the queue's msgsize
+ *   -EAGAIN          the queue is full, and the handle has O_NONBLOCK
+ *   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
+ *                    handle without MQRS_OPT_RESTART
+ *   -EBADMSG         the queue is damaged
+ *   -EUSERS          this is the first call of a forked child, and 1024 processes have
+ *                    the queue open
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
+ * the queue is full, unless O_NONBLOCK.
+ * Source: POSIX.1-2024 mq_send; mq_send(3).
+ */
+int mqrs_send(mqrs_queue *q, const void *msg, size_t len, uint32_t prio);
+
+/**
+ * Send a message; wait for a limited time while the queue is full.
+ *
+ * q, msg, len, prio  as in mqrs_send
+ * timeout_ns         nanoseconds for the whole call, on CLOCK_MONOTONIC; MQRS_NOWAIT (0):
+ *                    never wait; MQRS_FOREVER (-1): as mqrs_send
+ *
+ * If there is room the message is sent, however short the timeout. On a handle with
+ * O_NONBLOCK the call never waits.
+ *
+ * Returns 0, or, having sent nothing, an error of mqrs_send, or
+ *   -EINVAL     timeout_ns is below -1
+ *   -EAGAIN     the queue is full, and timeout_ns is 0
+ *   -ETIMEDOUT  the queue was full all that time
+ *
+ * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
+ * the queue is full, until the timeout.
+ * Source: POSIX.1-2024 mq_timedsend, with a relative time; mq_timedsend(3).
+ */
+int mqrs_timedsend(mqrs_queue *q,
+                   const void *msg,
+                   size_t len,
+                   uint32_t prio,
+                   int64_t timeout_ns);
+
+/**
+ * Send a message; wait until a point in time while the queue is full.
+ *
+ * q, msg, len, prio  as in mqrs_send
+ * clock              CLOCK_REALTIME, CLOCK_MONOTONIC or CLOCK_BOOTTIME of <time.h>
+ * deadline_ns        absolute time on that clock, in nanoseconds, >= 0; INT64_MAX never
+ *                    comes. A CLOCK_REALTIME deadline follows the clock when it is set
+ *
+ * If there is room the message is sent, however old the deadline. On a handle with
+ * O_NONBLOCK the call never waits.
+ *
+ * Returns 0, or, having sent nothing, an error of mqrs_send, or
+ *   -EINVAL     another clock, or deadline_ns is negative
+ *   -ETIMEDOUT  the queue was full until the deadline
+ *
+ * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
+ * the queue is full, until the deadline.
+ * Source: POSIX.1-2024 mq_timedsend; mq_timedsend(3); clock_gettime(2) for the clocks.
+ */
+int mqrs_send_until(mqrs_queue *q,
+                    const void *msg,
+                    size_t len,
+                    uint32_t prio,
+                    int clock,
+                    int64_t deadline_ns);
+
+/**
+ * Send data of any length as messages of msgsize bytes, the last one of what is left.
+ *
+ * q     the queue, opened to send
+ * data  len bytes, copied before return; may be NULL if len is 0
+ * len   0 to SSIZE_MAX; 0 sends nothing, not even an empty message
+ * prio  priority of every message, 0 to MQRS_PRIO_MAX
+ *
+ * It is as many mqrs_send: messages of others may come to lie in between.
+ *
+ * Returns the number of bytes sent, like write(2): len, or less if an error came after
+ * the first message was sent; mqrs_last_error then tells it. Or, having sent nothing, an
+ * error of mqrs_send, with
+ *   -EMSGSIZE  len is above SSIZE_MAX
+ *
+ * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
+ * the queue is full, unless O_NONBLOCK.
+ * Source: write(2).
+ */
+ssize_t mqrs_sendall(mqrs_queue *q, const void *data, size_t len, uint32_t prio);
+
+/**
+ * Receive the oldest message of the highest priority; wait while the queue is empty.
+ *
+ * q     the queue, opened to receive
+ * buf   receives the message; may be NULL if cap is 0
+ * cap   room in buf, in bytes. It may be below msgsize: what counts is the message
+ * prio  receives the message's priority; may be NULL
+ *
+ * On a handle with O_NONBLOCK the call never waits.
+ *
+ * Returns the message's length in bytes, 0 for an empty one; or, having received nothing
+ * and written nothing,
+ *   -EBADF           q is NULL or no open handle, or was opened O_WRONLY
+ *   -EFAULT          buf is NULL, and cap is not 0
+ *   -EMSGSIZE        the message is longer than cap; it stays where it is
+ *   -EAGAIN          the queue is empty, and the handle has O_NONBLOCK
+ *   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
+ *                    handle without MQRS_OPT_RESTART
+ *   -EBADMSG         the queue is damaged
+ *   -EUSERS          this is the first call of a forked child, and 1024 processes have
+ *                    the queue open
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
+ * the queue is empty, unless O_NONBLOCK.
+ * Source: POSIX.1-2024 mq_receive; mq_receive(3).
+ */
+ssize_t mqrs_receive(mqrs_queue *q, void *buf, size_t cap, uint32_t *prio);
+
+/**
+ * Receive the oldest message of the highest priority; wait for a limited time while the
+ * queue is empty.
+ *
+ * q, buf, cap  as in mqrs_receive
+ * timeout_ns   nanoseconds for the whole call, on CLOCK_MONOTONIC; MQRS_NOWAIT (0): never
+ *              wait; MQRS_FOREVER (-1): as mqrs_receive
+ * prio         receives the message's priority; may be NULL
+ *
+ * If there is a message it is received, however short the timeout. On a handle with
+ * O_NONBLOCK the call never waits.
+ *
+ * Returns the message's length in bytes; or, having received nothing and written nothing,
+ * an error of mqrs_receive, or
+ *   -EINVAL     timeout_ns is below -1
+ *   -EAGAIN     the queue is empty, and timeout_ns is 0
+ *   -ETIMEDOUT  the queue was empty all that time
+ *
+ * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
+ * the queue is empty, until the timeout.
+ * Source: POSIX.1-2024 mq_timedreceive, with a relative time; mq_timedreceive(3).
+ */
+ssize_t mqrs_timedreceive(mqrs_queue *q,
+                          void *buf,
+                          size_t cap,
+                          int64_t timeout_ns,
+                          uint32_t *prio);
+
+/**
+ * Receive the oldest message of the highest priority; wait until a point in time while
+ * the queue is empty.
+ *
+ * q, buf, cap  as in mqrs_receive
+ * clock        CLOCK_REALTIME, CLOCK_MONOTONIC or CLOCK_BOOTTIME of <time.h>
+ * deadline_ns  absolute time on that clock, in nanoseconds, >= 0; INT64_MAX never comes.
+ *              A CLOCK_REALTIME deadline follows the clock when it is set
+ * prio         receives the message's priority; may be NULL
+ *
+ * If there is a message it is received, however old the deadline. On a handle with
+ * O_NONBLOCK the call never waits.
+ *
+ * Returns the message's length in bytes; or, having received nothing and written nothing,
+ * an error of mqrs_receive, or
+ *   -EINVAL     another clock, or deadline_ns is negative
+ *   -ETIMEDOUT  the queue was empty until the deadline
+ *
+ * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
+ * the queue is empty, until the deadline.
+ * Source: POSIX.1-2024 mq_timedreceive; mq_timedreceive(3); clock_gettime(2) for the
+ * clocks.
+ */
+ssize_t mqrs_receive_until(mqrs_queue *q,
+                           void *buf,
+                           size_t cap,
+                           int clock,
+                           int64_t deadline_ns,
+                           uint32_t *prio);
+
+/**
+ * Have a signal sent to this process when a message comes to the empty queue.
+ *
+ * q      the queue, opened in any direction
+ * signo  the signal, 1 to SIGRTMAX; 0 takes the registration but sends nothing
+ * value  arrives as si_value: as sival_ptr, and as sival_int where it fits an int
+ * flags  0
+ *
+ * It is sent once, when a message comes to a queue that is empty and on which no
+ * receiver waits; the registration is then used up. To miss nothing, register again
+ * first, then receive until -EAGAIN. The signal has si_code SI_MESGQ, and si_pid and
+ * si_uid of the sender, also when that is another user.
+ *
+ * Returns 0, or, having registered nothing,
+ *   -EBADF           q is NULL or no open handle
+ *   -EINVAL          signo is no signal, or flags is not 0
+ *   -EBUSY           the queue has a registration already, maybe this process's; that of
+ *                    a dead process does not count
+ *   -EAGAIN          the library's helper thread cannot be started
+ *   -ENOMEM          no memory for the registration
+ *   -EBADMSG         the queue is damaged
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any; the first registration of a process starts the helper thread, with all
+ * signals blocked.  Signals: not async-signal-safe.  Fork: the registration stays with
+ * the parent.  Blocks: no.
+ * Source: POSIX.1-2024 mq_notify, SIGEV_SIGNAL; mq_notify(3); sigaction(2).
+ */
+int mqrs_notify_signal(mqrs_queue *q, int signo, intptr_t value, uint64_t flags);
+
+/**
+ * Have a function called when a message comes to the empty queue.
+ *
+ * q      the queue, opened in any direction
+ * fn     called as fn(q, user)
+ * user   handed to it; may be NULL. Keep it until mqrs_notify_cancel or mqrs_close
+ *        returned, or until fn ran
+ * flags  0
+ *
+ * It is called once, when a message comes to a queue that is empty and on which no
+ * receiver waits; the registration is used up before the call, so that fn may register
+ * again. To miss nothing, register again first, then receive until -EAGAIN.
+ *
+ * fn runs on the library's helper thread, one callback at a time, with all signals
+ * blocked; while it runs, the notifications of the whole process wait. It may call
+ * anything, mqrs_notify_cancel and mqrs_close on q included. It must return: no
+ * exception, longjmp or pthread_exit may leave it.
+ *
+ * Returns 0, or, having registered nothing,
+ *   -EBADF           q is NULL or no open handle
+ *   -EINVAL          flags is not 0
+ *   -EFAULT          fn is NULL
+ *   -EBUSY           the queue has a registration already, maybe this process's; that of
+ *                    a dead process does not count
+ *   -EAGAIN          the library's helper thread cannot be started
+ *   -ENOMEM          no memory for the registration
+ *   -EBADMSG         the queue is damaged
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any; the first registration of a process starts the helper thread.
+ * Signals: not async-signal-safe.  Fork: the registration stays with the parent.
+ * Blocks: no.
+ * Source: POSIX.1-2024 mq_notify, SIGEV_THREAD; mq_notify(3).
+ */
+int mqrs_notify_callback(mqrs_queue *q,
+                         void (*fn)(mqrs_queue *q, void *user),
+                         void *user,
+                         uint64_t flags);
+
+/**
+ * Drop the notification that was registered through this handle.
+ *
+ * q  the queue
+ *
+ * When it returns, no callback of this handle runs or will run, so that its user pointer
+ * may be freed; inside that callback itself it returns at once. A signal that was sent
+ * already may still arrive. Other handles' registrations stay.
+ *
+ * Returns 0, also if there was nothing to drop, or
+ *   -EBADF           q is NULL or no open handle
+ *   -EBADMSG         the queue is damaged
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: a child has nothing to drop.
+ * Blocks: while a callback of q is running; hold no lock that the callback needs.
+ * Source: POSIX.1-2024 mq_notify with NULL; mq_notify(3).
+ */
+int mqrs_notify_cancel(mqrs_queue *q);
+
+/**
+ * Tell what a queue is and what it holds.
+ *
+ * q     the queue
+ * out   receives the attributes
+ * size  sizeof (struct mqrs_attr)
+ *
+ * Returns 0, or, having written nothing,
+ *   -EBADF           q is NULL or no open handle
+ *   -EINVAL          size is below the struct's size in the first release
+ *   -E2BIG           size is above 4096, which no struct of any version is
+ *   -EFAULT          out is NULL
+ *   -EBADMSG         the queue is damaged
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+ * Source: POSIX.1-2024 mq_getattr; mq_getattr(3).
+ */
+int mqrs_getattr(const mqrs_queue *q, struct mqrs_attr *out, size_t size);
+
+/**
+ * Tell what a transport allows on this machine. The values are read now, at each call.
+ *
+ * transport  MQRS_SHM, MQRS_POSIX, MQRS_SYSV or MQRS_AMQP
+ * out        receives the limits; `unavailable` is 0, or the errno why no queue of this
+ *            transport can be opened here
+ * size       sizeof (struct mqrs_limits)
+ *
+ * Returns 0, or, having written nothing,
+ *   -EINVAL  there is no such transport (MQRS_ANY is none), or size is below the struct's
+ *            size in the first release
+ *   -E2BIG   size is above 4096, which no struct of any version is
+ *   -EFAULT  out is NULL
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: nothing to say.  Blocks: no.
+ * Source: mq_overview(7), /proc interfaces.
+ */
+int mqrs_getlimits(uint32_t transport, struct mqrs_limits *out, size_t size);
+
+/**
+ * Let the calls on a handle wait or not, as O_NONBLOCK of mqrs_open does.
+ *
+ * q   the queue
+ * on  not 0: calls never wait; 0: they wait as their timeout says
+ *
+ * It concerns this handle in this process only: after a fork parent and child each have
+ * their own. A call that is waiting already goes on.
+ *
+ * Returns 0, or
+ *   -EBADF           q is NULL or no open handle
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+ * Source: POSIX.1-2024 mq_setattr; mq_setattr(3).
+ */
+int mqrs_set_nonblock(mqrs_queue *q, int on);
+
+/**
+ * Say in words what an error means.
+ *
+ * err  what a function returned, or an errno; either sign
+ *
+ * Returns text that is constant and lives as long as the library; never NULL, also for a
+ * number that is no error.
+ *
+ * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: no.
+ * Source: strerror(3).
+ */
+const char *mqrs_strerror(int err);
+
+/**
+ * Tell the name of an error: "EAGAIN".
+ *
+ * err  what a function returned, or an errno; either sign
+ *
+ * Returns text that is constant and lives as long as the library; never NULL: "0" for 0,
+ * "UNKNOWN" for a number that has no name here.
+ *
+ * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: no.
+ * Source: errno(3), strerrorname_np(3).
+ */
+const char *mqrs_errname(int err);
+
+/**
+ * Say in one sentence what went wrong in this thread's last failed call: which argument,
+ * which limit, which file.
+ *
+ * buf  receives the sentence, cut to cap - 1 bytes and NUL-terminated; NULL only to ask
+ *      for the length
+ * cap  room in buf, in bytes; with 0 nothing is written
+ *
+ * A call that succeeds leaves the sentence of the last failure in place. The sentence is
+ * for people: its words may change in any release.
+ *
+ * Returns the length of the whole sentence, without the NUL: what is >= cap was cut; 0 if
+ * no call of this thread has failed.
+ *
+ * Threads: any, each has its own.  Signals: not async-signal-safe.  Fork: the child's
+ * first thread inherits it.  Blocks: no.
+ * Source: strerror_r(3), snprintf(3) for the result.
+ */
+size_t mqrs_last_error(char *buf, size_t cap);
+
+/**
+ * Tell the version of the library that is running: "0.1.0".
+ *
+ * MQRS_VERSION_MAJOR, _MINOR and _PATCH are those of the header that a program was
+ * compiled with.
+ *
+ * Returns text that is constant and lives as long as the library.
+ *
+ * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: no.
+ */
+const char *mqrs_version(void);
+
+/**
+ * Tell the version of the library that is running as a number that grows with it:
+ * major * 1000000 + minor * 1000 + patch, as MQRS_VERSION_NUMBER is of the header.
+ *
+ * Returns the number.
+ *
+ * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: no.
+ */
+uint32_t mqrs_version_number(void);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* MQUEUE_RS_H */

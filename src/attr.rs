@@ -1,0 +1,89 @@
+//! What a queue is, what a transport allows, and whether a handle waits.
+
+use crate::boundary::{answer, mqrs_queue, on_queue};
+use crate::structs::{Output, mqrs_attr, mqrs_limits};
+use libc::size_t;
+use mqueue_core::queue;
+use std::ffi::c_int;
+
+/// Tell what a queue is and what it holds.
+///
+/// q     the queue
+/// out   receives the attributes
+/// size  sizeof (struct mqrs_attr)
+///
+/// Returns 0, or, having written nothing,
+///   -EBADF           q is NULL or no open handle
+///   -EINVAL          size is below the struct's size in the first release
+///   -E2BIG           size is above 4096, which no struct of any version is
+///   -EFAULT          out is NULL
+///   -EBADMSG         the queue is damaged
+///   -ENOTRECOVERABLE the library failed in an earlier call on q
+///
+/// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+/// Source: POSIX.1-2024 mq_getattr; mq_getattr(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_getattr(
+    q: *const mqrs_queue,
+    out: *mut mqrs_attr,
+    size: size_t,
+) -> c_int {
+    // SAFETY: the caller's promise, for both.
+    unsafe {
+        on_queue(q, |queue| {
+            let out = Output::new(out, size)?;
+            out.write(queue.attr()?.into());
+            Ok(())
+        })
+    }
+}
+
+/// Tell what a transport allows on this machine. The values are read now, at each call.
+///
+/// transport  MQRS_SHM, MQRS_POSIX, MQRS_SYSV or MQRS_AMQP
+/// out        receives the limits; `unavailable` is 0, or the errno why no queue of this
+///            transport can be opened here
+/// size       sizeof (struct mqrs_limits)
+///
+/// Returns 0, or, having written nothing,
+///   -EINVAL  there is no such transport (MQRS_ANY is none), or size is below the struct's
+///            size in the first release
+///   -E2BIG   size is above 4096, which no struct of any version is
+///   -EFAULT  out is NULL
+///
+/// Threads: any.  Signals: not async-signal-safe.  Fork: nothing to say.  Blocks: no.
+/// Source: mq_overview(7), /proc interfaces.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_getlimits(
+    transport: u32,
+    out: *mut mqrs_limits,
+    size: size_t,
+) -> c_int {
+    answer(|| {
+        // First what is wrong with the transport, then with the pointer.
+        let limits = queue::limits(transport)?;
+        // SAFETY: the caller's promise.
+        unsafe { Output::new(out, size) }?.write(limits.into());
+        Ok(())
+    })
+}
+
+/// Let the calls on a handle wait or not, as O_NONBLOCK of mqrs_open does.
+///
+/// q   the queue
+/// on  not 0: calls never wait; 0: they wait as their timeout says
+///
+/// It concerns this handle in this process only: after a fork parent and child each have
+/// their own. A call that is waiting already goes on.
+///
+/// Returns 0, or
+///   -EBADF           q is NULL or no open handle
+///   -ENOTRECOVERABLE the library failed in an earlier call on q
+///
+/// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+/// Source: POSIX.1-2024 mq_setattr; mq_setattr(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_set_nonblock(q: *mut mqrs_queue, on: c_int) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { on_queue(q, |queue| queue.set_nonblock(on != 0)) }
+}

@@ -1,0 +1,265 @@
+//! Opening, naming, handing on, closing and removing queues.
+
+use crate::boundary::{self, Room, answer, mqrs_queue, on_queue};
+use crate::structs::{check_option_flags, mqrs_options, read_options};
+use libc::size_t;
+use mqueue_core::error::Result;
+use mqueue_core::oflag::OpenFlags;
+use mqueue_core::queue::{self, Queue};
+use mqueue_core::report::say;
+use std::ffi::{CStr, c_char, c_int};
+
+/// Open a queue, or make it.
+///
+/// name      the queue's address, "/name" or "shm:/name" (see ADDRESSES above). NULL with
+///           O_CREAT | O_EXCL: a new queue with a random name, which mqrs_name tells
+/// oflag     flags of <fcntl.h>: exactly one of
+///             O_RDONLY    to receive
+///             O_WRONLY    to send
+///             O_RDWR      to do both
+///           and any of
+///             O_CREAT     make the queue if there is none
+///             O_EXCL      with O_CREAT: fail if there is one
+///             O_NONBLOCK  calls without a timeout of their own never wait
+///             O_CLOEXEC   allowed, and always on
+/// opt       how to make it; NULL, with opt_size 0, for the defaults: 64 messages of
+///           8192 bytes, mode 0600. For a queue that exists, only MQRS_OPT_RESTART
+///           counts; mqrs_getattr tells what the queue really is
+/// opt_size  sizeof (struct mqrs_options)
+/// out       receives the handle, which is the caller's until mqrs_close
+///
+/// A queue is made whole: nobody ever opens half of one, its memory is reserved now, and
+/// of many that make the same queue at once exactly one does. The maker gets the access
+/// that it asks for whatever the mode; anybody else needs both read and write permission,
+/// for either direction.
+///
+/// Returns 0, or, having made and opened nothing,
+///   -EINVAL        oflag: not exactly one direction, O_EXCL without O_CREAT, or another
+///                  flag; opt: an unknown flag, a reserved field that is not 0, maxmsg or
+///                  msgsize beyond mqrs_getlimits; opt_size below the struct's size in
+///                  the first release, or 0 with an opt; name: empty, no leading slash,
+///                  or an unknown prefix
+///   -E2BIG         opt_size is above ours, and what lies beyond is not 0
+///   -EFAULT        out is NULL, opt is NULL with an opt_size, or name is NULL without
+///                  O_CREAT | O_EXCL
+///   -ENOENT        no such queue, and no O_CREAT; no such directory; or name is "/"
+///   -EEXIST        there is such a queue, and O_CREAT | O_EXCL says that there must not
+///   -EACCES        the queue's or the directory's permissions forbid it; or name has a
+///                  second slash, or is "/." or "/.."
+///   -ENAMETOOLONG  more than 255 bytes after the slash
+///   -ENOTSUP       that transport is not part of this build, or the queue was made by a
+///                  newer version that this one does not understand
+///   -EBADMSG       the file of that name is no queue, or a damaged one
+///   -EUSERS        1024 processes have the queue open
+///   -ENOSPC        no room for the queue where it is to live
+///   -ENOMEM        no memory for the queue or its handle
+///   -EMFILE        the process has too many descriptors; -ENFILE: the system has
+/// and what else the file system answers to open(2).
+///
+/// Threads: any.  Signals: not async-signal-safe.  Fork: a child inherits the handle.
+/// Blocks: no.
+/// Source: POSIX.1-2024 mq_open; mq_open(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_open(
+    name: *const c_char,
+    oflag: c_int,
+    opt: *const mqrs_options,
+    opt_size: size_t,
+    out: *mut *mut mqrs_queue,
+) -> c_int {
+    answer(|| {
+        let flags = OpenFlags::parse(oflag)?;
+        // SAFETY: the caller's promise.
+        let options = unsafe { read_options(opt, opt_size) }?;
+        check_out(out)?;
+        if name.is_null() && !flags.exclusive {
+            return Err(say(
+                libc::EFAULT,
+                "the queue's name is NULL, which only O_CREAT | O_EXCL allows",
+            ));
+        }
+        // SAFETY: not null, and NUL-terminated by the caller's promise.
+        let name = (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) });
+        let room = Room::new()?;
+        let queue = Queue::open(name, oflag, &options)?;
+        // SAFETY: not null, and writable by the caller's promise.
+        unsafe { out.write_unaligned(room.fill(queue)) };
+        Ok(())
+    })
+}
+
+/// Adopt a descriptor of a queue: one that mqrs_dup_fd gave, and that came by inheritance
+/// over exec, by SCM_RIGHTS or by socket activation.
+///
+/// fd         a descriptor of a queue
+/// oflag      exactly one of O_RDONLY, O_WRONLY, O_RDWR, within what the descriptor
+///            allows, with O_NONBLOCK and O_CLOEXEC as in mqrs_open
+/// opt_flags  MQRS_OPT_... flags; 0 for none
+/// out        receives the handle, which is the caller's until mqrs_close
+///
+/// The queue's mode is not asked again: the descriptor is the permission.
+///
+/// Returns 0, and fd then belongs to the handle: do not use or close it. Or, fd being the
+/// caller's as before,
+///   -EINVAL   oflag or opt_flags, as in mqrs_open; O_CREAT and O_EXCL are refused too
+///   -EFAULT   out is NULL
+///   -EBADF    fd is no descriptor, or not one of a queue
+///   -EACCES   the descriptor does not allow it
+///   -ENOTSUP  the queue was made by a newer version that this one does not understand
+///   -EBADMSG  the queue is damaged
+///   -EUSERS   1024 processes have the queue open
+///   -ENOMEM, -EMFILE, -ENFILE  as in mqrs_open
+///
+/// Threads: any.  Signals: not async-signal-safe.  Fork: a child inherits the handle.
+/// Blocks: no.
+/// Source: sd_listen_fds(3), unix(7) for the ways that a descriptor travels.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_open_fd(
+    fd: c_int,
+    oflag: c_int,
+    opt_flags: u64,
+    out: *mut *mut mqrs_queue,
+) -> c_int {
+    answer(|| {
+        OpenFlags::parse_adopting(oflag)?;
+        check_option_flags(opt_flags)?;
+        check_out(out)?;
+        let room = Room::new()?;
+        let queue = Queue::open_fd(fd, oflag, opt_flags)?;
+        // SAFETY: not null, and writable by the caller's promise.
+        unsafe { out.write_unaligned(room.fill(queue)) };
+        Ok(())
+    })
+}
+
+fn check_out(out: *mut *mut mqrs_queue) -> Result<()> {
+    if out.is_null() {
+        return Err(say(libc::EFAULT, "the pointer for the new handle is NULL"));
+    }
+    Ok(())
+}
+
+/// Get a descriptor of the queue itself, to hand on to another process.
+///
+/// q  the queue
+///
+/// The descriptor is new, the caller's to close, and close-on-exec. It is for mqrs_open_fd
+/// and for fstat(2); it is not for poll, read or write.
+///
+/// Returns the descriptor, >= 0, or
+///   -EBADF           q is NULL or no open handle
+///   -EMFILE          the process has too many descriptors; -ENFILE: the system has
+///   -ENOTRECOVERABLE the library failed in an earlier call on q
+///
+/// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+/// Source: dup(2), F_DUPFD_CLOEXEC.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_dup_fd(q: *const mqrs_queue) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { on_queue(q, Queue::dup_fd) }
+}
+
+/// Change a queue's permissions and owner.
+///
+/// q     the queue
+/// mode  the new permissions (bits 0777), not masked by umask
+/// uid   the new owning user
+/// gid   the new owning group
+///
+/// UINT32_MAX leaves a value as it is. Handles that are open stay usable.
+///
+/// Returns 0, or, having changed nothing,
+///   -EBADF           q is NULL or no open handle
+///   -EINVAL          mode has other bits
+///   -EPERM           the caller is not allowed to, by the rules of chmod(2) and chown(2)
+///   -EBADMSG         the queue is damaged
+///   -ENOTRECOVERABLE the library failed in an earlier call on q
+///
+/// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+/// Source: chmod(2), chown(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_set_owner(
+    q: *mut mqrs_queue,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { on_queue(q, |queue| queue.set_owner(mode, uid, gid)) }
+}
+
+/// Close a handle.
+///
+/// q  the queue; NULL is allowed and does nothing
+///
+/// Frees the handle and nothing else: the queue, its name and its messages stay, also for
+/// this process's other handles. A notification that was registered through this handle is
+/// dropped, and its callback has returned and will not run again; inside that callback
+/// itself, mqrs_close returns at once.
+///
+/// Returns 0, or
+///   -EBADF           q is no open handle; it was closed already, as far as that can be
+///                    noticed
+///   -EBADMSG         the queue is damaged; the handle is closed all the same
+///   -ENOTRECOVERABLE the library failed in a call on q; the handle is closed all the same
+///
+/// Threads: no other call on q may be running or follow.  Signals: not async-signal-safe.
+/// Fork: parent and child each close their own.  Blocks: while a callback of q is running;
+/// hold no lock that the callback needs.
+/// Source: POSIX.1-2024 mq_close; mq_close(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_close(q: *mut mqrs_queue) -> c_int {
+    if q.is_null() {
+        return 0;
+    }
+    // SAFETY: the caller's promise.
+    answer(|| unsafe { boundary::free(q) })
+}
+
+/// Remove a queue's name.
+///
+/// name  the queue's address, as for mqrs_open
+///
+/// The name is gone at once, and free for a new queue. Who has the queue open goes on
+/// using it; it vanishes with the last of them.
+///
+/// Returns 0, or
+///   -EFAULT        name is NULL
+///   -EINVAL        name is empty, has no leading slash or an unknown prefix
+///   -ENOENT        no such queue, or name is "/"
+///   -EACCES        the directory's permissions forbid it: in a sticky directory, as
+///                  /dev/shm is, only the queue's owner may; or name has a second slash,
+///                  or is "/." or "/.."
+///   -ENAMETOOLONG  more than 255 bytes after the slash
+///   -ENOTSUP       that transport is not part of this build
+///
+/// Threads: any.  Signals: not async-signal-safe.  Fork: nothing to say.  Blocks: no.
+/// Source: POSIX.1-2024 mq_unlink; mq_unlink(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_unlink(name: *const c_char) -> c_int {
+    answer(|| {
+        if name.is_null() {
+            return Err(say(libc::EFAULT, "the queue's name is NULL"));
+        }
+        // SAFETY: not null, and NUL-terminated by the caller's promise.
+        queue::unlink(unsafe { CStr::from_ptr(name) })
+    })
+}
+
+/// Tell a queue's full address.
+///
+/// q  the queue
+///
+/// Returns the address, as "shm:/name": good for mqrs_open and mqrs_unlink, and valid until
+/// mqrs_close. It is "" where the name is not known. NULL if q is NULL or no open handle,
+/// or the library failed in an earlier call on it.
+///
+/// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_name(q: *const mqrs_queue) -> *const c_char {
+    // SAFETY: the caller's promise.
+    match unsafe { boundary::name(q) } {
+        Ok(name) => name.as_ptr(),
+        Err(_) => std::ptr::null(),
+    }
+}

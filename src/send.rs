@@ -1,0 +1,168 @@
+//! Sending.
+
+use crate::boundary::{mqrs_queue, on_queue};
+use libc::{size_t, ssize_t};
+use mqueue_core::attr::PRIO_MAX;
+use mqueue_core::deadline::Wait;
+use mqueue_core::error::Result;
+use mqueue_core::queue::Queue;
+use mqueue_core::report::say;
+use std::ffi::{c_int, c_void};
+
+/// Send a message; wait while the queue is full.
+///
+/// q     the queue, opened to send
+/// msg   the message, len bytes, copied before return; may be NULL if len is 0
+/// len   0 to msgsize; a message of no bytes is a message
+/// prio  0 to MQRS_PRIO_MAX; higher ones are received first, and those of the same
+///       priority in the order in which they were sent
+///
+/// On a handle with O_NONBLOCK the call never waits.
+///
+/// Returns 0, or, having sent nothing,
+///   -EBADF           q is NULL or no open handle, or was opened O_RDONLY
+///   -EINVAL          prio is above MQRS_PRIO_MAX
+///   -EFAULT          msg is NULL, and len is not 0
+///   -EMSGSIZE        len is above the queue's msgsize
+///   -EAGAIN          the queue is full, and the handle has O_NONBLOCK
+///   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
+///                    handle without MQRS_OPT_RESTART
+///   -EBADMSG         the queue is damaged
+///   -EUSERS          this is the first call of a forked child, and 1024 processes have
+///                    the queue open
+///   -ENOTRECOVERABLE the library failed in an earlier call on q
+///
+/// Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
+/// the queue is full, unless O_NONBLOCK.
+/// Source: POSIX.1-2024 mq_send; mq_send(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_send(
+    q: *mut mqrs_queue,
+    msg: *const c_void,
+    len: size_t,
+    prio: u32,
+) -> c_int {
+    // SAFETY: the caller's promise, for both.
+    unsafe { on_queue(q, |queue| queue.send(msg.cast(), len, prio, Wait::Unlimited)) }
+}
+
+/// Send a message; wait for a limited time while the queue is full.
+///
+/// q, msg, len, prio  as in mqrs_send
+/// timeout_ns         nanoseconds for the whole call, on CLOCK_MONOTONIC; MQRS_NOWAIT (0):
+///                    never wait; MQRS_FOREVER (-1): as mqrs_send
+///
+/// If there is room the message is sent, however short the timeout. On a handle with
+/// O_NONBLOCK the call never waits.
+///
+/// Returns 0, or, having sent nothing, an error of mqrs_send, or
+///   -EINVAL     timeout_ns is below -1
+///   -EAGAIN     the queue is full, and timeout_ns is 0
+///   -ETIMEDOUT  the queue was full all that time
+///
+/// Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
+/// the queue is full, until the timeout.
+/// Source: POSIX.1-2024 mq_timedsend, with a relative time; mq_timedsend(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_timedsend(
+    q: *mut mqrs_queue,
+    msg: *const c_void,
+    len: size_t,
+    prio: u32,
+    timeout_ns: i64,
+) -> c_int {
+    // SAFETY: the caller's promise, for both.
+    unsafe { on_queue(q, |queue| queue.send(msg.cast(), len, prio, Wait::timeout(timeout_ns)?)) }
+}
+
+/// Send a message; wait until a point in time while the queue is full.
+///
+/// q, msg, len, prio  as in mqrs_send
+/// clock              CLOCK_REALTIME, CLOCK_MONOTONIC or CLOCK_BOOTTIME of <time.h>
+/// deadline_ns        absolute time on that clock, in nanoseconds, >= 0; INT64_MAX never
+///                    comes. A CLOCK_REALTIME deadline follows the clock when it is set
+///
+/// If there is room the message is sent, however old the deadline. On a handle with
+/// O_NONBLOCK the call never waits.
+///
+/// Returns 0, or, having sent nothing, an error of mqrs_send, or
+///   -EINVAL     another clock, or deadline_ns is negative
+///   -ETIMEDOUT  the queue was full until the deadline
+///
+/// Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
+/// the queue is full, until the deadline.
+/// Source: POSIX.1-2024 mq_timedsend; mq_timedsend(3); clock_gettime(2) for the clocks.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_send_until(
+    q: *mut mqrs_queue,
+    msg: *const c_void,
+    len: size_t,
+    prio: u32,
+    clock: c_int,
+    deadline_ns: i64,
+) -> c_int {
+    // SAFETY: the caller's promise, for both.
+    unsafe {
+        on_queue(q, |queue| queue.send(msg.cast(), len, prio, Wait::until(clock, deadline_ns)?))
+    }
+}
+
+/// Send data of any length as messages of msgsize bytes, the last one of what is left.
+///
+/// q     the queue, opened to send
+/// data  len bytes, copied before return; may be NULL if len is 0
+/// len   0 to SSIZE_MAX; 0 sends nothing, not even an empty message
+/// prio  priority of every message, 0 to MQRS_PRIO_MAX
+///
+/// It is as many mqrs_send: messages of others may come to lie in between.
+///
+/// Returns the number of bytes sent, like write(2): len, or less if an error came after
+/// the first message was sent; mqrs_last_error then tells it. Or, having sent nothing, an
+/// error of mqrs_send, with
+///   -EMSGSIZE  len is above SSIZE_MAX
+///
+/// Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
+/// the queue is full, unless O_NONBLOCK.
+/// Source: write(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_sendall(
+    q: *mut mqrs_queue,
+    data: *const c_void,
+    len: size_t,
+    prio: u32,
+) -> ssize_t {
+    // SAFETY: the caller's promise, for both.
+    unsafe { on_queue(q, |queue| send_all(queue, data.cast(), len, prio)) }
+}
+
+/// # Safety
+/// `data` is null or readable for `len` bytes.
+unsafe fn send_all(queue: &Queue, data: *const u8, len: usize, prio: u32) -> Result<usize> {
+    if prio > PRIO_MAX {
+        return Err(say(libc::EINVAL, "the priority is above MQRS_PRIO_MAX (32767)"));
+    }
+    let attr = queue.attr()?;
+    if attr.flags as c_int & libc::O_ACCMODE == libc::O_RDONLY {
+        return Err(say(libc::EBADF, "the queue was opened to receive only"));
+    }
+    if data.is_null() && len > 0 {
+        return Err(say(libc::EFAULT, "the data is NULL but its length is not 0"));
+    }
+    if len > isize::MAX as usize {
+        return Err(say(libc::EMSGSIZE, "the data is longer than SSIZE_MAX"));
+    }
+
+    // A queue's msgsize is never 0; were it so, the first send would say what is wrong.
+    let longest = usize::try_from(attr.msgsize).unwrap_or(usize::MAX).max(1);
+    let mut sent = 0;
+    while sent < len {
+        let part = longest.min(len - sent);
+        // SAFETY: `sent + part <= len`, within what the caller granted.
+        match unsafe { queue.send(data.add(sent), part, prio, Wait::Unlimited) } {
+            Ok(()) => sent += part,
+            Err(error) if sent == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(sent)
+}
