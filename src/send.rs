@@ -5,6 +5,7 @@ use libc::{size_t, ssize_t};
 use mqueue_core::attr::PRIO_MAX;
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Result;
+use mqueue_core::oflag::Direction;
 use mqueue_core::queue::Queue;
 use mqueue_core::report::say;
 use std::ffi::{c_int, c_void};
@@ -141,8 +142,7 @@ unsafe fn send_all(queue: &Queue, data: *const u8, len: usize, prio: u32) -> Res
     if prio > PRIO_MAX {
         return Err(say(libc::EINVAL, "the priority is above MQRS_PRIO_MAX (32767)"));
     }
-    let attr = queue.attr()?;
-    if attr.flags as c_int & libc::O_ACCMODE == libc::O_RDONLY {
+    if queue.direction() == Direction::Receive {
         return Err(say(libc::EBADF, "the queue was opened to receive only"));
     }
     if data.is_null() && len > 0 {
@@ -152,8 +152,7 @@ unsafe fn send_all(queue: &Queue, data: *const u8, len: usize, prio: u32) -> Res
         return Err(say(libc::EMSGSIZE, "the data is longer than SSIZE_MAX"));
     }
 
-    // A queue's msgsize is never 0; were it so, the first send would say what is wrong.
-    let longest = usize::try_from(attr.msgsize).unwrap_or(usize::MAX).max(1);
+    let longest = queue.msgsize();
     let mut sent = 0;
     while sent < len {
         let part = longest.min(len - sent);

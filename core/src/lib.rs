@@ -16,6 +16,8 @@ pub mod deadline;
 pub mod error;
 pub mod fault;
 pub mod name;
+#[cfg(not(loom))]
+pub mod notify;
 pub mod oflag;
 #[cfg(not(loom))]
 pub mod queue;

@@ -2,19 +2,27 @@
 //! bytes, `handle.rs` for a call's way from the door to the engine and back.
 
 mod arrival;
+#[cfg(not(loom))]
+mod create;
 mod engine;
 mod event;
 mod finder;
+#[cfg(not(loom))]
+pub mod handle;
 pub mod layout;
 mod owner;
 mod receive;
 mod reclaim;
 mod segment;
 mod send;
+#[cfg(not(loom))]
+mod wait;
 pub mod word;
 
 pub use arrival::{Arrival, NotRegistered, Ticket};
 pub use engine::{Engine, Refused, SegmentRef};
 pub use event::{Event, Slept};
+#[cfg(not(loom))]
+pub use handle::ShmQueue;
 pub use owner::Owners;
 pub use segment::Segment;

@@ -5,3 +5,4 @@ pub mod file;
 pub mod futex;
 pub mod map;
 pub mod process;
+pub mod thread;

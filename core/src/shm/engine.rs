@@ -114,6 +114,12 @@ impl Engine {
         }
     }
 
+    /// Ask about owners through another descriptor from now on.
+    #[cfg(not(loom))]
+    pub(super) fn ask_through(&mut self, probe: i32) {
+        self.owners.ask_through(probe);
+    }
+
     /// The segment that it works on.
     pub fn segment(&self) -> &Segment {
         &self.segment
@@ -157,13 +163,16 @@ impl Engine {
     #[inline(always)]
     pub(super) fn home(&self, seq: u32) -> u32 {
         let fraction = self.home_factor.wrapping_mul(seq as u64);
-        (fraction as u128 * self.nslots() as u128 >> 64) as u32
+        ((fraction as u128 * self.nslots() as u128) >> 64) as u32
     }
 
     /// Mark the queue as damaged, for everybody and for good.
     #[cold]
     pub(super) fn poison(&self) -> Refused {
-        self.control().counters.poison.store(libc::EBADMSG as u32, Ordering::Relaxed);
+        self.control().counters.poison.store(libc::EBADMSG as u32, Ordering::SeqCst);
+        let wait = &self.control().wait.0;
+        wait.receivers.wake_all();
+        wait.senders.wake_all();
         Refused::Damaged
     }
 
@@ -298,7 +307,7 @@ impl Engine {
         if queued > maxmsg {
             return None;
         }
-        let until = t.count() + (maxmsg - queued) as u64 & SEQ_MASK;
+        let until = (t.count() + (maxmsg - queued) as u64) & SEQ_MASK;
         self.room_until.store(until, Ordering::Relaxed);
         Some(queued < maxmsg)
     }
@@ -365,13 +374,23 @@ impl Engine {
     /// Wake a receiver if one sleeps: a message is there.
     #[inline(always)]
     pub fn wake_receiver(&self) -> bool {
-        self.control().wait.0.receivers.wake_one()
+        let wait = &self.control().wait.0;
+        let woke = wait.receivers.wake_one();
+        if woke {
+            note_processor(&wait.sender_cpu);
+        }
+        woke
     }
 
     /// Wake a sender if one sleeps: there is room.
     #[inline(always)]
     pub fn wake_sender(&self) -> bool {
-        self.control().wait.0.senders.wake_one()
+        let wait = &self.control().wait.0;
+        let woke = wait.senders.wake_one();
+        if woke {
+            note_processor(&wait.receiver_cpu);
+        }
+        woke
     }
 
     /// Change only the flags of the tail, from exactly `t`.
@@ -379,6 +398,15 @@ impl Engine {
         debug_assert!(t.count() == next.count());
         self.tail_word().compare_exchange(t.0, next.0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
+}
+
+/// Tell the one that was woken where its waker runs.
+#[cold]
+fn note_processor(word: &crate::sync::AtomicU32) {
+    #[cfg(not(loom))]
+    word.store(crate::sys::process::processor(), Ordering::Relaxed);
+    #[cfg(loom)]
+    let _ = word;
 }
 
 /// One more of something, for diagnosis only; the models do without.

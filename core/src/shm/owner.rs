@@ -40,6 +40,11 @@ mod locked {
             Owners { probe, identity, exclusive }
         }
 
+        /// Ask through another descriptor of the same file from now on.
+        pub fn ask_through(&mut self, probe: i32) {
+            self.probe = probe;
+        }
+
         /// Whether the owner's process lives. When in doubt it does: that delays the
         /// recycling of its slots, nothing else.
         pub fn is_alive(&self, owner: u32) -> bool {

@@ -6,7 +6,10 @@ fn read(id: libc::clockid_t) -> i64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: writes one timespec; the three clocks exist on every Linux that we support.
     unsafe { libc::clock_gettime(id, &mut now) };
-    (now.tv_sec as i64).saturating_mul(1_000_000_000).saturating_add(now.tv_nsec as i64)
+    // Smaller on 32-bit machines.
+    #[allow(clippy::unnecessary_cast)]
+    let (seconds, rest) = (now.tv_sec as i64, now.tv_nsec as i64);
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
 }
 
 /// Now, on the monotonic clock.

@@ -1,16 +1,17 @@
 //! Sleeping on a word of shared memory, and waking who sleeps there.
 //!
 //! Source: futex(2); futex_waitv (Linux 5.16), which restarts under SA_RESTART where a
-//! timed FUTEX_WAIT is interrupted. Never the PRIVATE forms: the sleepers are in
-//! different processes.
+//! timed FUTEX_WAIT is interrupted. Words of a segment never use the PRIVATE forms: the
+//! sleepers are in different processes.
 
 use crate::shm::Slept;
-use crate::sync::local::AtomicBool;
+use crate::sync::local::{self, AtomicBool};
 use crate::sync::{AtomicU32, Ordering::Relaxed};
 use crate::sys::clock;
 
 const SYS_FUTEX_WAITV: libc::c_long = 449;
 const FUTEX_32: u32 = 2;
+const FUTEX_PRIVATE: u32 = 128;
 
 /// One word of a futex_waitv call (struct futex_waitv of linux/futex.h).
 #[repr(C)]
@@ -34,6 +35,18 @@ impl WaitOn {
     }
 }
 
+impl WaitOn {
+    /// The same on a word of this process alone.
+    pub fn new_local(word: &local::AtomicU32, value: u32) -> WaitOn {
+        WaitOn {
+            value: value as u64,
+            address: word.as_ptr() as usize as u64,
+            flags: FUTEX_32 | FUTEX_PRIVATE,
+            reserved: 0,
+        }
+    }
+}
+
 /// The kernel (or a filter) has no futex_waitv.
 static NO_WAITV: AtomicBool = AtomicBool::new(false);
 
@@ -41,8 +54,8 @@ static NO_WAITV: AtomicBool = AtomicBool::new(false);
 pub fn wait(word: &AtomicU32, value: u32, until_ns: i64) -> Slept {
     if !NO_WAITV.load(Relaxed) {
         match wait_any(&[WaitOn::new(word, value)], until_ns) {
-            Ok(slept) => return slept,
-            Err(()) => NO_WAITV.store(true, Relaxed),
+            Some(slept) => return slept,
+            None => NO_WAITV.store(true, Relaxed),
         }
     }
     let until = clock::timespec(until_ns);
@@ -62,8 +75,8 @@ pub fn wait(word: &AtomicU32, value: u32, until_ns: i64) -> Slept {
     slept(result).unwrap_or(Slept::Changed)
 }
 
-/// Sleep while all words have their values; `Err` if the kernel has no such call.
-pub fn wait_any(words: &[WaitOn], until_ns: i64) -> Result<Slept, ()> {
+/// Sleep while all words have their values; `None` if the kernel has no such call.
+pub fn wait_any(words: &[WaitOn], until_ns: i64) -> Option<Slept> {
     let until = kernel_timespec(until_ns);
     // SAFETY: the kernel reads the array and the timespec, both alive here, and the words,
     // which the references in WaitOn::new vouched for or which are reported as EFAULT.
@@ -77,7 +90,7 @@ pub fn wait_any(words: &[WaitOn], until_ns: i64) -> Result<Slept, ()> {
             libc::CLOCK_MONOTONIC,
         )
     };
-    slept(result).ok_or(())
+    slept(result)
 }
 
 /// futex_waitv takes 64-bit times on every architecture.
@@ -101,4 +114,28 @@ fn slept(result: libc::c_long) -> Option<Slept> {
 pub fn wake(word: &AtomicU32, most: i32) -> i32 {
     // SAFETY: FUTEX_WAKE only looks the address up.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, most) as i32 }
+}
+
+/// Sleep while a word of this process alone is `value`, at most for `ns` nanoseconds.
+pub fn wait_local(word: &local::AtomicU32, value: u32, ns: Option<i64>) -> Slept {
+    let most = clock::timespec(ns.unwrap_or(0));
+    let timeout = if ns.is_some() { &raw const most } else { core::ptr::null() };
+    // SAFETY: FUTEX_WAIT reads the word and the timespec, both alive here.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+            value,
+            timeout,
+        )
+    };
+    slept(result).unwrap_or(Slept::Changed)
+}
+
+/// Wake everybody who sleeps on a word of this process alone.
+pub fn wake_local(word: &local::AtomicU32) {
+    let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: FUTEX_WAKE only looks the address up.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, i32::MAX) };
 }

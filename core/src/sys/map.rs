@@ -28,10 +28,8 @@ pub fn map_file(fd: i32, len: usize) -> Result<*mut u8> {
     Ok(base.cast())
 }
 
-/// Map `len` zeroed bytes that read as zeros again in a child after fork.
-///
-/// `Ok(None)`: the kernel cannot do that (before Linux 4.14).
-pub fn map_wiped_on_fork(len: usize) -> Result<Option<*mut u8>> {
+/// Map `len` zeroed bytes of our own.
+pub fn map_plain(len: usize) -> Result<*mut u8> {
     // SAFETY: a new mapping at an address of the kernel's choice.
     let base = unsafe {
         libc::mmap(
@@ -43,16 +41,21 @@ pub fn map_wiped_on_fork(len: usize) -> Result<Option<*mut u8>> {
             0,
         )
     };
-    if base == libc::MAP_FAILED {
-        return Err(Errno::last());
-    }
+    if base == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(base.cast()) }
+}
+
+/// The same, but reading as zeros again in a child after fork.
+///
+/// `Ok(None)`: the kernel cannot do that (before Linux 4.14).
+pub fn map_wiped_on_fork(len: usize) -> Result<Option<*mut u8>> {
+    let base = map_plain(len)?;
     // SAFETY: the mapping just made.
-    if unsafe { libc::madvise(base, len, libc::MADV_WIPEONFORK) } != 0 {
+    if unsafe { libc::madvise(base.cast(), len, libc::MADV_WIPEONFORK) } != 0 {
         // SAFETY: nobody else knows of it.
-        unsafe { libc::munmap(base, len) };
+        unsafe { unmap(base, len) };
         return Ok(None);
     }
-    Ok(Some(base.cast()))
+    Ok(Some(base))
 }
 
 /// Unmap.

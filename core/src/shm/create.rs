@@ -1,0 +1,290 @@
+//! Files of queues: making one that nobody ever sees half-made, finding one, removing one.
+//!
+//! A new queue is an unnamed file (O_TMPFILE) until it is complete: its pages reserved,
+//! its words set, its creator's owner number locked. Then it gets its name, which fails
+//! if there is one already: of many creators exactly one wins, and one that is killed
+//! leaves nothing behind. Where a file system knows no unnamed files, a file with a
+//! random name takes that part; a creator killed at that moment leaves it there.
+
+use super::layout::{
+    CONTROL_AT, Geometry, MAXMSG_DEFAULT, MAXMSG_MAX, MSGSIZE_DEFAULT, MSGSIZE_MAX, PROLOGUE,
+    Prologue,
+};
+use super::owner;
+use super::segment::Segment;
+use crate::attr::{OpenOptions, option};
+use crate::deadline::Clock;
+use crate::error::{Errno, Result};
+use crate::fault::step;
+use crate::name::ShmName;
+use crate::report::{explain, say};
+use crate::sys::file::{self, Descriptor};
+use crate::sys::{clock, map, process};
+use core::ffi::CStr;
+
+/// A queue's file, opened and checked, not yet attached to.
+pub struct Found {
+    /// Prologue as the file has it; valid.
+    pub prologue: Prologue,
+    /// A description of ours alone.
+    pub probe: Descriptor,
+}
+
+/// A queue just made: attached by construction.
+pub struct Made {
+    /// What was written.
+    pub prologue: Prologue,
+    /// A description that holds no lock.
+    pub probe: Descriptor,
+    /// One more for forked children, where the mode would not let them open the file.
+    pub spare: Option<Descriptor>,
+    /// The mapping, which holds the owner's lock.
+    pub base: *mut u8,
+    /// The owner number.
+    pub owner: u32,
+}
+
+/// The directory of all queues: MQRS_DIR, or /dev/shm.
+pub fn directory() -> Result<Descriptor> {
+    let opened = process::with_environment(c"MQRS_DIR", |dir| {
+        if dir.is_empty() { file::open_directory(c"/dev/shm") } else { file::open_directory(dir) }
+    });
+    opened.unwrap_or_else(|| file::open_directory(c"/dev/shm")).map_err(|error| {
+        explained(error, "cannot open the directory of queues (MQRS_DIR, by default /dev/shm)")
+    })
+}
+
+/// Add the sentence to an error of a system call, naming the limit if it is one.
+pub(super) fn explained(error: Errno, doing: &str) -> Errno {
+    let why = match error.0 {
+        libc::ENOENT => "it does not exist",
+        libc::EACCES | libc::EPERM => "permission denied",
+        libc::EMFILE => "the process has as many open files as RLIMIT_NOFILE (ulimit -n) allows",
+        libc::ENFILE => "the system has as many open files as /proc/sys/fs/file-max allows",
+        libc::ENOSPC => "there is no room left in the file system of MQRS_DIR (/dev/shm)",
+        libc::EDQUOT => "the disk quota is used up",
+        libc::ENOMEM => "there is not enough memory",
+        libc::EROFS => "the file system is read-only",
+        libc::ENOTDIR => "a part of the path is not a directory",
+        libc::ENOLCK => "the file system cannot lock bytes of files",
+        _ => return explain(error.0, format_args!("{doing} (errno {})", error.0)),
+    };
+    explain(error.0, format_args!("{doing}: {why}"))
+}
+
+/// The sizes that the options ask for, checked.
+pub fn geometry(options: &OpenOptions) -> Result<Geometry> {
+    let or = |asked, default| if asked == 0 { default } else { asked };
+    let maxmsg = or(options.maxmsg, MAXMSG_DEFAULT);
+    let msgsize = or(options.msgsize, MSGSIZE_DEFAULT);
+    Geometry::of(maxmsg, msgsize).ok_or_else(|| {
+        explain(
+            libc::EINVAL,
+            format_args!(
+                "maxmsg {maxmsg} or msgsize {msgsize} is beyond this transport's limits, {MAXMSG_MAX} messages and {MSGSIZE_MAX} bytes"
+            ),
+        )
+    })
+}
+
+/// Open a queue's file; `ENOENT` if there is none.
+pub fn find(dir: &Descriptor, name: &ShmName) -> Result<Found> {
+    // Never without O_NONBLOCK: a FIFO of that name must not block us.
+    let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let probe =
+        file::open_at(dir.number(), name.file_name(), flags, 0).map_err(|error| match error.0 {
+            libc::ENOENT => say(libc::ENOENT, "there is no queue of this name"),
+            libc::EACCES | libc::EPERM => say(
+                libc::EACCES,
+                "opening the queue needs both read and write permission, whatever the direction",
+            ),
+            libc::EISDIR | libc::ELOOP | libc::ENXIO | libc::ENODEV => not_a_queue(),
+            _ => explained(error, "cannot open the queue's file"),
+        })?;
+    let prologue = read_prologue(probe.number())?;
+    // Only a shortened file name could be another queue's.
+    if name.name_bytes().len() > 250 && !name.matches(prologue.name()) {
+        return Err(say(libc::EBADMSG, "the file of this name belongs to a queue of another name"));
+    }
+    Ok(Found { prologue, probe })
+}
+
+fn not_a_queue() -> Errno {
+    say(libc::EBADMSG, "the file of this name is not a queue of this library")
+}
+
+/// Read and check the beginning of a queue's file.
+pub fn read_prologue(fd: i32) -> Result<Prologue> {
+    let looking = |error| explained(error, "cannot read the queue's file");
+    let status = file::status(fd).map_err(looking)?;
+    if !status.is_regular() {
+        return Err(not_a_queue());
+    }
+    let mut bytes = [0; PROLOGUE];
+    if file::read_start(fd, &mut bytes).map_err(looking)? < PROLOGUE {
+        return Err(not_a_queue());
+    }
+    Prologue::decode(&bytes, status.len)
+}
+
+/// Make a queue; `EEXIST` if there is one of that name.
+pub fn make(
+    dir: &Descriptor,
+    name: &ShmName,
+    geometry: Geometry,
+    options: &OpenOptions,
+) -> Result<Made> {
+    let exact = options.flags & option::EXACT_MODE != 0;
+    let asked = if options.mode == 0 && !exact { 0o600 } else { options.mode & 0o777 };
+    let (file, temporary) = unnamed_file(dir, asked)?;
+    let made = complete(&file, name, geometry, asked, exact).and_then(|made| {
+        step!(CreateUnnamed);
+        let linked = match &temporary {
+            None => file::link_unnamed(file.number(), dir.number(), name.file_name()),
+            Some(temporary) => file::link(dir.number(), temporary.as_c_str(), name.file_name()),
+        };
+        match linked {
+            Ok(()) => Ok(made),
+            Err(error) => {
+                made.discard();
+                Err(match error.0 {
+                    libc::EEXIST => say(libc::EEXIST, "a queue of this name exists already"),
+                    _ => explained(error, "cannot give the queue its name"),
+                })
+            }
+        }
+    });
+    if let Some(temporary) = &temporary {
+        let _ = file::unlink(dir.number(), temporary.as_c_str());
+    }
+    step!(CreateNamed);
+    made
+}
+
+/// A random name in the queues' directory, for file systems without unnamed files.
+struct Temporary([u8; 48]);
+
+impl Temporary {
+    fn new() -> Temporary {
+        use std::io::Write;
+        let mut bytes = [0; 48];
+        let random = u128::from_ne_bytes(process::random());
+        // 10 + 32 bytes fit.
+        let _ = write!(&mut bytes[..47], ".mqrs-new-{random:032x}");
+        Temporary(bytes)
+    }
+    fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
+    }
+}
+
+fn unnamed_file(dir: &Descriptor, mode: u32) -> Result<(Descriptor, Option<Temporary>)> {
+    let flags = libc::O_TMPFILE | libc::O_RDWR;
+    match file::open_at(dir.number(), c".", flags, mode) {
+        Ok(file) => return Ok((file, None)),
+        // EISDIR: a kernel that does not know O_TMPFILE.
+        Err(Errno(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)) => {}
+        Err(error) => return Err(cannot_create(error)),
+    }
+    let temporary = Temporary::new();
+    let flags = libc::O_CREAT | libc::O_EXCL | libc::O_RDWR;
+    let file = file::open_at(dir.number(), temporary.as_c_str(), flags, mode);
+    file.map(|file| (file, Some(temporary))).map_err(cannot_create)
+}
+
+fn cannot_create(error: Errno) -> Errno {
+    match error.0 {
+        libc::EPERM => explained(Errno(libc::EACCES), "cannot create the queue's file"),
+        _ => explained(error, "cannot create the queue's file"),
+    }
+}
+
+/// Turn an empty file into a queue that we are attached to.
+fn complete(
+    file: &Descriptor,
+    name: &ShmName,
+    geometry: Geometry,
+    asked: u32,
+    exact: bool,
+) -> Result<Made> {
+    let fd = file.number();
+    // The kernel has masked the mode; umask(2) itself could only be read by changing it.
+    let mode = if exact { asked } else { file::status(fd).map_err(cannot_create)?.mode & 0o777 };
+    file::allocate(fd, geometry.total).map_err(|error| match error.0 {
+        libc::ENOSPC | libc::EFBIG => explain(
+            libc::ENOSPC,
+            format_args!(
+                "the queue needs {} bytes, which the file system of MQRS_DIR (/dev/shm) does not have left",
+                geometry.total
+            ),
+        ),
+        _ => explained(error, "cannot reserve the queue's memory"),
+    })?;
+    let mut prologue = Prologue {
+        geometry,
+        uuid: process::random(),
+        created_ns: clock::now_ns(Clock::Realtime) as u64,
+        options: 0,
+        name: [0; 256],
+        name_len: name.name_bytes().len() as u32,
+    };
+    prologue.name[..name.name_bytes().len()].copy_from_slice(name.name_bytes());
+
+    // Descriptions beside this one can be had only while the mode lets us.
+    let hidden = mode & 0o600 != 0o600;
+    if hidden {
+        file::change_mode(fd, 0o600).map_err(|e| explained(e, "cannot set the queue's mode"))?;
+    }
+    let probe = reopen(fd)?;
+    let spare = if hidden { Some(reopen(fd)?) } else { None };
+    if hidden || exact {
+        file::change_mode(fd, mode).map_err(|e| explained(e, "cannot set the queue's mode"))?;
+    }
+    let owner = owner::lock_a_number(fd, process::sender_id() as u32)?;
+    let base = map(fd, &geometry)?;
+    // SAFETY: the mapping just made has `total` bytes, of which the prologue is the first;
+    // nobody else can have it open yet.
+    unsafe {
+        core::ptr::copy_nonoverlapping(prologue.encode().as_ptr(), base, PROLOGUE);
+        Segment::new(base, geometry).control().prepare();
+    }
+    const { assert!(PROLOGUE <= CONTROL_AT) };
+    Ok(Made { prologue, probe, spare, base, owner })
+}
+
+impl Made {
+    fn discard(self) {
+        // SAFETY: mapped by `complete`, and `self` was its only user.
+        unsafe { map::unmap(self.base, self.prologue.geometry.total as usize) };
+    }
+}
+
+/// A new description of a queue's file.
+pub fn reopen(fd: i32) -> Result<Descriptor> {
+    file::reopen(fd).map_err(|error| match error.0 {
+        libc::ENOENT | libc::ENOTDIR => {
+            say(error.0, "cannot open /proc/self/fd, which the library needs: is /proc mounted?")
+        }
+        _ => explained(error, "cannot open the queue's file again"),
+    })
+}
+
+/// Map a queue's file.
+pub fn map(fd: i32, geometry: &Geometry) -> Result<*mut u8> {
+    let len = usize::try_from(geometry.total)
+        .map_err(|_| say(libc::ENOMEM, "the queue is larger than this process's address space"))?;
+    map::map_file(fd, len).map_err(|error| explained(error, "cannot map the queue"))
+}
+
+/// Remove a queue's name.
+pub fn unlink(dir: &Descriptor, name: &ShmName) -> Result<()> {
+    file::unlink(dir.number(), name.file_name()).map_err(|error| match error.0 {
+        libc::ENOENT => say(libc::ENOENT, "there is no queue of this name"),
+        libc::EACCES | libc::EPERM => say(
+            libc::EACCES,
+            "the directory's permissions (or its sticky bit, for another user's queue) forbid it",
+        ),
+        libc::EISDIR => not_a_queue(),
+        _ => explained(error, "cannot remove the queue's name"),
+    })
+}

@@ -1,0 +1,546 @@
+//! One handle on a shared-memory queue: a call's way from the door to the engine.
+//!
+//! A handle keeps what a fork leaves as it is: names, sizes, a descriptor. What belongs
+//! to one process, its mapping and its owner number, is its *attachment*, which lies in
+//! a page that the kernel wipes in a forked child. A call that finds the page wiped
+//! attaches anew: by a description of its own, with an owner number of its own. So it
+//! does not matter how the child was made or what other threads were doing.
+//!
+//! Source: madvise(2), MADV_WIPEONFORK (Linux 4.14) and MADV_DONTFORK.
+
+use super::create::{self, Found, Made};
+use super::engine::Engine;
+use super::layout::{Geometry, Prologue};
+use super::owner::{self, Owners};
+use super::segment::Segment;
+use super::wait::{Patience, Side, Waiting, damaged};
+use super::word::Word;
+use crate::attr::{Attr, Limits, OpenOptions, PRIO_MAX, capability, option, transport};
+use crate::deadline::Wait;
+use crate::error::{Errno, Result};
+use crate::fault::step;
+use crate::name::ShmName;
+use crate::oflag::{Direction, OpenFlags};
+use crate::report::say;
+use crate::sync::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use crate::sync::local::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32};
+use crate::sys::file::{self, Descriptor, Identity};
+use crate::sys::{map, process};
+use core::ffi::CStr;
+
+/// An open shared-memory queue.
+pub struct ShmQueue {
+    /// This process's attachment; the newest of a list.
+    attachment: AtomicPtr<Attachment>,
+    geometry: Geometry,
+    direction: Direction,
+    nonblock: AtomicBool,
+    restart: bool,
+    /// A descriptor of the file, to ask about owners and to open it again.
+    probe: AtomicI32,
+    /// A description for forked children that may not open the file, or -1.
+    spare: i32,
+    identity: Identity,
+    name: Option<ShmName>,
+}
+
+// SAFETY: the pointer leads to memory that is only read, atomically changed or belongs to
+// one thread by the handle's rules; everything else is plain or atomic.
+unsafe impl Send for ShmQueue {}
+// SAFETY: as above.
+unsafe impl Sync for ShmQueue {}
+
+/// What one process has of a queue. All zeros (as fork leaves it) means: nothing.
+pub struct Attachment {
+    is_there: AtomicU32,
+    /// Where the kernel cannot wipe pages, the process that it belongs to; else 0.
+    only_in: i32,
+    engine: Engine,
+    sending: Patience,
+    receiving: Patience,
+    /// The attachment of the process that we were forked from, to be freed with us.
+    previous: *mut Attachment,
+}
+
+const PAGE: usize = 4096;
+const _: () = assert!(core::mem::size_of::<Attachment>() <= PAGE);
+
+impl Attachment {
+    /// This process's view of the queue.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    fn is_ours(&self) -> bool {
+        self.is_there.load(Acquire) != 0 && (self.only_in == 0 || self.only_in == process::pid())
+    }
+}
+
+impl ShmQueue {
+    /// Open or make the queue `name`; without a name make one.
+    pub fn open(
+        name: Option<ShmName>,
+        flags: OpenFlags,
+        options: &OpenOptions,
+    ) -> Result<ShmQueue> {
+        let dir = create::directory()?;
+        let Some(name) = name else { return ShmQueue::make_unnamed(&dir, flags, options) };
+        // A queue that vanishes and comes back between our looks is an argument between
+        // others; nobody needs more tries than this.
+        for _ in 0..1000 {
+            // Even with O_CREAT the first try is to open: making a file that another user
+            // owns may be forbidden (fs.protected_regular) where opening it is not.
+            if !flags.exclusive {
+                match create::find(&dir, &name) {
+                    Err(Errno(libc::ENOENT)) if flags.create => {}
+                    Err(error) => return Err(error),
+                    Ok(found) => return ShmQueue::attach_to(found, name, flags, options),
+                }
+            }
+            let geometry = create::geometry(options)?;
+            match create::make(&dir, &name, geometry, options) {
+                Err(Errno(libc::EEXIST)) if !flags.exclusive => {}
+                Err(error) => return Err(error),
+                Ok(made) => return ShmQueue::from_made(made, name, flags, options),
+            }
+        }
+        Err(say(libc::EAGAIN, "the queue's name kept appearing and vanishing"))
+    }
+
+    fn make_unnamed(dir: &Descriptor, flags: OpenFlags, options: &OpenOptions) -> Result<ShmQueue> {
+        let geometry = create::geometry(options)?;
+        loop {
+            let name = ShmName::from_random(process::random());
+            match create::make(dir, &name, geometry, options) {
+                Err(Errno(libc::EEXIST)) => {}
+                Err(error) => return Err(error),
+                Ok(made) => return ShmQueue::from_made(made, name, flags, options),
+            }
+        }
+    }
+
+    fn from_made(
+        made: Made,
+        name: ShmName,
+        flags: OpenFlags,
+        options: &OpenOptions,
+    ) -> Result<ShmQueue> {
+        let Made { prologue, probe, spare, base, owner } = made;
+        let queue = ShmQueue::detached(&prologue, probe, spare, Some(name), flags, options.flags)?;
+        // SAFETY: `base` is the mapping of this file, made for this handle.
+        unsafe { queue.install(base, owner, true) }?;
+        Ok(queue)
+    }
+
+    fn attach_to(
+        found: Found,
+        name: ShmName,
+        flags: OpenFlags,
+        options: &OpenOptions,
+    ) -> Result<ShmQueue> {
+        let Found { prologue, probe } = found;
+        let queue = ShmQueue::detached(&prologue, probe, None, Some(name), flags, options.flags)?;
+        queue.attach()?;
+        Ok(queue)
+    }
+
+    /// Adopt a descriptor; on failure it stays the caller's.
+    pub fn open_fd(fd: i32, flags: OpenFlags, option_flags: u64) -> Result<ShmQueue> {
+        let not_one = |_| say(libc::EBADF, "the descriptor is not one of a queue");
+        let mode = file::flags(fd).map_err(not_one)? & libc::O_ACCMODE;
+        let prologue = match create::read_prologue(fd) {
+            Ok(prologue) => prologue,
+            Err(error @ Errno(libc::ENOTSUP)) => return Err(error),
+            Err(error) => return Err(not_one(error)),
+        };
+        let allowed = match mode {
+            libc::O_RDONLY => flags.direction == Direction::Receive,
+            libc::O_WRONLY => flags.direction == Direction::Send,
+            _ => true,
+        };
+        if !allowed {
+            return Err(say(libc::EACCES, "the descriptor does not allow this direction"));
+        }
+        let name = ShmName::new(prologue.name()).ok();
+        // A description of our own: locks through the giver's would be the giver's.
+        let own = create::reopen(fd)?;
+        let queue = ShmQueue::detached(&prologue, own, None, name, flags, option_flags)?;
+        queue.attach()?;
+        // Nothing can fail any more: the caller's number becomes the handle's, and means
+        // our own description from now on.
+        let own = Descriptor::adopt(queue.probe.load(Relaxed));
+        if file::replace(&own, fd).is_ok() {
+            queue.probe.store(fd, Relaxed);
+            // SAFETY: the attachment was just made, and nobody else has the handle.
+            unsafe { (*queue.attachment.load(Relaxed)).engine.ask_through(fd) };
+        } else {
+            own.into_number();
+            file::close(fd);
+        }
+        Ok(queue)
+    }
+
+    fn detached(
+        prologue: &Prologue,
+        probe: Descriptor,
+        spare: Option<Descriptor>,
+        name: Option<ShmName>,
+        flags: OpenFlags,
+        option_flags: u64,
+    ) -> Result<ShmQueue> {
+        let identity = file::identity(probe.number())
+            .map_err(|error| create::explained(error, "cannot look at the queue's file"))?;
+        Ok(ShmQueue {
+            attachment: AtomicPtr::new(core::ptr::null_mut()),
+            geometry: prologue.geometry,
+            direction: flags.direction,
+            nonblock: AtomicBool::new(flags.nonblock),
+            restart: option_flags & option::RESTART != 0,
+            probe: AtomicI32::new(probe.into_number()),
+            spare: spare.map_or(-1, Descriptor::into_number),
+            identity,
+            name,
+        })
+    }
+
+    /// This process's attachment, made now if a fork has taken it away.
+    #[inline(always)]
+    pub fn attachment(&self) -> Result<&Attachment> {
+        let attachment = self.attachment.load(Acquire);
+        // SAFETY: never null after opening; pages of attachments live as long as the handle.
+        let attachment = unsafe { &*attachment };
+        if attachment.only_in == 0 && attachment.is_there.load(Acquire) != 0 {
+            return Ok(attachment);
+        }
+        self.attachment_after_fork(attachment)
+    }
+
+    /// This process's attachment, unless a fork has taken it away.
+    pub fn attachment_if_any(&self) -> Option<&Attachment> {
+        // SAFETY: null or a page that lives as long as the handle.
+        unsafe { self.attachment.load(Acquire).as_ref() }.filter(|a| a.is_ours())
+    }
+
+    #[cold]
+    fn attachment_after_fork(&self, inherited: &Attachment) -> Result<&Attachment> {
+        if !inherited.is_ours() {
+            self.attach()?;
+        }
+        // SAFETY: as above.
+        Ok(unsafe { &*self.attachment.load(Acquire) })
+    }
+
+    /// The descriptor, if it still is one of this queue.
+    fn probe(&self) -> Result<i32> {
+        let probe = self.probe.load(Relaxed);
+        if file::identity(probe) == Ok(self.identity) {
+            Ok(probe)
+        } else {
+            Err(say(libc::EBADF, "the program has closed the queue's descriptor"))
+        }
+    }
+
+    /// Take an owner number and map the queue, in a process that has neither.
+    fn attach(&self) -> Result<()> {
+        let probe = self.probe()?;
+        let seed = process::sender_id() as u32;
+        let is_inherited = !self.attachment.load(Acquire).is_null();
+        let anchor = match create::reopen(probe) {
+            Err(Errno(libc::EACCES)) if self.spare >= 0 => {
+                // The creator's child may not open the file. It goes on with a description
+                // that it shares with its relatives: the kernel notices their deaths together.
+                let owner = owner::lock_a_number(self.spare, seed)?;
+                let base = create::map(self.spare, &self.geometry)?;
+                // SAFETY: `base` is a mapping of this file, made for this handle.
+                return unsafe { self.install(base, owner, false) };
+            }
+            other => other?,
+        };
+        if is_inherited {
+            // The parent's description answers our questions as the parent's own.
+            file::replace(&create::reopen(probe)?, probe)
+                .map_err(|error| create::explained(error, "cannot replace a descriptor"))?;
+        }
+        let owner = owner::lock_a_number(anchor.number(), seed)?;
+        step!(AttachLocked);
+        let base = create::map(anchor.number(), &self.geometry)?;
+        // SAFETY: `base` is a mapping of this file, made for this handle.
+        unsafe { self.install(base, owner, true) }
+    }
+
+    /// Make a mapping that holds an owner's lock the attachment of this process.
+    ///
+    /// # Safety
+    /// `base` maps this queue and is given away.
+    unsafe fn install(&self, base: *mut u8, owner: u32, exclusive: bool) -> Result<()> {
+        let size = self.geometry.total as usize;
+        let inherited = self.attachment.load(Acquire);
+        let page = match map::map_wiped_on_fork(PAGE) {
+            Ok(Some(page)) => Ok((page, 0)),
+            Ok(None) => map::map_plain(PAGE).map(|page| (page, process::pid())),
+            Err(error) => Err(error),
+        };
+        let (page, only_in) = page.map_err(|_| {
+            // SAFETY: ours, and not yet used.
+            unsafe { map::unmap(base, size) };
+            say(libc::ENOMEM, "there is not enough memory for the handle")
+        })?;
+        let owners = Owners::new(self.probe.load(Relaxed), self.identity, exclusive);
+        // SAFETY: `total` bytes are mapped at `base` until the handle is closed.
+        let segment = unsafe { Segment::new(base, self.geometry) };
+        let engine = Engine::new(segment, owner, owners, process::sender_id());
+        if let Some(row) = segment.owner(owner) {
+            // Not 0: the number's last holder did not leave in good order.
+            if row.pid.load(Relaxed) != 0 {
+                engine.clear_up_after_predecessor();
+            }
+            row.asleep.store(0, Relaxed);
+            row.uid.store((process::sender_id() >> 32) as u32, Relaxed);
+            row.pid.store(process::pid() as u32, Relaxed);
+        }
+        let attachment: *mut Attachment = page.cast();
+        // SAFETY: a fresh page, large enough and aligned for anything.
+        unsafe {
+            attachment.write(Attachment {
+                is_there: AtomicU32::new(0),
+                only_in,
+                engine,
+                sending: Patience::new(),
+                receiving: Patience::new(),
+                previous: inherited,
+            });
+            (*attachment).is_there.store(1, Release);
+        }
+        if self.attachment.compare_exchange(inherited, attachment, SeqCst, Relaxed).is_err() {
+            // Another thread of this child was faster, or a signal handler in our midst.
+            // SAFETY: the attachment just made, of which nobody else knows.
+            unsafe { detach(attachment, size) };
+        }
+        Ok(())
+    }
+
+    /// Send one message.
+    ///
+    /// # Safety
+    /// `message` is null or readable for `len` bytes.
+    #[inline]
+    pub unsafe fn send(&self, message: *const u8, len: usize, prio: u32, wait: Wait) -> Result<()> {
+        if prio > PRIO_MAX {
+            return Err(say(libc::EINVAL, "the priority is above MQRS_PRIO_MAX (32767)"));
+        }
+        if self.direction == Direction::Receive {
+            return Err(say(libc::EBADF, "the queue was opened to receive only"));
+        }
+        if message.is_null() && len > 0 {
+            return Err(say(libc::EFAULT, "the message is NULL but its length is not 0"));
+        }
+        if len > self.geometry.msgsize as usize {
+            return Err(say(libc::EMSGSIZE, "the message is longer than the queue's msgsize"));
+        }
+        let attachment = self.attachment()?;
+        let engine = &attachment.engine;
+        if engine.is_poisoned() {
+            return Err(damaged());
+        }
+        let message = if len == 0 { core::ptr::dangling() } else { message };
+        // SAFETY: granted by the caller; nothing is read if len is 0.
+        let attempt = || unsafe { engine.try_send(message, len, prio) };
+        match attempt() {
+            Ok(()) => {
+                attachment.sending.did_not_wait();
+                Ok(())
+            }
+            Err(refused) => Waiting {
+                engine,
+                patience: &attachment.sending,
+                side: Side::Sender,
+                wait: self.wait_for(wait),
+                restart: self.restart,
+            }
+            .run(refused, attempt),
+        }
+    }
+
+    /// Take the oldest message of the highest priority; gives its length and priority.
+    ///
+    /// # Safety
+    /// `buf` is null or writable for `cap` bytes.
+    #[inline]
+    pub unsafe fn receive(&self, buf: *mut u8, cap: usize, wait: Wait) -> Result<(usize, u32)> {
+        if self.direction == Direction::Send {
+            return Err(say(libc::EBADF, "the queue was opened to send only"));
+        }
+        if buf.is_null() && cap > 0 {
+            return Err(say(libc::EFAULT, "the buffer is NULL but its size is not 0"));
+        }
+        let attachment = self.attachment()?;
+        let engine = &attachment.engine;
+        if engine.is_poisoned() {
+            return Err(damaged());
+        }
+        let buf = if cap == 0 { core::ptr::dangling_mut() } else { buf };
+        // SAFETY: granted by the caller; nothing is written if cap is 0.
+        let attempt = || unsafe { engine.try_receive(buf, cap) };
+        match attempt() {
+            Ok(got) => {
+                attachment.receiving.did_not_wait();
+                Ok(got)
+            }
+            Err(refused) => Waiting {
+                engine,
+                patience: &attachment.receiving,
+                side: Side::Receiver,
+                wait: self.wait_for(wait),
+                restart: self.restart,
+            }
+            .run(refused, attempt),
+        }
+    }
+
+    fn wait_for(&self, wait: Wait) -> Wait {
+        if self.nonblock.load(Relaxed) { Wait::Never } else { wait }
+    }
+
+    /// What the handle may be used for.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Most bytes in a message.
+    pub fn msgsize(&self) -> usize {
+        self.geometry.msgsize as usize
+    }
+
+    /// The full address, "" if unknown.
+    pub fn name(&self) -> &CStr {
+        self.name.as_ref().map_or(c"", ShmName::full)
+    }
+
+    /// Switch waiting off or on.
+    pub fn set_nonblock(&self, on: bool) {
+        self.nonblock.store(on, Relaxed);
+    }
+
+    /// The queue's attributes now.
+    pub fn attr(&self) -> Result<Attr> {
+        let engine = self.attachment()?.engine();
+        if engine.is_poisoned() {
+            return Err(damaged());
+        }
+        let status = file::status(self.probe()?)
+            .map_err(|error| create::explained(error, "cannot look at the queue's file"))?;
+        let access = match self.direction {
+            Direction::Receive => libc::O_RDONLY,
+            Direction::Send => libc::O_WRONLY,
+            Direction::Both => libc::O_RDWR,
+        };
+        let nonblock = if self.nonblock.load(Relaxed) { libc::O_NONBLOCK } else { 0 };
+        Ok(Attr {
+            transport: transport::SHM,
+            flags: (access | nonblock) as u32,
+            maxmsg: self.geometry.maxmsg as u64,
+            msgsize: self.geometry.msgsize as u64,
+            curmsgs: engine.queued() as u64,
+            curbytes: self.bytes_queued(engine.segment()),
+            mode: status.mode & 0o7777,
+            uid: status.uid,
+            gid: status.gid,
+            capabilities: capability::NOTIFY | capability::SMALL_BUFFER,
+        })
+    }
+
+    fn bytes_queued(&self, segment: &Segment) -> u64 {
+        (0..self.geometry.nslots)
+            .filter_map(|index| segment.slot(index))
+            .filter(|slot| Word(slot.word.load(Acquire)).is_queued())
+            .map(|slot| slot.len.load(Relaxed).min(self.geometry.msgsize) as u64)
+            .sum()
+    }
+
+    /// A new descriptor of the queue, the caller's.
+    pub fn dup_fd(&self) -> Result<i32> {
+        let probe = self.probe()?;
+        // A description of its own, so that no lock of ours can outlive us through it.
+        match create::reopen(probe) {
+            Err(Errno(libc::EACCES)) => file::duplicate(probe),
+            other => other,
+        }
+        .map(Descriptor::into_number)
+    }
+
+    /// Change mode, user, group; `u32::MAX` leaves one as it is.
+    pub fn set_owner(&self, mode: u32, uid: u32, gid: u32) -> Result<()> {
+        let probe = self.probe()?;
+        if mode != u32::MAX && mode & !0o777 != 0 {
+            return Err(say(libc::EINVAL, "the mode has bits beyond 0777"));
+        }
+        let denied = |error| create::explained(error, "cannot change the queue's owner or mode");
+        // The owner first: giving a file away may clear bits of its mode.
+        if uid != u32::MAX || gid != u32::MAX {
+            file::change_owner(probe, uid, gid).map_err(denied)?;
+        }
+        if mode != u32::MAX {
+            file::change_mode(probe, mode).map_err(denied)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for ShmQueue {
+    fn drop(&mut self) {
+        let size = self.geometry.total as usize;
+        let mut attachment = *self.attachment.get_mut();
+        while !attachment.is_null() {
+            // SAFETY: the list of this handle's attachments, which nobody uses any more.
+            attachment = unsafe { detach(attachment, size) };
+        }
+        if self.probe().is_ok() {
+            file::close(*self.probe.get_mut());
+        }
+        if self.spare >= 0 && file::identity(self.spare) == Ok(self.identity) {
+            file::close(self.spare);
+        }
+    }
+}
+
+/// Leave the queue in good order and free the page; gives the next one of the list.
+///
+/// # Safety
+/// Nobody uses the attachment any more.
+unsafe fn detach(attachment: *mut Attachment, size: usize) -> *mut Attachment {
+    // SAFETY: granted by the caller. A page wiped by fork has neither mapping nor list.
+    unsafe {
+        let this = &*attachment;
+        let mut previous = core::ptr::null_mut();
+        if this.is_ours() {
+            previous = this.previous;
+            let engine = &this.engine;
+            if let Some(row) = engine.segment().owner(engine.owner()) {
+                row.pid.store(0, Relaxed);
+            }
+            map::unmap(engine.segment().base(), size);
+        }
+        map::unmap(attachment.cast(), PAGE);
+        previous
+    }
+}
+
+/// Remove a queue's name.
+pub fn unlink(name: &ShmName) -> Result<()> {
+    create::unlink(&create::directory()?, name)
+}
+
+/// What this transport allows here now.
+pub fn limits() -> Limits {
+    use super::layout::{MAXMSG_DEFAULT, MAXMSG_MAX, MSGSIZE_DEFAULT, MSGSIZE_MAX};
+    Limits {
+        unavailable: create::directory().map_or_else(|error| error.0, |_| 0),
+        maxmsg_default: MAXMSG_DEFAULT,
+        maxmsg_max: MAXMSG_MAX,
+        msgsize_default: MSGSIZE_DEFAULT,
+        msgsize_max: MSGSIZE_MAX,
+        queues_max: 0,
+        bytes_max: 0,
+        prio_max: PRIO_MAX as u64,
+    }
+}

@@ -1,0 +1,363 @@
+//! Waiting until the queue is not empty, or not full.
+//!
+//! ```text
+//! try                              the common case ends here
+//! poll for a while                 unless the other side cannot be running meanwhile
+//! announce, try, sleep a slice     until done, the time has come, or a signal handler ran
+//! ```
+//!
+//! How long polling pays is learnt from how long it took when it succeeded. It never
+//! pays when the process that will end the wait runs on our own processor: whoever wakes
+//! a sleeper notes where it runs. After a run of calls that did not wait at all, the
+//! first look comes later, so that the two sides do not fight for a cache line and
+//! messages gather.
+//!
+//! A sleep lasts one slice at most. That covers a peer that was killed between its
+//! change and its wake, or a woken sleeper that was killed before it looked; nothing is
+//! lost then but time.
+
+use super::engine::{Engine, Refused};
+use super::event::{Event, Slept};
+use super::layout::WaitWords;
+use crate::deadline::{Clock, Wait};
+use crate::error::{Errno, Result};
+use crate::fault::step;
+use crate::report::say;
+use crate::sync::local::AtomicU32;
+use crate::sync::{Ordering::Relaxed, pause, yield_now};
+use crate::sys::{clock, process};
+
+/// Pauses polled at least, about 30 microseconds: more than a sleeper needs to wake, or
+/// two processes that just met would never find out that polling pays.
+const POLL_LEAST: u32 = 1200;
+/// Pauses polled at most, about 100 microseconds.
+const POLL_MOST: u32 = 4000;
+/// Calls in a row that did not wait, after which the first look comes late.
+const RUN: u32 = 8;
+/// Pauses before a late first look, about 2.5 microseconds.
+const LATE: u32 = 100;
+/// First slice of a sleep.
+const SLICE: i64 = 20_000_000;
+/// Longest slice.
+const SLICE_MOST: i64 = 1_000_000_000;
+/// Longest slice under a clock that may be set, which no sleep of ours follows.
+const SLICE_SET: i64 = 100_000_000;
+/// How long a call that must not wait looks for a slot in a queue that is not full.
+const SLOT_PATIENCE: i64 = 1_000_000;
+
+/// What a process has learnt about waiting on one side of one queue.
+#[repr(C)]
+pub(super) struct Patience {
+    /// Pauses worth polling.
+    budget: AtomicU32,
+    /// Calls in a row that did not wait.
+    run: AtomicU32,
+}
+
+impl Patience {
+    pub(super) const fn new() -> Patience {
+        Patience { budget: AtomicU32::new(POLL_MOST), run: AtomicU32::new(0) }
+    }
+
+    /// A call did not have to wait.
+    #[inline(always)]
+    pub(super) fn did_not_wait(&self) {
+        // Relaxed, and no atomic addition: an estimate.
+        self.run.store(self.run.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    fn learn(&self, pauses: u32) {
+        let budget = self.budget.load(Relaxed);
+        self.budget.store(((budget * 7 + pauses * 2 + 64) / 8).min(POLL_MOST), Relaxed);
+    }
+
+    fn give_up(&self) {
+        let budget = self.budget.load(Relaxed);
+        self.budget.store((budget * 7 / 8).max(POLL_LEAST), Relaxed);
+    }
+}
+
+/// Which side waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Side {
+    /// For room.
+    Sender,
+    /// For a message.
+    Receiver,
+}
+
+impl Side {
+    fn event(self, words: &WaitWords) -> &Event {
+        match self {
+            Side::Sender => &words.senders,
+            Side::Receiver => &words.receivers,
+        }
+    }
+
+    /// The processor on which this side was last woken from.
+    fn waker_processor(self, words: &WaitWords) -> u32 {
+        match self {
+            Side::Sender => words.receiver_cpu.load(Relaxed),
+            Side::Receiver => words.sender_cpu.load(Relaxed),
+        }
+    }
+
+    fn asleep(self) -> u32 {
+        match self {
+            Side::Sender => 1,
+            Side::Receiver => 1 << 16,
+        }
+    }
+
+    fn would_block(self) -> Errno {
+        match self {
+            Side::Sender => say(libc::EAGAIN, "the queue is full and the call must not wait"),
+            Side::Receiver => say(libc::EAGAIN, "the queue is empty and the call must not wait"),
+        }
+    }
+
+    fn timed_out(self) -> Errno {
+        match self {
+            Side::Sender => say(libc::ETIMEDOUT, "the queue was full until the time was up"),
+            Side::Receiver => say(libc::ETIMEDOUT, "the queue was empty until the time was up"),
+        }
+    }
+}
+
+/// When a call's time is up.
+#[derive(Clone, Copy)]
+struct Limit {
+    clock: Clock,
+    at: i64,
+}
+
+impl Limit {
+    fn of(wait: Wait) -> Option<Limit> {
+        match wait {
+            Wait::Unlimited | Wait::Never => None,
+            Wait::For(ns) => {
+                let at = clock::monotonic_ns().saturating_add(ns);
+                (at != i64::MAX).then_some(Limit { clock: Clock::Monotonic, at })
+            }
+            Wait::Until(clock, at) => Some(Limit { clock, at }),
+        }
+    }
+
+    fn is_over(self) -> bool {
+        clock::now_ns(self.clock) >= self.at
+    }
+
+    /// Until when to sleep, on the monotonic clock; `None` if the time is up.
+    fn sleep_until(limit: Option<Limit>, slice: i64) -> Option<i64> {
+        let now = clock::monotonic_ns();
+        let Some(limit) = limit else { return Some(now.saturating_add(slice)) };
+        let (left, slice) = match limit.clock {
+            Clock::Monotonic => (limit.at.saturating_sub(now), slice),
+            // The sleep does not follow these clocks: look at them often enough.
+            other => (limit.at.saturating_sub(clock::now_ns(other)), slice.min(SLICE_SET)),
+        };
+        (left > 0).then(|| now.saturating_add(left.min(slice)))
+    }
+}
+
+/// One wait: who, where, and how long.
+pub(super) struct Waiting<'a> {
+    pub engine: &'a Engine,
+    pub patience: &'a Patience,
+    pub side: Side,
+    pub wait: Wait,
+    /// Waits go on after a signal handler.
+    pub restart: bool,
+}
+
+impl Waiting<'_> {
+    /// Try again until `attempt` succeeds; it has just refused with `refused`.
+    #[cold]
+    pub(super) fn run<T>(
+        self,
+        refused: Refused,
+        mut attempt: impl FnMut() -> core::result::Result<T, Refused>,
+    ) -> Result<T> {
+        if let Some(error) = failure(refused) {
+            return Err(error);
+        }
+        if self.wait == Wait::Never {
+            return self.without_waiting(refused, attempt);
+        }
+        let limit = Limit::of(self.wait);
+        if let Some(done) = self.poll(limit, &mut attempt) {
+            return done;
+        }
+        self.sleep(limit, attempt)
+    }
+
+    fn words(&self) -> &WaitWords {
+        &self.engine.segment().control().wait.0
+    }
+
+    /// The call must not wait; but a queue that is not full owes it a slot, which a peer
+    /// in mid-call may be about to free.
+    fn without_waiting<T>(
+        &self,
+        mut refused: Refused,
+        mut attempt: impl FnMut() -> core::result::Result<T, Refused>,
+    ) -> Result<T> {
+        let patience = clock::monotonic_ns() + SLOT_PATIENCE;
+        while refused == Refused::NoSlot && clock::monotonic_ns() < patience {
+            yield_now();
+            match attempt() {
+                Ok(done) => return Ok(done),
+                Err(again) => refused = again,
+            }
+        }
+        Err(failure(refused).unwrap_or_else(|| self.side.would_block()))
+    }
+
+    /// Whether the process that will end this wait may be running now.
+    fn polling_pays(&self) -> bool {
+        if self.side == Side::Receiver && self.engine.is_armed() {
+            return false;
+        }
+        let waker = self.side.waker_processor(self.words());
+        many_processors() && (waker == 0 || waker != process::processor())
+    }
+
+    fn poll<T>(
+        &self,
+        limit: Option<Limit>,
+        attempt: &mut impl FnMut() -> core::result::Result<T, Refused>,
+    ) -> Option<Result<T>> {
+        let late = self.patience.run.load(Relaxed) >= RUN;
+        self.patience.run.store(0, Relaxed);
+        if !self.polling_pays() {
+            return None;
+        }
+        let budget = self.patience.budget.load(Relaxed);
+        let mut pauses = 0;
+        let mut looks = 0u32;
+        while pauses < budget {
+            let next = match pauses {
+                0 if late => LATE,
+                0..64 => 2,
+                _ => 8,
+            };
+            for _ in 0..next {
+                pause();
+            }
+            pauses += next;
+            match attempt() {
+                Ok(done) => {
+                    self.patience.learn(pauses);
+                    return Some(Ok(done));
+                }
+                Err(refused) => {
+                    if let Some(error) = failure(refused) {
+                        return Some(Err(error));
+                    }
+                }
+            }
+            looks += 1;
+            if looks % 32 == 0
+                && (limit.is_some_and(Limit::is_over)
+                    || self.side == Side::Receiver && self.engine.is_armed())
+            {
+                return None;
+            }
+        }
+        self.patience.give_up();
+        None
+    }
+
+    fn sleep<T>(
+        &self,
+        limit: Option<Limit>,
+        mut attempt: impl FnMut() -> core::result::Result<T, Refused>,
+    ) -> Result<T> {
+        let event = self.side.event(self.words());
+        let mut slice = SLICE;
+        loop {
+            let announced = event.announce();
+            step!(WaitAnnounced);
+            if let Some(done) = self.look(&mut attempt) {
+                return done;
+            }
+            let Some(until) = Limit::sleep_until(limit, slice) else {
+                return Err(self.side.timed_out());
+            };
+            self.note_asleep(true);
+            let slept = event.sleep(announced, until);
+            self.note_asleep(false);
+            step!(WaitWoken);
+            if let Some(done) = self.look(&mut attempt) {
+                return done;
+            }
+            match slept {
+                Slept::Interrupted if !self.restart => {
+                    return Err(say(libc::EINTR, "a signal handler ran while the call waited"));
+                }
+                Slept::TimedOut => slice = (slice * 2).min(SLICE_MOST),
+                Slept::Interrupted | Slept::Changed => slice = SLICE,
+            }
+        }
+    }
+
+    /// Try once, as one who has announced itself.
+    fn look<T>(
+        &self,
+        attempt: &mut impl FnMut() -> core::result::Result<T, Refused>,
+    ) -> Option<Result<T>> {
+        let done = match attempt() {
+            Ok(done) => Ok(done),
+            Err(_) if self.engine.is_poisoned() => return Some(Err(damaged())),
+            Err(refused) => return failure(refused).map(Err),
+        };
+        // The wake that we may have used up was perhaps meant for two.
+        let queued = self.engine.queued();
+        match self.side {
+            Side::Receiver if queued > 0 => self.engine.wake_receiver(),
+            Side::Sender if queued < self.engine.segment().geometry().maxmsg => {
+                self.engine.wake_sender()
+            }
+            _ => false,
+        };
+        Some(done)
+    }
+
+    /// Keep the count of our sleeping threads, for whoever looks.
+    fn note_asleep(&self, on: bool) {
+        if let Some(row) = self.engine.segment().owner(self.engine.owner()) {
+            if on {
+                row.asleep.fetch_add(self.side.asleep(), Relaxed);
+            } else {
+                row.asleep.fetch_sub(self.side.asleep(), Relaxed);
+            }
+        }
+    }
+}
+
+/// The error that no waiting can mend.
+fn failure(refused: Refused) -> Option<Errno> {
+    match refused {
+        Refused::WouldBlock | Refused::NoSlot => None,
+        Refused::TooBig(len) => Some(crate::report::explain(
+            libc::EMSGSIZE,
+            format_args!("the next message has {len} bytes, more than the buffer; it stays queued"),
+        )),
+        Refused::Damaged => Some(damaged()),
+    }
+}
+
+/// The error of a queue whose shared state was found impossible.
+pub(super) fn damaged() -> Errno {
+    say(libc::EBADMSG, "the queue's shared state is damaged; it can only be removed")
+}
+
+fn many_processors() -> bool {
+    static PROCESSORS: AtomicU32 = AtomicU32::new(0);
+    let mut known = PROCESSORS.load(Relaxed);
+    if known == 0 {
+        known = process::processors();
+        PROCESSORS.store(known, Relaxed);
+    }
+    known > 1
+}
