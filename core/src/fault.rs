@@ -72,8 +72,6 @@ steps! {
     FinderStale,
     /// Finder: the entry is removed, the lock still held.
     FinderPopped,
-    /// Emergency scan: counted, nothing stamped yet.
-    EmergencyCounted,
     /// Take: the tail is in mixed mode, the head not yet.
     TakeMixed,
     /// Wait: announced as a sleeper.

@@ -45,6 +45,19 @@ pub fn dekker_barrier() {
     fence(Ordering::SeqCst);
 }
 
+/// Store over a value that another thread may be exchanging at this moment.
+///
+/// An exchange that reads the old value comes before this store in the word's order, for
+/// atomicity. loom keeps no such order between a plain store and a concurrent exchange
+/// and would show the exchange's result later; so in the models it is an exchange itself.
+#[inline(always)]
+pub fn overwrite(word: &AtomicU64, value: u64) {
+    #[cfg(not(loom))]
+    word.store(value, Ordering::Release);
+    #[cfg(loom)]
+    word.swap(value, Ordering::AcqRel);
+}
+
 /// Tell the processor (or the model's scheduler) that this is a polling loop.
 #[inline(always)]
 pub fn pause() {

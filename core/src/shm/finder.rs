@@ -4,9 +4,11 @@
 //! ever taken, so a wrong heap costs time; what must not happen is that it misses a
 //! message. Hence:
 //!
-//! - F1 Only a slot whose word is exactly the QUEUED word of the entry is taken.
-//! - F2 A take past the finder counts itself before it stamps; a holder that sees a new
-//!   count rebuilds.
+//! - F1 Only a slot whose word is exactly the QUEUED word of the entry is taken. So a take
+//!   past the finder (an emergency scan, a take out of turn) need not tell it: the entry
+//!   is dropped when it comes to the top.
+//! - F2 An entry whose slot is TAKING is not dropped but resolved, since its receive may be
+//!   rolled back.
 //! - F3 A lock taken from a dead holder means rebuild.
 //! - F4 A rebuild resolves every TAKING slot that it meets and begins again, since a
 //!   slot that is rolled back later would be missed.
@@ -71,7 +73,7 @@ impl Engine {
             Locked::Busy => return self.take_by_scan(h, cap),
             // F3
             Locked::Stolen => {
-                self.finder().emergencies.fetch_add(1, Ordering::SeqCst);
+                self.finder().rebuilds_asked.fetch_add(1, Ordering::SeqCst);
             }
             Locked::Ours => {}
         }
@@ -125,7 +127,7 @@ impl Engine {
             Top::Again => return Ok(Round::Again),
             Top::None => {
                 // Messages are queued, yet none is here: never trust it again.
-                f.emergencies.fetch_add(1, Ordering::SeqCst);
+                f.rebuilds_asked.fetch_add(1, Ordering::SeqCst);
                 return Ok(Round::Again);
             }
         };
@@ -158,8 +160,7 @@ impl Engine {
     /// Make the heap hold every queued message; false: begin again.
     fn bring_up_to_date(&self, h: Head, t: Tail) -> bool {
         let f = self.finder();
-        // SYNC: pairs with the SeqCst increment of a take past the finder (F2).
-        if f.emergencies.load(Ordering::SeqCst) != f.seen.load(Ordering::Relaxed) {
+        if f.rebuilds_asked.load(Ordering::SeqCst) != f.rebuilds_done.load(Ordering::Relaxed) {
             return self.rebuild(h, t);
         }
         if f.lane.load(Ordering::Relaxed) == 0 && self.drain(t) {
@@ -215,12 +216,9 @@ impl Engine {
     fn rebuild(&self, h: Head, t: Tail) -> bool {
         let f = self.finder();
         count(&self.control().counters.counters.rebuilds);
-        // Taken before the slots are read, and noted only at the end: a take past the
-        // finder in between, or our death, leaves the heap marked as out of date.
-        let emergencies = f.emergencies.load(Ordering::SeqCst);
-        if f.seen.load(Ordering::Relaxed) == emergencies {
-            f.seen.store(emergencies.wrapping_sub(1), Ordering::Relaxed);
-        }
+        // Noted only at the end: if we must begin again, the rebuild is still asked for.
+        let asked = f.rebuilds_asked.load(Ordering::SeqCst);
+        f.rebuilds_done.store(asked.wrapping_sub(1), Ordering::Relaxed);
         self.clear(t.count());
         f.lane.store(0, Ordering::Relaxed);
         step!(FinderRebuilding);
@@ -238,7 +236,7 @@ impl Engine {
                 return false;
             }
         }
-        f.seen.store(emergencies, Ordering::Relaxed);
+        f.rebuilds_done.store(asked, Ordering::Relaxed);
         true
     }
 
@@ -253,10 +251,11 @@ impl Engine {
                 if word.is_queued() && key(word.prio(), word.seq()) == wanted {
                     return Top::Best(Candidate { index, slot, word });
                 }
-                let lost_later = word.is_taking()
+                // F2
+                let may_come_back = word.is_taking()
                     && slot.seq.load(Ordering::Relaxed) == wanted & SEQ_MASK
                     && !(word.take() == h.count() && index == h.slot());
-                if lost_later {
+                if may_come_back {
                     self.resolve(index, slot, word);
                     return Top::Again;
                 }
@@ -365,7 +364,7 @@ impl Engine {
     pub(super) fn release_finder_of_predecessor(&self) {
         let f = self.finder();
         if f.lock.load(Ordering::Relaxed) == self.owner as u64 + 1 {
-            f.emergencies.fetch_add(1, Ordering::SeqCst);
+            f.rebuilds_asked.fetch_add(1, Ordering::SeqCst);
             f.lock.store(0, Ordering::Release);
         }
     }

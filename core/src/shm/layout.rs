@@ -326,7 +326,7 @@ pub struct NotifyWords {
     pub trusted: AtomicU64,
 }
 
-/// The finder of mixed mode; all but `lock`, `emergencies` and `seen` under its lock.
+/// The finder of mixed mode; all but `lock` and `rebuilds_asked` under its lock.
 #[repr(C)]
 pub struct FinderWords {
     /// 0, or owner + 1 of the holder.
@@ -341,10 +341,10 @@ pub struct FinderWords {
     pub first_prio: AtomicU32,
     /// Nodes of another priority.
     pub others: AtomicU32,
-    /// Takes past the finder, counted before they stamp.
-    pub emergencies: AtomicU32,
-    /// `emergencies` that the heap knows of.
-    pub seen: AtomicU32,
+    /// Rebuilds asked for.
+    pub rebuilds_asked: AtomicU32,
+    /// `rebuilds_asked` when the last complete rebuild began.
+    pub rebuilds_done: AtomicU32,
     /// Receives in a row that found one priority only.
     pub uniform: AtomicU32,
     /// Nothing yet.

@@ -13,7 +13,7 @@ use super::engine::{Engine, Progress, Refused, count};
 use super::layout::SlotHeader;
 use super::word::{Head, MIX, SEQ_MASK, SNAP, TAKE_MASK, Tail, Word, seq_distance};
 use crate::fault::step;
-use crate::sync::{Ordering, dekker_barrier};
+use crate::sync::{Ordering, dekker_barrier, overwrite};
 
 /// A message that is still queued: its slot and the word that says so.
 #[derive(Clone, Copy)]
@@ -267,6 +267,8 @@ impl Engine {
         }
     }
 
+    /// The finder need not be told: its entry of this message is no longer true then, and
+    /// it takes nothing but what is exactly true.
     fn take_past_finder<'a>(
         &'a self,
         h: Head,
@@ -276,9 +278,7 @@ impl Engine {
         if !self.fits(h, candidate, cap)? {
             return Ok(Round::Again);
         }
-        // F2: counted before the stamp, so that the finder knows before anything changes.
-        self.control().finder.0.emergencies.fetch_add(1, Ordering::SeqCst);
-        step!(EmergencyCounted);
+        // I7
         if self.head_word().load(Ordering::Acquire) != h.0 {
             return Ok(Round::Again);
         }
@@ -371,7 +371,7 @@ impl Engine {
         step!(ReceiveStamped);
         if self.change_head(h, next) {
             step!(ReceivePublished);
-            slot.word.store(stamp.taken().0, Ordering::Release);
+            overwrite(&slot.word, stamp.taken().0);
             self.control().head.0.hint.store(next.count() as u64, Ordering::Release);
             step!(ReceiveFinalized);
             return Round::Got(Taken { slot, index });
