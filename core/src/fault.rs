@@ -40,8 +40,6 @@ steps! {
     SendLinearized,
     /// Send: done, receivers not yet woken.
     SendUnwoken,
-    /// Linearize: the receive before is finalized, the head not yet changed.
-    LinearizeFinalized,
     /// Receive: nothing done yet.
     ReceiveBegun,
     /// Receive: the look for the best message is announced in the head.
@@ -66,6 +64,8 @@ steps! {
     FinderRebuilding,
     /// Finder: one message is drained into the heap.
     FinderDrained,
+    /// Finder: the heap is one shorter, its last entry in nobody's place.
+    FinderHalfway,
     /// Finder: a stale entry is dropped.
     FinderDropped,
     /// Finder: the message is taken, its entry not yet removed.

@@ -7,7 +7,7 @@
 //! anybody. The invariants, which ARCHITECTURE.md explains:
 //!
 //! - I1 Before the tail's count changes, the send that it names is confirmed.
-//! - I2 Before the head changes in any way, the receive that it names is finalized.
+//! - I2 Before the head's count changes, the receive that it names is finalized.
 //! - I3 Tail not MIX: the queued messages are exactly `head.count..tail.count`, all of
 //!   one priority (the queue is a lane).
 //! - I4 A send that finds or sets MIX in the tail returns only after the head has had
@@ -28,7 +28,6 @@ use super::layout::{Control, SlotHeader};
 use super::owner::Owners;
 use super::segment::Segment;
 use super::word::{Head, MIX, SEQ_BITS, SEQ_MASK, Tail, Word, seq_distance, take_distance};
-use crate::fault::step;
 use crate::sync::local;
 use crate::sync::{AtomicU64, Ordering, dekker_barrier};
 
@@ -265,8 +264,6 @@ impl Engine {
             if h.is_mixed() && !h.is_snapped() {
                 return h.count();
             }
-            self.finalize(h);
-            step!(LinearizeFinalized);
             let next = h.next_epoch(MIX);
             if self
                 .head_word()

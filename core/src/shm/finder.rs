@@ -336,6 +336,7 @@ impl Engine {
             return;
         }
         let moved = self.node(len);
+        step!(FinderHalfway);
         let mut at = 0;
         loop {
             let first = 4 * at + 1;
