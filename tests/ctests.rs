@@ -49,9 +49,14 @@ macro_rules! programs {
 }
 
 programs! {
+    attributes
+    bounded
     exec_exchange
     fork_exchange
     many_writers_many_readers
+    message_sizes
+    priority_order
+    sendall
     threads
 }
 
