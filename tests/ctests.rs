@@ -49,14 +49,20 @@ macro_rules! programs {
 }
 
 programs! {
+    async_signal
     attributes
+    blocking_receive
+    blocking_send
     bounded
+    deadlines
     exec_exchange
     fork_exchange
     many_writers_many_readers
     message_sizes
+    nonblocking
     priority_order
     sendall
+    signals_during_waits
     threads
 }
 
