@@ -54,16 +54,25 @@ programs! {
     blocking_receive
     blocking_send
     bounded
+    creation_race
     deadlines
+    descriptors
+    errors_arguments
+    errors_text
     exec_exchange
     fork_exchange
     many_writers_many_readers
     message_sizes
     nonblocking
+    open_modes
+    permissions
     priority_order
+    queue_names
     sendall
+    set_uid
     signals_during_waits
     threads
+    unlink_while_open
 }
 
 fn root() -> &'static Path {
