@@ -54,17 +54,22 @@ programs! {
     blocking_receive
     blocking_send
     bounded
+    closed_descriptors_underneath
     creation_race
     deadlines
+    descriptor_limit
     descriptors
     errors_arguments
     errors_text
     exec_exchange
     fork_exchange
+    full_directory
+    hostile_files
     many_writers_many_readers
     message_sizes
     nonblocking
     open_modes
+    out_of_memory
     permissions
     priority_order
     queue_names
@@ -72,6 +77,7 @@ programs! {
     set_uid
     signals_during_waits
     threads
+    too_many_users
     unlink_while_open
 }
 
