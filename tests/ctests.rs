@@ -63,8 +63,11 @@ programs! {
     errors_text
     exec_exchange
     fork_exchange
+    fork_inherits
     full_directory
     hostile_files
+    killed_reader
+    killed_writer
     many_writers_many_readers
     message_sizes
     nonblocking
@@ -76,6 +79,7 @@ programs! {
     sendall
     set_uid
     signals_during_waits
+    stopped_peer
     threads
     too_many_users
     unlink_while_open
