@@ -71,6 +71,11 @@ programs! {
     many_writers_many_readers
     message_sizes
     nonblocking
+    notify_across_fork
+    notify_between_users
+    notify_callback
+    notify_rules
+    notify_signal
     open_modes
     out_of_memory
     permissions
