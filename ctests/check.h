@@ -1,0 +1,490 @@
+/* What the C test programs share: checks, the watchdog, names, helper processes.
+ *
+ * A program looks like this:
+ *
+ *     int main(void)
+ *     {
+ *         check_begin();
+ *         RUN(a_sentence_about_one_behaviour);
+ *         return check_end();
+ *     }
+ *
+ * It exits 0 when every behaviour held, 77 when nothing could be tried here, and
+ * otherwise not at all well. Parts that could not be tried are named on standard
+ * output as "SKIP program: behaviour: reason".
+ */
+#ifndef CHECK_H
+#define CHECK_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mqueue_rs.h"
+
+#define CHECK_WATCHDOG_SECONDS 60
+#define CHECK_SKIPPED 77
+#define HELPER static __attribute__((unused))
+
+#define MILLISECOND INT64_C(1000000)
+#define SECOND INT64_C(1000000000)
+
+/* Nobody: an ordinary user without any rights of his own, and a second one. */
+#define NOBODY 65534u
+#define SOMEBODY 65533u
+
+/* ---- Checks ------------------------------------------------------------------ */
+
+/* Say what is wrong and end the whole program: every process of it is in one group,
+ * so that no other one waits for a peer that has failed. */
+HELPER __attribute__((noreturn, format(printf, 3, 4))) void check_failed(const char *file, int line,
+                                                                         const char *format, ...)
+{
+    char why[512] = "";
+    va_list arguments;
+
+    mqrs_last_error(why, sizeof why);
+    flockfile(stderr);
+    fprintf(stderr, "%s:%d: process %d: ", file, line, (int)getpid());
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "\n    last error of this thread: %s\n", why[0] ? why : "none");
+    fflush(stdout);
+    fflush(stderr);
+    kill(0, SIGKILL);
+    _exit(1);
+}
+
+#define FAIL(...) check_failed(__FILE__, __LINE__, __VA_ARGS__)
+
+#define CHECK(condition) ((condition) ? (void)0 : FAIL("not true: %s", #condition))
+
+HELPER void check_equal(const char *file, int line, int64_t expected, int64_t actual,
+                        const char *text)
+{
+    if (expected != actual)
+        check_failed(file, line, "%s is %" PRId64 ", expected %" PRId64, text, actual, expected);
+}
+
+/* Two integers are equal; the second one is the one in doubt. */
+#define CHECK_EQUAL(expected, actual) \
+    check_equal(__FILE__, __LINE__, (int64_t)(expected), (int64_t)(actual), #actual)
+
+HELPER int64_t check_success(const char *file, int line, int64_t result, const char *text)
+{
+    if (result < 0)
+        check_failed(file, line, "%s failed: %s", text, mqrs_errname((int)result));
+    return result;
+}
+
+/* The call does not fail; gives its result. */
+#define CHECK_OK(call) check_success(__FILE__, __LINE__, (int64_t)(call), #call)
+
+HELPER void check_error(const char *file, int line, int expected, int64_t result, const char *text)
+{
+    if (result != -(int64_t)expected)
+        check_failed(file, line, "%s gave %" PRId64 " (%s), expected -%s", text, result,
+                     result < 0 ? mqrs_errname((int)result) : "success", mqrs_errname(expected));
+    if (mqrs_last_error(NULL, 0) == 0)
+        check_failed(file, line, "%s failed without a sentence", text);
+}
+
+/* The call fails with this errno, and mqrs_last_error has a sentence. */
+#define CHECK_ERROR(expected, call) \
+    check_error(__FILE__, __LINE__, expected, (int64_t)(call), #call)
+
+/* A system call of the test itself; gives its result. */
+HELPER long check_system(const char *file, int line, long result, const char *text)
+{
+    if (result == -1)
+        check_failed(file, line, "%s: %s", text, strerror(errno));
+    return result;
+}
+
+#define SYSTEM(call) check_system(__FILE__, __LINE__, (long)(call), #call)
+
+/* ---- The program and its behaviours ------------------------------------------ */
+
+HELPER int check_behaviours, check_skips;
+
+/* Run one behaviour: a function without arguments whose name is a sentence. */
+#define RUN(behaviour)                     \
+    do {                                   \
+        printf("- %s\n", #behaviour);      \
+        check_behaviours++;                \
+        behaviour();                       \
+    } while (0)
+
+/* Leave the behaviour, with the reason, if it cannot be tried here. */
+#define SKIP_IF(condition, reason)                                                              \
+    do {                                                                                        \
+        if (condition) {                                                                        \
+            printf("SKIP %s: %s: %s\n", program_invocation_short_name, __func__, reason);       \
+            check_skips++;                                                                      \
+            return;                                                                             \
+        }                                                                                       \
+    } while (0)
+
+HELPER int64_t now_ns(clockid_t clock)
+{
+    struct timespec now;
+
+    SYSTEM(clock_gettime(clock, &now));
+    return now.tv_sec * SECOND + now.tv_nsec;
+}
+
+/* Fork: the parent becomes the watchdog and stays here, the child returns and is the
+ * program. When it has ended, or the time is over, its whole process group ends. */
+HELPER void check_begin(void)
+{
+    sigset_t child_ended, before;
+    int64_t end = now_ns(CLOCK_MONOTONIC) + CHECK_WATCHDOG_SECONDS * SECOND;
+    int status;
+    pid_t child;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    sigemptyset(&child_ended);
+    sigaddset(&child_ended, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &child_ended, &before);
+    child = (pid_t)SYSTEM(fork());
+    if (child == 0) {
+        setpgid(0, 0);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        return;
+    }
+    setpgid(child, child);
+    while (SYSTEM(waitpid(child, &status, WNOHANG)) == 0) {
+        int64_t left = end - now_ns(CLOCK_MONOTONIC);
+        struct timespec pause = {left / SECOND, left % SECOND};
+
+        if (left <= 0) {
+            fprintf(stderr, "watchdog: not finished after %d s\n", CHECK_WATCHDOG_SECONDS);
+            kill(-child, SIGKILL);
+            _exit(1);
+        }
+        sigtimedwait(&child_ended, NULL, &pause);
+    }
+    kill(-child, SIGKILL);
+    if (WIFSIGNALED(status))
+        fprintf(stderr, "ended by signal %d\n", WTERMSIG(status));
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
+HELPER int check_end(void)
+{
+    fflush(stdout);
+    return check_skips == check_behaviours ? CHECK_SKIPPED : 0;
+}
+
+/* ---- Queues ------------------------------------------------------------------ */
+
+/* A new name, different in every process; one of the last 16 given. */
+HELPER const char *new_name(void)
+{
+    static char names[16][64];
+    static unsigned count;
+    char *name = names[count % 16];
+
+    snprintf(name, sizeof names[0], "/ctest-%d-%u", (int)getpid(), count++);
+    return name;
+}
+
+HELPER const char *queue_directory(void)
+{
+    const char *directory = getenv("MQRS_DIR");
+
+    return directory ? directory : "/dev/shm";
+}
+
+/* The path of the file that holds the queue "/name"; one of the last 4 given. */
+HELPER const char *queue_file(const char *name)
+{
+    static char paths[4][PATH_MAX];
+    static unsigned count;
+    char *path = paths[count++ % 4];
+
+    snprintf(path, PATH_MAX, "%s/mqrs.%s", queue_directory(), name + 1);
+    return path;
+}
+
+HELPER mqrs_queue *open_queue(const char *name, int oflag)
+{
+    mqrs_queue *queue = NULL;
+
+    CHECK_OK(mqrs_open(name, oflag, NULL, 0, &queue));
+    CHECK(queue != NULL);
+    return queue;
+}
+
+/* Create a queue of this size, for sending and receiving; flags are added to the oflag. */
+HELPER mqrs_queue *create_queue(const char *name, uint64_t maxmsg, uint64_t msgsize, int flags)
+{
+    struct mqrs_options options = {0};
+    mqrs_queue *queue = NULL;
+
+    options.maxmsg = maxmsg;
+    options.msgsize = msgsize;
+    CHECK_OK(mqrs_open(name, O_CREAT | O_EXCL | O_RDWR | flags, &options, sizeof options, &queue));
+    CHECK(queue != NULL);
+    return queue;
+}
+
+HELPER void close_and_unlink(mqrs_queue *queue, const char *name)
+{
+    CHECK_OK(mqrs_close(queue));
+    CHECK_OK(mqrs_unlink(name));
+}
+
+HELPER uint64_t messages_in(const mqrs_queue *queue)
+{
+    struct mqrs_attr attr;
+
+    CHECK_OK(mqrs_getattr(queue, &attr, sizeof attr));
+    return attr.curmsgs;
+}
+
+HELPER void send_text(mqrs_queue *queue, const char *text, uint32_t prio)
+{
+    CHECK_OK(mqrs_send(queue, text, strlen(text), prio));
+}
+
+/* The next message is this text with this priority, and it is there already. */
+#define EXPECT_TEXT(queue, text, prio) expect_text(__FILE__, __LINE__, queue, text, prio)
+
+HELPER void expect_text(const char *file, int line, mqrs_queue *queue, const char *text,
+                        uint32_t prio)
+{
+    char buffer[8192];
+    uint32_t got_prio = UINT32_MAX;
+    int64_t len = check_success(
+        file, line, mqrs_timedreceive(queue, buffer, sizeof buffer, MQRS_NOWAIT, &got_prio), text);
+
+    if ((size_t)len != strlen(text) || memcmp(buffer, text, (size_t)len) != 0 || got_prio != prio)
+        check_failed(file, line, "received \"%.*s\" at priority %u, expected \"%s\" at %u",
+                     (int)len, buffer, got_prio, text, prio);
+}
+
+/* Send small messages without waiting until the queue is full; how many went in. */
+HELPER uint64_t fill(mqrs_queue *queue)
+{
+    uint64_t count = 0;
+    int result;
+
+    while ((result = mqrs_timedsend(queue, "x", 1, 0, MQRS_NOWAIT)) == 0)
+        count++;
+    CHECK_EQUAL(-EAGAIN, result);
+    return count;
+}
+
+/* Take everything without waiting; how many came out. */
+HELPER uint64_t drain(mqrs_queue *queue)
+{
+    char buffer[8192];
+    uint64_t count = 0;
+    ssize_t result;
+
+    while ((result = mqrs_timedreceive(queue, buffer, sizeof buffer, MQRS_NOWAIT, NULL)) >= 0)
+        count++;
+    CHECK_EQUAL(-EAGAIN, result);
+    return count;
+}
+
+/* ---- Processes --------------------------------------------------------------- */
+
+/* The child of a fork ends with CHILD_END, without running what its parent left to do. */
+HELPER pid_t start_child(void)
+{
+    fflush(stdout);
+    return (pid_t)SYSTEM(fork());
+}
+
+#define CHILD_END        \
+    do {                 \
+        fflush(stdout);  \
+        _exit(0);        \
+    } while (0)
+
+#define JOIN(pid) check_joined(__FILE__, __LINE__, pid)
+
+HELPER void check_joined(const char *file, int line, pid_t pid)
+{
+    int status;
+
+    check_system(file, line, waitpid(pid, &status, 0), "waitpid");
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        check_failed(file, line, "process %d ended with wait status 0x%x", (int)pid,
+                     (unsigned)status);
+}
+
+HELPER void kill_child(pid_t pid)
+{
+    int status;
+
+    SYSTEM(kill(pid, SIGKILL));
+    SYSTEM(waitpid(pid, &status, 0));
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+HELPER void become_user(unsigned uid)
+{
+    SYSTEM(setresgid(uid, uid, uid));
+    SYSTEM(setresuid(uid, uid, uid));
+}
+
+/* A gate between processes: whoever comes to pass() waits until somebody open()s it, once
+ * for each passing. */
+struct gate {
+    int ends[2];
+};
+
+HELPER struct gate new_gate(void)
+{
+    struct gate gate;
+
+    SYSTEM(pipe2(gate.ends, O_CLOEXEC));
+    return gate;
+}
+
+HELPER void open_gate(struct gate gate)
+{
+    CHECK_EQUAL(1, SYSTEM(write(gate.ends[1], "", 1)));
+}
+
+HELPER void pass_gate(struct gate gate)
+{
+    char byte;
+    ssize_t got;
+
+    do
+        got = read(gate.ends[0], &byte, 1);
+    while (got == -1 && errno == EINTR);
+    CHECK_EQUAL(1, got);
+}
+
+HELPER void remove_gate(struct gate gate)
+{
+    close(gate.ends[0]);
+    close(gate.ends[1]);
+}
+
+/* Memory of this size, zeroed, shared with the children. */
+HELPER void *shared_memory(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    CHECK(memory != MAP_FAILED);
+    return memory;
+}
+
+/* Whether the thread waits on a futex in the kernel, as a call of the library does. */
+HELPER int is_asleep(pid_t thread)
+{
+    char path[64], line[32] = "";
+    long number;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%d/syscall", (int)thread);
+    file = fopen(path, "re");
+    if (file == NULL)
+        return 0;
+    if (fgets(line, sizeof line, file) == NULL)
+        line[0] = 0;
+    fclose(file);
+    number = strtol(line, NULL, 10);
+#ifdef SYS_futex_waitv
+    if (number == SYS_futex_waitv)
+        return 1;
+#endif
+    return line[0] != 0 && number == SYS_futex;
+}
+
+/* Look until the thread (a process: its first thread) sleeps in a call. */
+HELPER void wait_until_asleep(pid_t thread)
+{
+    const struct timespec pause = {0, 200000};
+
+    while (!is_asleep(thread)) {
+        CHECK(kill(thread, 0) == 0 || errno == EPERM);
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* Start this same program anew in a role: argv[1] and up to two arguments. */
+HELPER pid_t start_role(const char *role, const char *argument, const char *another)
+{
+    pid_t child = start_child();
+
+    if (child == 0) {
+        execl("/proc/self/exe", program_invocation_name, role, argument, another, (char *)NULL);
+        FAIL("exec: %s", strerror(errno));
+    }
+    return child;
+}
+
+/* ---- What a process holds ---------------------------------------------------- */
+
+/* The number of entries of a directory. */
+HELPER unsigned count_entries(const char *path)
+{
+    unsigned count = 0;
+    struct dirent *entry;
+    DIR *directory = opendir(path);
+
+    CHECK(directory != NULL);
+    while ((entry = readdir(directory)) != NULL)
+        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    closedir(directory);
+    return count;
+}
+
+/* The number of open descriptors of this process. */
+HELPER unsigned count_descriptors(void)
+{
+    return count_entries("/proc/self/fd") - 1;
+}
+
+/* The number of mappings of queue files in this process. */
+HELPER unsigned count_queue_mappings(void)
+{
+    char line[PATH_MAX + 128];
+    unsigned count = 0;
+    FILE *maps = fopen("/proc/self/maps", "re");
+
+    CHECK(maps != NULL);
+    while (fgets(line, sizeof line, maps) != NULL)
+        count += strstr(line, queue_directory()) != NULL;
+    fclose(maps);
+    return count;
+}
+
+/* A small generator of numbers, the same on every run of the same seed. */
+HELPER uint32_t random_number(uint64_t *state)
+{
+    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(*state >> 33);
+}
+
+#endif

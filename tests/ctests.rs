@@ -1,0 +1,239 @@
+//! Compiles and runs the C programs of `ctests/`, one behaviour each, against the shared
+//! and against the static library.
+//!
+//! A program exits 0 if its behaviours held and 77 if none of them can be tried here; what
+//! it could not try it names in lines that begin with `SKIP`, which are also appended to the
+//! file `MQRS_SKIP_LOG` if that is set. It has its own watchdog (`ctests/check.h`), and its
+//! queues live in a directory of its own, which must be empty when it has passed.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+const SKIPPED: i32 = 77;
+
+/// What a static library written in Rust needs of the system.
+const SYSTEM_LIBRARIES: [&str; 6] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"];
+
+#[derive(Clone, Copy)]
+enum Linkage {
+    Shared,
+    Static,
+}
+
+impl Linkage {
+    fn name(self) -> &'static str {
+        match self {
+            Linkage::Shared => "shared",
+            Linkage::Static => "static",
+        }
+    }
+}
+
+macro_rules! programs {
+    ($($program:ident)*) => {
+        const PROGRAMS: &[&str] = &[$(stringify!($program)),*];
+
+        mod shared {
+            $(#[test] fn $program() { super::run(stringify!($program), super::Linkage::Shared) })*
+        }
+
+        mod statically_linked {
+            $(#[test] fn $program() { super::run(stringify!($program), super::Linkage::Static) })*
+        }
+    };
+}
+
+programs! {
+    async_signal
+    attributes
+    blocking_receive
+    blocking_send
+    bounded
+    closed_descriptors_underneath
+    creation_race
+    deadlines
+    descriptor_limit
+    descriptors
+    errors_arguments
+    errors_text
+    exec_exchange
+    fork_exchange
+    fork_inherits
+    full_directory
+    hostile_files
+    killed_reader
+    killed_writer
+    many_writers_many_readers
+    message_sizes
+    nonblocking
+    notify_across_fork
+    notify_between_users
+    notify_callback
+    notify_rules
+    notify_signal
+    open_modes
+    out_of_memory
+    permissions
+    priority_order
+    queue_names
+    sendall
+    set_uid
+    signals_during_waits
+    stopped_peer
+    threads
+    too_many_users
+    unlink_while_open
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn every_program_of_the_directory_is_run() {
+    let mut found: Vec<String> = fs::read_dir(root().join("ctests"))
+        .expect("the programs are there")
+        .filter_map(|entry| entry.expect("a readable directory").file_name().into_string().ok())
+        .filter_map(|name| name.strip_suffix(".c").map(str::to_owned))
+        .collect();
+    found.sort();
+
+    assert_eq!(PROGRAMS, found);
+}
+
+/// Where cargo has put the libraries of this very build: beside the test program. The ones
+/// one directory up may be left from an earlier build.
+fn libraries() -> PathBuf {
+    let program = std::env::current_exe().expect("the path of this program");
+    program.parent().expect("it lies in a directory").to_owned()
+}
+
+/// Where the programs are compiled to; the shared library is there too, under the names
+/// that programs look for.
+fn workshop() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        // Debug and release builds share the directory for temporary files.
+        let profile = libraries().parent().and_then(Path::file_name).map(PathBuf::from);
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join("ctests")
+            .join(profile.expect("the libraries lie in a directory of the profile"));
+        for linkage in [Linkage::Shared, Linkage::Static] {
+            fs::create_dir_all(directory.join(linkage.name())).expect("room for the programs");
+        }
+        for name in ["libmqueue_rs.so", "libmqueue_rs.so.0"] {
+            let link = directory.join(name);
+            let _ = fs::remove_file(&link);
+            symlink(libraries().join("libmqueue_rs.so"), link).expect("a link to the library");
+        }
+        directory
+    })
+}
+
+/// Compile a program; gives the path of the executable.
+fn compile(program: &str, linkage: Linkage) -> PathBuf {
+    let executable = workshop().join(linkage.name()).join(program);
+    let mut compiler = cc::Build::new()
+        .target(env!("TARGET"))
+        .host(env!("HOST"))
+        .opt_level(1)
+        .debug(true)
+        .warnings(false)
+        .cargo_metadata(false)
+        .out_dir(workshop())
+        .get_compiler()
+        .to_command();
+    compiler
+        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-pthread", "-I"])
+        .arg(root().join("include"))
+        .arg(root().join("ctests").join(program).with_extension("c"))
+        .arg("-o")
+        .arg(&executable);
+    match linkage {
+        Linkage::Shared => {
+            let mut rpath = OsString::from("-Wl,-rpath,");
+            rpath.push(workshop());
+            compiler.arg("-L").arg(workshop()).arg("-lmqueue_rs").arg(rpath);
+        }
+        Linkage::Static => {
+            compiler.arg(libraries().join("libmqueue_rs.a")).args(SYSTEM_LIBRARIES);
+        }
+    }
+    let output = compiler.output().expect("there is a C compiler");
+    assert!(output.status.success(), "{program} does not compile:\n{}", text(&output));
+    executable
+}
+
+/// The directory of one program's queues, in memory where that is possible. Everybody may
+/// make files there and remove his own, as in `/dev/shm`.
+struct QueueDirectory(PathBuf);
+
+impl QueueDirectory {
+    fn new(program: &str, linkage: Linkage) -> QueueDirectory {
+        let parent = Path::new("/dev/shm");
+        let parent = if parent.is_dir() { parent } else { Path::new("/tmp") };
+        let path =
+            parent.join(format!("mqrs-ctests-{}-{program}-{}", std::process::id(), linkage.name()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).expect("room for the queues");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o1777)).expect("it is ours");
+        QueueDirectory(path)
+    }
+
+    fn left_behind(&self) -> Vec<OsString> {
+        fs::read_dir(&self.0)
+            .expect("the program leaves the directory itself alone")
+            .map(|entry| entry.expect("a readable directory").file_name())
+            .collect()
+    }
+}
+
+impl Drop for QueueDirectory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn run(program: &str, linkage: Linkage) {
+    let executable = compile(program, linkage);
+    let queues = QueueDirectory::new(program, linkage);
+
+    let output = Command::new(&executable)
+        .env("MQRS_DIR", &queues.0)
+        .output()
+        .expect("what was compiled can be run");
+
+    let text = text(&output);
+    log_skips(&text);
+    match output.status.code() {
+        Some(0) => print!("{text}"),
+        Some(SKIPPED) => print!("{text}{program} could not be tried here"),
+        _ => panic!("{program} failed ({}):\n{text}", output.status),
+    }
+    assert_eq!(Vec::<OsString>::new(), queues.left_behind(), "{program} left files behind");
+}
+
+fn text(output: &Output) -> String {
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// One write for each line, so that the lines of programs that run at the same time do not
+/// mix.
+fn log_skips(text: &str) {
+    let Some(path) = std::env::var_os("MQRS_SKIP_LOG") else { return };
+    let mut log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .expect("MQRS_SKIP_LOG names a file that can be written");
+    for line in text.lines().filter(|line| line.starts_with("SKIP ")) {
+        log.write_all(format!("{line}\n").as_bytes()).expect("room for the log");
+    }
+}
