@@ -52,29 +52,9 @@ static void the_1025th_process_is_eusers(void)
 }
 
 /* It is processes that are counted: one has as many handles as it likes. */
-static void handles_of_one_process_count_once(void)
-{
-    enum { HANDLES = USERS + 100 };
-    const char *name = new_name();
-    mqrs_queue *queue = create_queue(name, 4, 64, 0);
-    static mqrs_queue *handles[HANDLES];
-    struct rlimit limit;
-
-    SYSTEM(getrlimit(RLIMIT_NOFILE, &limit));
-    limit.rlim_cur = limit.rlim_max;
-    SYSTEM(setrlimit(RLIMIT_NOFILE, &limit));
-    SKIP_IF(limit.rlim_cur < 4 * HANDLES, "RLIMIT_NOFILE allows too few descriptors");
-    for (int i = 0; i < HANDLES; i++)
-        handles[i] = open_queue(name, O_RDWR);
-    for (int i = 0; i < HANDLES; i++)
-        CHECK_OK(mqrs_close(handles[i]));
-    close_and_unlink(queue, name);
-}
-
 int main(void)
 {
     check_begin();
-    RUN(handles_of_one_process_count_once);
     RUN(the_1025th_process_is_eusers);
     return check_end();
 }

@@ -152,6 +152,7 @@ unsafe fn send_all(queue: &Queue, data: *const u8, len: usize, prio: u32) -> Res
         return Err(say(libc::EMSGSIZE, "the data is longer than SSIZE_MAX"));
     }
 
+    queue.check()?;
     let longest = queue.msgsize();
     let mut sent = 0;
     while sent < len {

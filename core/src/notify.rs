@@ -97,15 +97,14 @@ fn desk() -> Result<&'static Desk> {
         return Ok(desk);
     }
     let page = match map::map_wiped_on_fork(PAGE) {
-        Ok(Some(page)) => page,
-        Ok(None) => {
+        Ok((page, true)) => page,
+        Ok((_, false)) => {
             return Err(say(libc::EAGAIN, "notification needs Linux 4.14 or later"));
         }
         Err(_) => return Err(say(libc::ENOMEM, "there is not enough memory to register")),
     };
-    if DESK.compare_exchange(null_mut(), page.cast(), SeqCst, Acquire).is_err() {
-        // SAFETY: ours, and nobody knows of it.
-        unsafe { map::unmap(page, PAGE) };
+    if DESK.compare_exchange(null_mut(), page.base().cast(), SeqCst, Acquire).is_ok() {
+        page.into_base();
     }
     desk_if_any().ok_or(Errno(libc::ENOMEM))
 }
@@ -139,6 +138,18 @@ impl Drop for Locked<'_> {
 }
 
 impl Locked<'_> {
+    /// Put a node at the end, so that what fired first is delivered first.
+    fn append(&self, node: *mut Node) {
+        let mut link: *mut *mut Node = self.0.first.as_ptr();
+        // SAFETY: as in sift.
+        unsafe {
+            while !(*link).is_null() {
+                link = &raw mut (**link).next;
+            }
+            *link = node;
+        }
+    }
+
     /// Visit the nodes; those for which `keep` says no leave the list and are given back.
     fn sift(&self, mut keep: impl FnMut(&mut Node) -> bool) -> *mut Node {
         let mut removed = null_mut();
@@ -206,11 +217,10 @@ pub fn register(attachment: &Attachment, notification: Notification) -> Result<(
     });
     match made {
         Ok(ticket) => {
-            let next = desk.first.load(Relaxed);
             let state = State::Waiting { ticket, trusted: 0 };
             // SAFETY: allocated above for this type.
-            unsafe { node.write(Node { next, attachment, notification, state }) };
-            desk.first.store(node, Relaxed);
+            unsafe { node.write(Node { next: null_mut(), attachment, notification, state }) };
+            locked.append(node);
             drop(locked);
             desk.ring();
             Ok(())
@@ -231,33 +241,31 @@ fn damaged() -> Errno {
 /// Drop a handle's registrations; returns when none of its callbacks runs or will run.
 pub fn cancel(attachment: &Attachment) {
     let Some(desk) = desk_if_any() else { return };
-    let locked = desk.lock();
-    let removed = locked.sift(|node| {
-        if !core::ptr::eq(node.attachment, attachment) {
-            return true;
-        }
-        if let State::Waiting { ticket, .. } = node.state {
-            attachment.engine().deregister(ticket);
-        }
-        false
-    });
-    drop(locked);
-    free(removed);
-    desk.ring();
-    wait_out(desk, attachment);
-}
-
-/// Wait until no callback of this handle runs, unless we are in it.
-fn wait_out(desk: &Desk, attachment: &Attachment) {
     loop {
         let locked = desk.lock();
-        let returned = desk.returned.load(SeqCst);
+        let removed = locked.sift(|node| {
+            if !core::ptr::eq(node.attachment, attachment) {
+                return true;
+            }
+            if let State::Waiting { ticket, .. } = node.state {
+                attachment.engine().deregister(ticket);
+            }
+            false
+        });
         let is_served = core::ptr::eq(desk.serving.load(Relaxed), attachment);
         let is_helper = desk.helper.load(Relaxed) == thread::id();
+        let returned = desk.returned.load(SeqCst);
+        if is_served && is_helper {
+            // We are in that callback; from now on it is nobody's.
+            desk.serving.store(null_mut(), Relaxed);
+        }
         drop(locked);
+        free(removed);
+        desk.ring();
         if !is_served || is_helper {
             return;
         }
+        // The callback may register again before it returns: then look once more.
         futex::wait_local(&desk.returned, returned, None);
     }
 }

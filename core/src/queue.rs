@@ -89,13 +89,12 @@ impl Queue {
 
     /// Switch waiting off (`true`) or on (`false`) for every call on this handle.
     pub fn set_nonblock(&self, on: bool) -> Result<()> {
-        self.shm.set_nonblock(on);
-        Ok(())
+        self.shm.set_nonblock(on)
     }
 
     /// Register for the next arrival on an empty queue.
     pub fn notify(&self, notification: Notification) -> Result<()> {
-        notify::register(self.shm.attachment()?, notification)
+        notify::register(self.shm.healthy()?, notification)
     }
 
     /// Drop this handle's registration, if there is one, and wait out its callback.
@@ -103,8 +102,14 @@ impl Queue {
         // A child that has not used the handle yet has no registration.
         if let Some(attachment) = self.shm.attachment_if_any() {
             notify::cancel(attachment);
+            self.shm.healthy()?;
         }
         Ok(())
+    }
+
+    /// `EBADMSG` if the queue was found damaged.
+    pub fn check(&self) -> Result<()> {
+        self.shm.healthy().map(drop)
     }
 }
 

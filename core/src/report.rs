@@ -4,11 +4,10 @@
 //! reference, a composed one in a fixed buffer of the thread. A failed call
 //! records exactly once, at the place that knows the cause.
 
-#![forbid(unsafe_code)]
-
 use crate::error::Errno;
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write};
+use std::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
 /// Longest composed sentence, in bytes; what is longer is cut.
 const COMPOSED_MAX: usize = 480;
@@ -31,8 +30,45 @@ impl Write for Composed {
     }
 }
 
+/// A sentence kept by reference, in a form that a signal handler may change at any
+/// moment: address and length are two words, so both sides make sure that they match.
+struct Fixed {
+    start: Cell<*const u8>,
+    len: Cell<usize>,
+}
+
+impl Fixed {
+    fn set(&self, sentence: &'static str) {
+        loop {
+            self.start.set(sentence.as_ptr());
+            compiler_fence(SeqCst);
+            self.len.set(sentence.len());
+            compiler_fence(SeqCst);
+            // A handler that came in between wrote a pair of its own: write ours again.
+            if self.start.get() == sentence.as_ptr() && self.len.get() == sentence.len() {
+                return;
+            }
+        }
+    }
+
+    fn get(&self) -> &'static str {
+        loop {
+            let start = self.start.get();
+            compiler_fence(SeqCst);
+            let len = self.len.get();
+            compiler_fence(SeqCst);
+            if self.start.get() == start && self.len.get() == len {
+                // SAFETY: a matching pair was written by `set`, from a `&'static str`.
+                return unsafe {
+                    std::str::from_utf8_unchecked(std::slice::from_raw_parts(start, len))
+                };
+            }
+        }
+    }
+}
+
 thread_local! {
-    static FIXED: Cell<&'static str> = const { Cell::new("") };
+    static FIXED: Fixed = const { Fixed { start: Cell::new("".as_ptr()), len: Cell::new(0) } };
     static COMPOSED: RefCell<Composed> =
         const { RefCell::new(Composed { bytes: [0; COMPOSED_MAX], len: 0 }) };
 }
@@ -59,7 +95,7 @@ pub fn explain(errno: i32, sentence: fmt::Arguments<'_>) -> Errno {
 
 /// Hand the sentence of this thread's last failure to `read` ("" if there was none).
 pub fn with_sentence<R>(read: impl FnOnce(&str) -> R) -> R {
-    let fixed = FIXED.try_with(Cell::get).unwrap_or("");
+    let fixed = FIXED.try_with(Fixed::get).unwrap_or("");
     if !fixed.is_empty() {
         return read(fixed);
     }

@@ -464,6 +464,53 @@ fn from_lane_to_mixed_and_back_nothing_gets_lost() {
 }
 
 #[test]
+fn two_sends_beside_a_receive_from_an_empty_mixed_queue() {
+    // The head has MIX and no SNAP: sends do not touch it, so a receiver must not act on
+    // an older view of the tail.
+    model("2 sends beside empty mixed", 3, 8, || {
+        let q = Queue::new(3, 2);
+        let s = q.owner(0);
+        assert!(send(&s, 1, 0) && send(&s, 2, 9));
+        assert!(receive(&s).is_some() && receive(&s).is_some());
+        let r = q.owner(1);
+        let receiver = thread::spawn(move || receive(&r));
+        assert!(send(&s, 5, 5) && send(&s, 9, 9));
+        let mine = receive(&s).expect("empty, yet one of two must be there").0;
+        let other = receiver.join().unwrap().map(|m| m.0);
+        assert!(mine == 9 || other == Some(9), "5 before 9: mine {mine}, the other's {other:?}");
+    });
+}
+
+#[test]
+fn a_stamp_that_lost_does_not_block_a_lane() {
+    // A taker stops after stamping a message in the middle for a receive that is past; the
+    // queue is a lane again by the time that message is next.
+    model("void stamp in a lane", 2, 5, || {
+        let q = Queue::new(3, 2);
+        let r = q.owner(0);
+        assert!(send(&r, 1, 5) && send(&r, 2, 5) && send(&r, 3, 5));
+        let t = q.owner(1);
+        let taker = thread::spawn(move || abandon_at(Step::ReceiveStamped, || take_youngest(&t)));
+        let mut got: Vec<u8> = (0..2).filter_map(|_| receive(&r).map(|m| m.0)).collect();
+        let took = taker.join().unwrap();
+        got.extend(drain(&r));
+        assert!(got.is_sorted(), "first in, not first out: {got:?}");
+        let died = took.is_none();
+        got.extend(took.flatten());
+        assert!(got.len() == 3 || died && got.len() == 2, "lost: {got:?}");
+    });
+}
+
+/// Take the message that was sent last.
+fn take_youngest(q: &Engine) -> Option<u8> {
+    use loom::sync::atomic::Ordering::Relaxed;
+    let mut value = 0;
+    // SAFETY: one writable byte.
+    let took = unsafe { q.try_take(&mut value, 1, |_, s| Some(s.seq.load(Relaxed) as u32)) };
+    took.ok().map(|_| value)
+}
+
+#[test]
 fn a_take_out_of_turn_beside_a_receiver_leaves_no_hole() {
     model("take beside receive", 2, 10, || {
         let q = Queue::new(3, 3);
@@ -620,6 +667,25 @@ fn a_registration_fires_exactly_when_the_queue_was_empty() {
         same(drain(&owner), vec![1, 2]);
         assert!(send(&owner, 3, 0));
         assert!(matches!(owner.arrival(again), Arrival::Arrived { .. }), "silent the second time");
+    });
+}
+
+#[test]
+fn a_message_behind_one_that_is_just_received_is_not_silent() {
+    // The queue is not empty when the sender looks, and empty when its message arrives.
+    model("arrival beside a receive", 3, 8, || {
+        let q = Queue::new(2, 2);
+        let owner = q.owner(0);
+        assert!(send(&owner, 1, 0));
+        let ticket = owner.register().unwrap();
+        let s = q.owner(1);
+        let sender = thread::spawn(move || assert!(send(&s, 2, 0)));
+        let drained = drain(&owner);
+        sender.join().unwrap();
+        if drained.len() == 1 {
+            assert!(matches!(owner.arrival(ticket), Arrival::Arrived { .. }), "silent");
+            same(drain(&owner), vec![2]);
+        }
     });
 }
 

@@ -24,9 +24,9 @@
 
 use super::engine::{Engine, Progress};
 use super::layout::NotifyWords;
-use super::word::{ARMED, FIRE, Head, Tail};
+use super::word::{ARMED, FIRE, Head, Tail, take_distance};
 use crate::fault::step;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, dekker_barrier};
 
 const STATE: u32 = 62;
 const OWNER: u32 = 46;
@@ -133,6 +133,35 @@ impl Engine {
         }
     }
 
+    /// The registration word, to be compared.
+    pub(super) fn registration_word(&self) -> u64 {
+        self.registration().0
+    }
+
+    /// A send behind `t` found the queue armed and not empty; but the last receive may
+    /// have emptied it before the tail named the send. Then the message arrived on an
+    /// empty queue after all. (If it was the other way round, nobody can tell: the
+    /// receive and the send overlapped.)
+    pub(super) fn fire_if_it_was_empty(&self, t: Tail, armed: u64) {
+        // SYNC: Dekker pair with find_in_lane and take_mixed: a receiver that did not see
+        // the tail of this send and said "empty" had changed the head before.
+        dekker_barrier();
+        loop {
+            let h = Head(self.head_word().load(Ordering::SeqCst));
+            let now = Tail(self.tail_word().load(Ordering::SeqCst));
+            let overtaken =
+                take_distance(h.count(), t.take_count()) <= self.segment.geometry().maxmsg;
+            if !overtaken || now.is_firing() || !now.is_armed() || self.registration().0 != armed {
+                return;
+            }
+            let firing = now.with(FIRE, 0);
+            if self.change_tail(now, firing) {
+                self.complete_firing(firing);
+                return;
+            }
+        }
+    }
+
     fn exchange(&self, seen: Registration, next: Registration) -> bool {
         self.notify()
             .word
@@ -209,7 +238,14 @@ impl Engine {
         }
         // The receiver that was woken is dead or stopped, and the message waits.
         let firing = t.with(FIRE, 0);
-        if trusted == last_trusted && self.change_tail(t, firing) {
+        if trusted == last_trusted
+            && self
+                .notify()
+                .trusted
+                .compare_exchange(trusted, 0, Ordering::SeqCst, Ordering::Relaxed)
+                .is_ok()
+            && self.change_tail(t, firing)
+        {
             self.complete_firing(firing);
             return 0;
         }
@@ -234,9 +270,16 @@ impl Engine {
         if self.tail_word().load(Ordering::SeqCst) != t.0 {
             return;
         }
-        if self.wake_receiver() {
-            let received = t.take_count().wrapping_sub(1) & super::word::TAKE_MASK;
-            self.notify().trusted.store(TRUSTED | received as u64, Ordering::SeqCst);
+        // Several may complete one firing, and only the first wakes a sleeper. What the
+        // first one found is noted, so that the others do not decide otherwise.
+        let arrival = TRUSTED | (t.take_count().wrapping_sub(1) & super::word::TAKE_MASK) as u64;
+        let trusted = &self.notify().trusted;
+        if trusted.load(Ordering::SeqCst) == arrival || self.wake_receiver() {
+            trusted.store(arrival, Ordering::SeqCst);
+            self.change_tail(t, t.with(0, FIRE));
+            return;
+        }
+        if trusted.load(Ordering::SeqCst) == arrival {
             self.change_tail(t, t.with(0, FIRE));
             return;
         }

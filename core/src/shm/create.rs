@@ -19,7 +19,8 @@ use crate::fault::step;
 use crate::name::ShmName;
 use crate::report::{explain, say};
 use crate::sys::file::{self, Descriptor};
-use crate::sys::{clock, map, process};
+use crate::sys::map::{self, Mapping};
+use crate::sys::{clock, process};
 use core::ffi::CStr;
 
 /// A queue's file, opened and checked, not yet attached to.
@@ -38,18 +39,38 @@ pub struct Made {
     pub probe: Descriptor,
     /// One more for forked children, where the mode would not let them open the file.
     pub spare: Option<Descriptor>,
-    /// The mapping, which holds the owner's lock.
-    pub base: *mut u8,
+    /// The queue, mapped; holds the owner's lock.
+    pub mapping: Mapping,
     /// The owner number.
     pub owner: u32,
+    /// For the attachment: nothing may be lacking once the queue has its name.
+    pub page: (Mapping, bool),
 }
+
+/// Memory for an attachment.
+pub fn page() -> Result<(Mapping, bool)> {
+    map::map_wiped_on_fork(PAGE)
+        .map_err(|_| say(libc::ENOMEM, "there is not enough memory for the handle"))
+}
+
+/// Bytes of an attachment's memory.
+pub const PAGE: usize = 4096;
+
+/// Copy as much as fits; gives where it ends.
+fn copy_into(buffer: &mut [u8], at: usize, bytes: &[u8]) -> usize {
+    let end = buffer.len().min(at + bytes.len());
+    buffer[at..end].copy_from_slice(&bytes[..end - at]);
+    end
+}
+
+const DEFAULT_DIRECTORY: &CStr = c"/dev/shm";
 
 /// The directory of all queues: MQRS_DIR, or /dev/shm.
 pub fn directory() -> Result<Descriptor> {
     let opened = process::with_environment(c"MQRS_DIR", |dir| {
-        if dir.is_empty() { file::open_directory(c"/dev/shm") } else { file::open_directory(dir) }
+        file::open_directory(if dir.is_empty() { DEFAULT_DIRECTORY } else { dir })
     });
-    opened.unwrap_or_else(|| file::open_directory(c"/dev/shm")).map_err(|error| {
+    opened.unwrap_or_else(|| file::open_directory(DEFAULT_DIRECTORY)).map_err(|error| {
         explained(error, "cannot open the directory of queues (MQRS_DIR, by default /dev/shm)")
     })
 }
@@ -113,6 +134,14 @@ fn not_a_queue() -> Errno {
     say(libc::EBADMSG, "the file of this name is not a queue of this library")
 }
 
+/// Whether a descriptor is one of a file that begins as a queue does.
+pub fn looks_like_a_queue(fd: i32) -> bool {
+    let mut magic = [0; 8];
+    file::status(fd).is_ok_and(|status| status.is_regular())
+        && file::read_start(fd, &mut magic) == Ok(8)
+        && magic == super::layout::MAGIC
+}
+
 /// Read and check the beginning of a queue's file.
 pub fn read_prologue(fd: i32) -> Result<Prologue> {
     let looking = |error| explained(error, "cannot read the queue's file");
@@ -145,13 +174,10 @@ pub fn make(
         };
         match linked {
             Ok(()) => Ok(made),
-            Err(error) => {
-                made.discard();
-                Err(match error.0 {
-                    libc::EEXIST => say(libc::EEXIST, "a queue of this name exists already"),
-                    _ => explained(error, "cannot give the queue its name"),
-                })
+            Err(Errno(libc::EEXIST)) => {
+                Err(say(libc::EEXIST, "a queue of this name exists already"))
             }
+            Err(error) => Err(explained(error, "cannot give the queue its name")),
         }
     });
     if let Some(temporary) = &temporary {
@@ -210,6 +236,16 @@ fn complete(
     let fd = file.number();
     // The kernel has masked the mode; umask(2) itself could only be read by changing it.
     let mode = if exact { asked } else { file::status(fd).map_err(cannot_create)?.mode & 0o777 };
+    let longest = file::longest_file();
+    if geometry.total > longest {
+        return Err(explain(
+            libc::EFBIG,
+            format_args!(
+                "the queue needs {} bytes, and RLIMIT_FSIZE (ulimit -f) allows files of {longest}",
+                geometry.total
+            ),
+        ));
+    }
     file::allocate(fd, geometry.total).map_err(|error| match error.0 {
         libc::ENOSPC | libc::EFBIG => explain(
             libc::ENOSPC,
@@ -241,7 +277,8 @@ fn complete(
         file::change_mode(fd, mode).map_err(|e| explained(e, "cannot set the queue's mode"))?;
     }
     let owner = owner::lock_a_number(fd, process::sender_id() as u32)?;
-    let base = map(fd, &geometry)?;
+    let mapping = map(fd, &geometry)?;
+    let base = mapping.base();
     // SAFETY: the mapping just made has `total` bytes, of which the prologue is the first;
     // nobody else can have it open yet.
     unsafe {
@@ -249,14 +286,7 @@ fn complete(
         Segment::new(base, geometry).control().prepare();
     }
     const { assert!(PROLOGUE <= CONTROL_AT) };
-    Ok(Made { prologue, probe, spare, base, owner })
-}
-
-impl Made {
-    fn discard(self) {
-        // SAFETY: mapped by `complete`, and `self` was its only user.
-        unsafe { map::unmap(self.base, self.prologue.geometry.total as usize) };
-    }
+    Ok(Made { prologue, probe, spare, mapping, owner, page: page()? })
 }
 
 /// A new description of a queue's file.
@@ -270,15 +300,31 @@ pub fn reopen(fd: i32) -> Result<Descriptor> {
 }
 
 /// Map a queue's file.
-pub fn map(fd: i32, geometry: &Geometry) -> Result<*mut u8> {
+pub fn map(fd: i32, geometry: &Geometry) -> Result<Mapping> {
     let len = usize::try_from(geometry.total)
         .map_err(|_| say(libc::ENOMEM, "the queue is larger than this process's address space"))?;
     map::map_file(fd, len).map_err(|error| explained(error, "cannot map the queue"))
 }
 
 /// Remove a queue's name.
-pub fn unlink(dir: &Descriptor, name: &ShmName) -> Result<()> {
-    file::unlink(dir.number(), name.file_name()).map_err(|error| match error.0 {
+pub fn unlink(name: &ShmName) -> Result<()> {
+    // By a composed path rather than in an open directory: a process that is out of
+    // descriptors can still clean up.
+    let mut path = [0; 4096 + 256];
+    let dir = DEFAULT_DIRECTORY.to_bytes();
+    let mut len = copy_into(&mut path, 0, dir);
+    let set = process::with_environment(c"MQRS_DIR", |dir| match dir.to_bytes() {
+        b"" => None,
+        dir => Some(copy_into(&mut path, 0, dir)),
+    });
+    len = set.flatten().unwrap_or(len);
+    len = copy_into(&mut path, len, b"/");
+    len = copy_into(&mut path, len, name.file_name().to_bytes());
+    copy_into(&mut path, len, b"\0");
+    let Ok(path) = CStr::from_bytes_until_nul(&path) else {
+        return Err(say(libc::ENAMETOOLONG, "MQRS_DIR is longer than a path may be"));
+    };
+    file::unlink_path(path).map_err(|error| match error.0 {
         libc::ENOENT => say(libc::ENOENT, "there is no queue of this name"),
         libc::EACCES | libc::EPERM => say(
             libc::EACCES,

@@ -24,7 +24,7 @@
 //! Source: the design follows lock-free locks (Turek, Shasha, Prakash 1992; Barnes
 //! 1993): an operation is published in one word and helped by whoever meets it.
 
-use super::layout::{Control, SlotHeader};
+use super::layout::{Apart, Control, SlotHeader};
 use super::owner::Owners;
 use super::segment::Segment;
 use super::word::{Head, MIX, SEQ_BITS, SEQ_MASK, Tail, Word, seq_distance, take_distance};
@@ -66,16 +66,26 @@ pub struct Engine {
     home_factor: u64,
     /// How many slots ahead both sides fetch.
     pub(super) prefetch: u32,
-    /// Sends with a number below this one have room, as of some past head.
-    room_until: local::AtomicU64,
-    /// Tail's count as last seen by a receiver, for its prefetching.
-    pub(super) tail_seen: local::AtomicU32,
-    /// Receives since.
-    pub(super) tail_age: local::AtomicU32,
-    /// Where the last search for a free slot ended.
-    cursor: local::AtomicU32,
     /// Whether a thread of this process reclaims right now.
     pub(super) reclaiming: local::AtomicBool,
+    sending: Apart<SenderHints>,
+    pub(super) receiving: Apart<ReceiverHints>,
+}
+
+/// What senders of this process remember.
+struct SenderHints {
+    /// Sends with a number below this one have room, as of some past head.
+    room_until: local::AtomicU64,
+    /// Where the last search for a free slot ended.
+    cursor: local::AtomicU32,
+}
+
+/// What receivers of this process remember, for their prefetching.
+pub(super) struct ReceiverHints {
+    /// Tail's count as last seen.
+    pub tail_seen: local::AtomicU32,
+    /// Receives since.
+    pub tail_age: local::AtomicU32,
 }
 
 /// Notices that a loop goes round without anybody making progress, which the
@@ -98,6 +108,8 @@ impl Engine {
         let lines = geometry.stride / 64;
         let prefetch = (24 / lines.max(1)).clamp(2, 16).min(geometry.nslots / 4).max(1);
         let home_factor = u64::MAX / geometry.nslots as u64 + 1;
+        // As a limit of sends the tail's own count says: look at the head first.
+        let sent = Tail(segment.control().tail.0.word.load(Ordering::Relaxed)).count();
         Engine {
             segment,
             owner,
@@ -105,11 +117,15 @@ impl Engine {
             sender,
             home_factor,
             prefetch,
-            room_until: local::AtomicU64::new(0),
-            tail_seen: local::AtomicU32::new(0),
-            tail_age: local::AtomicU32::new(0),
-            cursor: local::AtomicU32::new(owner),
             reclaiming: local::AtomicBool::new(false),
+            sending: Apart(SenderHints {
+                room_until: local::AtomicU64::new(sent),
+                cursor: local::AtomicU32::new(owner),
+            }),
+            receiving: Apart(ReceiverHints {
+                tail_seen: local::AtomicU32::new(0),
+                tail_age: local::AtomicU32::new(0),
+            }),
         }
     }
 
@@ -217,7 +233,7 @@ impl Engine {
         }
     }
 
-    fn finalize_slot(&self, h: Head) {
+    pub(super) fn finalize_slot(&self, h: Head) {
         let Some(slot) = self.segment.slot(h.slot()) else { return };
         let w = Word(slot.word.load(Ordering::Acquire));
         if w.is_taking() && w.take() == h.count() {
@@ -279,7 +295,7 @@ impl Engine {
     /// queue was full at one instant, `None` if `t` is out of date.
     #[inline(always)]
     pub(super) fn has_room(&self, t: Tail) -> Option<bool> {
-        let left = seq_distance(self.room_until.load(Ordering::Relaxed), t.count());
+        let left = seq_distance(self.sending.0.room_until.load(Ordering::Relaxed), t.count());
         if left.wrapping_sub(1) < self.segment.geometry().maxmsg as u64 {
             return Some(true);
         }
@@ -305,14 +321,14 @@ impl Engine {
             return None;
         }
         let until = (t.count() + (maxmsg - queued) as u64) & SEQ_MASK;
-        self.room_until.store(until, Ordering::Relaxed);
+        self.sending.0.room_until.store(until, Ordering::Relaxed);
         Some(queued < maxmsg)
     }
 
     /// Number of the oldest message that can still be queued, as of the remembered head.
     #[inline(always)]
     pub(super) fn oldest_possible(&self) -> u64 {
-        let until = self.room_until.load(Ordering::Relaxed);
+        let until = self.sending.0.room_until.load(Ordering::Relaxed);
         until.wrapping_sub(self.segment.geometry().maxmsg as u64) & SEQ_MASK
     }
 
@@ -329,14 +345,14 @@ impl Engine {
     #[cold]
     fn search_free(&self) -> Option<(u32, Word)> {
         let n = self.nslots();
-        let mut index = self.cursor.load(Ordering::Relaxed);
+        let mut index = self.sending.0.cursor.load(Ordering::Relaxed);
         for _ in 0..n {
             index += 1;
             if index >= n {
                 index = 0;
             }
             if let Some(word) = self.try_claim(index) {
-                self.cursor.store(index, Ordering::Relaxed);
+                self.sending.0.cursor.store(index, Ordering::Relaxed);
                 return Some((index, word));
             }
         }

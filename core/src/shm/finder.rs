@@ -37,9 +37,15 @@ const UNIFORM_ENOUGH: u32 = if cfg!(loom) { 1 } else { 16 };
 const PAUSES: u32 = if cfg!(loom) { 1 } else { 400 };
 const YIELDS: u32 = if cfg!(loom) { 1 } else { 20 };
 
+/// Bits of the holder in the lock word; above them a count of acquisitions, so that a
+/// word read before a pause is not taken for the same holder's later one.
+const HOLDER_BITS: u32 = 17;
+const HOLDER: u64 = (1 << HOLDER_BITS) - 1;
+
 enum Locked {
-    Ours,
-    Stolen,
+    /// With the word that releases it.
+    Ours(u64),
+    Stolen(u64),
     Busy,
 }
 
@@ -69,30 +75,36 @@ impl Engine {
 
     /// Take the best message in mixed mode, `h` having SNAP.
     pub(super) fn take_found(&self, h: Head, cap: usize) -> Result<Round<Taken<'_>>, Refused> {
-        match self.lock_finder() {
+        let held = match self.lock_finder() {
             Locked::Busy => return self.take_by_scan(h, cap),
             // F3
-            Locked::Stolen => {
+            Locked::Stolen(held) => {
                 self.finder().rebuilds_asked.fetch_add(1, Ordering::SeqCst);
+                held
             }
-            Locked::Ours => {}
-        }
+            Locked::Ours(held) => held,
+        };
         step!(FinderLocked);
         let round = self.take_locked(h, cap);
-        // SYNC: pairs with the Acquire of the next lock.
-        self.finder().lock.store(0, Ordering::Release);
+        // SYNC: pairs with the Acquire of the next lock. The count of acquisitions stays.
+        let free = held & !HOLDER;
+        let _ =
+            self.finder().lock.compare_exchange(held, free, Ordering::Release, Ordering::Relaxed);
         round
     }
 
     fn lock_finder(&self) -> Locked {
         let lock = &self.finder().lock;
-        let mine = self.owner as u64 + 1;
         let mut tries = 0;
         loop {
-            let holder = lock.load(Ordering::Relaxed);
-            if holder == 0 {
-                if lock.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                    return Locked::Ours;
+            let seen = lock.load(Ordering::Relaxed);
+            let ours =
+                ((seen >> HOLDER_BITS).wrapping_add(1) << HOLDER_BITS) | (self.owner as u64 + 1);
+            let take =
+                || lock.compare_exchange(seen, ours, Ordering::Acquire, Ordering::Relaxed).is_ok();
+            if seen & HOLDER == 0 {
+                if take() {
+                    return Locked::Ours(ours);
                 }
                 continue;
             }
@@ -101,12 +113,11 @@ impl Engine {
                 pause();
             } else if tries < PAUSES + YIELDS {
                 yield_now();
-            } else if holder != mine
-                && !self.owners.is_alive(holder.wrapping_sub(1).min(u32::MAX as u64) as u32)
-                && lock.compare_exchange(holder, mine, Ordering::Acquire, Ordering::Relaxed).is_ok()
-            {
-                return Locked::Stolen;
             } else {
+                let holder = (seen & HOLDER) as u32 - 1;
+                if holder != self.owner && !self.owners.is_alive(holder) && take() {
+                    return Locked::Stolen(ours);
+                }
                 return Locked::Busy;
             }
         }
@@ -273,7 +284,7 @@ impl Engine {
             && top.prio() == f.first_prio.load(Ordering::Relaxed)
             && top.take() == h.count()
             && f.len.load(Ordering::Relaxed) == t.queued(h);
-        let run = if uniform { f.uniform.load(Ordering::Relaxed) + 1 } else { 0 };
+        let run = if uniform { f.uniform.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
         f.uniform.store(run, Ordering::Relaxed);
         run >= UNIFORM_ENOUGH
     }
@@ -300,7 +311,7 @@ impl Engine {
             f.first_prio.store(word.prio(), Ordering::Relaxed);
             f.others.store(0, Ordering::Relaxed);
         } else if word.prio() != f.first_prio.load(Ordering::Relaxed) {
-            f.others.store(f.others.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            f.others.store(f.others.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         }
         f.len.store(len + 1, Ordering::Relaxed);
         let new = (key(word.prio(), word.seq()), index as u64);
@@ -364,9 +375,11 @@ impl Engine {
     /// The holder of the finder's lock was an earlier process with our owner number.
     pub(super) fn release_finder_of_predecessor(&self) {
         let f = self.finder();
-        if f.lock.load(Ordering::Relaxed) == self.owner as u64 + 1 {
+        let seen = f.lock.load(Ordering::Relaxed);
+        if seen & HOLDER == self.owner as u64 + 1 {
             f.rebuilds_asked.fetch_add(1, Ordering::SeqCst);
-            f.lock.store(0, Ordering::Release);
+            let _ =
+                f.lock.compare_exchange(seen, seen & !HOLDER, Ordering::Release, Ordering::Relaxed);
         }
     }
 }

@@ -8,10 +8,10 @@
 //!
 //! Source: madvise(2), MADV_WIPEONFORK (Linux 4.14) and MADV_DONTFORK.
 
-use super::create::{self, Found, Made};
+use super::create::{self, Found, Made, PAGE};
 use super::engine::Engine;
 use super::layout::{Geometry, Prologue};
-use super::owner::{self, Owners};
+use super::owner::{self, Owners, Sight};
 use super::segment::Segment;
 use super::wait::{Patience, Side, Waiting, damaged};
 use super::word::Word;
@@ -25,7 +25,8 @@ use crate::report::say;
 use crate::sync::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::sync::local::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32};
 use crate::sys::file::{self, Descriptor, Identity};
-use crate::sys::{map, process};
+use crate::sys::map::{self, Mapping};
+use crate::sys::process;
 use core::ffi::CStr;
 
 /// An open shared-memory queue.
@@ -53,6 +54,9 @@ unsafe impl Sync for ShmQueue {}
 /// What one process has of a queue. All zeros (as fork leaves it) means: nothing.
 pub struct Attachment {
     is_there: AtomicU32,
+    /// In a wiped page only, for the probe's description: 0 the parent's, 1 being
+    /// replaced, 2 our own.
+    replacing: AtomicU32,
     /// Where the kernel cannot wipe pages, the process that it belongs to; else 0.
     only_in: i32,
     engine: Engine,
@@ -62,7 +66,6 @@ pub struct Attachment {
     previous: *mut Attachment,
 }
 
-const PAGE: usize = 4096;
 const _: () = assert!(core::mem::size_of::<Attachment>() <= PAGE);
 
 impl Attachment {
@@ -125,10 +128,9 @@ impl ShmQueue {
         flags: OpenFlags,
         options: &OpenOptions,
     ) -> Result<ShmQueue> {
-        let Made { prologue, probe, spare, base, owner } = made;
+        let Made { prologue, probe, spare, mapping, owner, page } = made;
         let queue = ShmQueue::detached(&prologue, probe, spare, Some(name), flags, options.flags)?;
-        // SAFETY: `base` is the mapping of this file, made for this handle.
-        unsafe { queue.install(base, owner, true) }?;
+        queue.install(page, mapping, owner, Sight::Own);
         Ok(queue)
     }
 
@@ -148,11 +150,10 @@ impl ShmQueue {
     pub fn open_fd(fd: i32, flags: OpenFlags, option_flags: u64) -> Result<ShmQueue> {
         let not_one = |_| say(libc::EBADF, "the descriptor is not one of a queue");
         let mode = file::flags(fd).map_err(not_one)? & libc::O_ACCMODE;
-        let prologue = match create::read_prologue(fd) {
-            Ok(prologue) => prologue,
-            Err(error @ Errno(libc::ENOTSUP)) => return Err(error),
-            Err(error) => return Err(not_one(error)),
-        };
+        if !create::looks_like_a_queue(fd) {
+            return Err(not_one(Errno(libc::EBADF)));
+        }
+        let prologue = create::read_prologue(fd)?;
         let allowed = match mode {
             libc::O_RDONLY => flags.direction == Direction::Receive,
             libc::O_WRONLY => flags.direction == Direction::Send,
@@ -162,12 +163,16 @@ impl ShmQueue {
             return Err(say(libc::EACCES, "the descriptor does not allow this direction"));
         }
         let name = ShmName::new(prologue.name()).ok();
-        // A description of our own: locks through the giver's would be the giver's.
-        let own = create::reopen(fd)?;
+        // A description of our own, if the file lets us: locks through the giver's would
+        // be the giver's as well. The descriptor itself is permission enough.
+        let own = match create::reopen(fd) {
+            Err(Errno(libc::EACCES)) => file::duplicate(fd)
+                .map_err(|error| create::explained(error, "cannot duplicate the descriptor"))?,
+            other => other?,
+        };
         let queue = ShmQueue::detached(&prologue, own, None, name, flags, option_flags)?;
         queue.attach()?;
-        // Nothing can fail any more: the caller's number becomes the handle's, and means
-        // our own description from now on.
+        // Nothing can fail any more: the caller's number becomes the handle's.
         let own = Descriptor::adopt(queue.probe.load(Relaxed));
         if file::replace(&own, fd).is_ok() {
             queue.probe.store(fd, Relaxed);
@@ -243,66 +248,81 @@ impl ShmQueue {
     /// Take an owner number and map the queue, in a process that has neither.
     fn attach(&self) -> Result<()> {
         let probe = self.probe()?;
-        let seed = process::sender_id() as u32;
-        let is_inherited = !self.attachment.load(Acquire).is_null();
+        // SAFETY: null, or a page that lives as long as the handle.
+        let inherited = unsafe { self.attachment.load(Acquire).as_ref() };
+        let page = create::page()?;
         let anchor = match create::reopen(probe) {
-            Err(Errno(libc::EACCES)) if self.spare >= 0 => {
-                // The creator's child may not open the file. It goes on with a description
-                // that it shares with its relatives: the kernel notices their deaths together.
-                let owner = owner::lock_a_number(self.spare, seed)?;
-                let base = create::map(self.spare, &self.geometry)?;
-                // SAFETY: `base` is a mapping of this file, made for this handle.
-                return unsafe { self.install(base, owner, false) };
-            }
+            Err(Errno(libc::EACCES)) => return self.attach_among_relatives(probe, page),
             other => other?,
         };
-        if is_inherited {
-            // The parent's description answers our questions as the parent's own.
-            file::replace(&create::reopen(probe)?, probe)
-                .map_err(|error| create::explained(error, "cannot replace a descriptor"))?;
-        }
-        let owner = owner::lock_a_number(anchor.number(), seed)?;
+        let sight = match inherited {
+            Some(inherited) if !Self::make_probe_our_own(inherited, probe)? => Sight::Shared,
+            _ => Sight::Own,
+        };
+        let owner = owner::lock_a_number(anchor.number(), process::sender_id() as u32)?;
         step!(AttachLocked);
-        let base = create::map(anchor.number(), &self.geometry)?;
-        // SAFETY: `base` is a mapping of this file, made for this handle.
-        unsafe { self.install(base, owner, true) }
+        let mapping = create::map(anchor.number(), &self.geometry)?;
+        self.install(page, mapping, owner, sight);
+        self.healthy().map(drop)
+    }
+
+    /// The file does not let us open it: its creator's child, or one who was handed the
+    /// descriptor. It goes on with a description that others have, too; the kernel
+    /// notices their deaths together, and what this one asks it answers with caution.
+    fn attach_among_relatives(&self, probe: i32, page: (Mapping, bool)) -> Result<()> {
+        let (description, sight) =
+            if self.spare >= 0 { (self.spare, Sight::Shared) } else { (probe, Sight::Blind) };
+        let mapping = create::map(description, &self.geometry)?;
+        // SAFETY: `total` bytes are mapped there as long as `mapping` lives.
+        let segment = unsafe { Segment::new(mapping.base(), self.geometry) };
+        let pid = process::pid() as u32;
+        let owner = owner::lock_a_number_among_relatives(description, &segment, pid)?;
+        self.install(page, mapping, owner, sight);
+        self.healthy().map(drop)
+    }
+
+    /// Replace the parent's description under the probe's number by one of our own; false
+    /// if another thread is about to (or the call that we have interrupted).
+    fn make_probe_our_own(inherited: &Attachment, probe: i32) -> Result<bool> {
+        if inherited.only_in != 0 {
+            return Ok(false);
+        }
+        if let Err(state) = inherited.replacing.compare_exchange(0, 1, SeqCst, SeqCst) {
+            return Ok(state == 2);
+        }
+        let replaced = create::reopen(probe).and_then(|own| {
+            file::replace(&own, probe)
+                .map_err(|error| create::explained(error, "cannot replace a descriptor"))
+        });
+        inherited.replacing.store(if replaced.is_ok() { 2 } else { 0 }, SeqCst);
+        replaced.map(|()| true)
     }
 
     /// Make a mapping that holds an owner's lock the attachment of this process.
-    ///
-    /// # Safety
-    /// `base` maps this queue and is given away.
-    unsafe fn install(&self, base: *mut u8, owner: u32, exclusive: bool) -> Result<()> {
-        let size = self.geometry.total as usize;
+    fn install(&self, (page, is_wiped): (Mapping, bool), queue: Mapping, owner: u32, sight: Sight) {
         let inherited = self.attachment.load(Acquire);
-        let page = match map::map_wiped_on_fork(PAGE) {
-            Ok(Some(page)) => Ok((page, 0)),
-            Ok(None) => map::map_plain(PAGE).map(|page| (page, process::pid())),
-            Err(error) => Err(error),
-        };
-        let (page, only_in) = page.map_err(|_| {
-            // SAFETY: ours, and not yet used.
-            unsafe { map::unmap(base, size) };
-            say(libc::ENOMEM, "there is not enough memory for the handle")
-        })?;
-        let owners = Owners::new(self.probe.load(Relaxed), self.identity, exclusive);
-        // SAFETY: `total` bytes are mapped at `base` until the handle is closed.
-        let segment = unsafe { Segment::new(base, self.geometry) };
+        let owners = Owners::new(self.probe.load(Relaxed), self.identity, sight);
+        // SAFETY: `total` bytes are mapped there until the handle is closed.
+        let segment = unsafe { Segment::new(queue.base(), self.geometry) };
         let engine = Engine::new(segment, owner, owners, process::sender_id());
         if let Some(row) = segment.owner(owner) {
-            // Not 0: the number's last holder did not leave in good order.
-            if row.pid.load(Relaxed) != 0 {
+            // Not 0: the number's last holder did not leave in good order. (Among relatives
+            // the row is ours already.)
+            if sight == Sight::Own && row.pid.load(Relaxed) != 0 {
                 engine.clear_up_after_predecessor();
             }
             row.asleep.store(0, Relaxed);
             row.uid.store((process::sender_id() >> 32) as u32, Relaxed);
             row.pid.store(process::pid() as u32, Relaxed);
         }
-        let attachment: *mut Attachment = page.cast();
+        let only_in = if is_wiped { 0 } else { process::pid() };
+        let attachment: *mut Attachment = page.into_base().cast();
+        queue.into_base();
         // SAFETY: a fresh page, large enough and aligned for anything.
         unsafe {
             attachment.write(Attachment {
                 is_there: AtomicU32::new(0),
+                replacing: AtomicU32::new(0),
                 only_in,
                 engine,
                 sending: Patience::new(),
@@ -314,9 +334,14 @@ impl ShmQueue {
         if self.attachment.compare_exchange(inherited, attachment, SeqCst, Relaxed).is_err() {
             // Another thread of this child was faster, or a signal handler in our midst.
             // SAFETY: the attachment just made, of which nobody else knows.
-            unsafe { detach(attachment, size) };
+            unsafe { detach(attachment, self.geometry.total as usize) };
         }
-        Ok(())
+    }
+
+    /// This process's attachment of a queue that is not damaged.
+    pub fn healthy(&self) -> Result<&Attachment> {
+        let attachment = self.attachment()?;
+        if attachment.engine.is_poisoned() { Err(damaged()) } else { Ok(attachment) }
     }
 
     /// Send one message.
@@ -417,16 +442,15 @@ impl ShmQueue {
     }
 
     /// Switch waiting off or on.
-    pub fn set_nonblock(&self, on: bool) {
+    pub fn set_nonblock(&self, on: bool) -> Result<()> {
+        self.healthy()?;
         self.nonblock.store(on, Relaxed);
+        Ok(())
     }
 
     /// The queue's attributes now.
     pub fn attr(&self) -> Result<Attr> {
-        let engine = self.attachment()?.engine();
-        if engine.is_poisoned() {
-            return Err(damaged());
-        }
+        let engine = self.healthy()?.engine();
         let status = file::status(self.probe()?)
             .map_err(|error| create::explained(error, "cannot look at the queue's file"))?;
         let access = match self.direction {
@@ -459,6 +483,7 @@ impl ShmQueue {
 
     /// A new descriptor of the queue, the caller's.
     pub fn dup_fd(&self) -> Result<i32> {
+        self.healthy()?;
         let probe = self.probe()?;
         // A description of its own, so that no lock of ours can outlive us through it.
         match create::reopen(probe) {
@@ -470,17 +495,21 @@ impl ShmQueue {
 
     /// Change mode, user, group; `u32::MAX` leaves one as it is.
     pub fn set_owner(&self, mode: u32, uid: u32, gid: u32) -> Result<()> {
-        let probe = self.probe()?;
         if mode != u32::MAX && mode & !0o777 != 0 {
             return Err(say(libc::EINVAL, "the mode has bits beyond 0777"));
         }
+        self.healthy()?;
+        let probe = self.probe()?;
         let denied = |error| create::explained(error, "cannot change the queue's owner or mode");
-        // The owner first: giving a file away may clear bits of its mode.
-        if uid != u32::MAX || gid != u32::MAX {
-            file::change_owner(probe, uid, gid).map_err(denied)?;
-        }
+        let before = file::status(probe).map_err(denied)?.mode & 0o7777;
         if mode != u32::MAX {
             file::change_mode(probe, mode).map_err(denied)?;
+        }
+        if uid != u32::MAX || gid != u32::MAX {
+            file::change_owner(probe, uid, gid).map_err(|error| {
+                let _ = file::change_mode(probe, before);
+                denied(error)
+            })?;
         }
         Ok(())
     }
@@ -527,7 +556,7 @@ unsafe fn detach(attachment: *mut Attachment, size: usize) -> *mut Attachment {
 
 /// Remove a queue's name.
 pub fn unlink(name: &ShmName) -> Result<()> {
-    create::unlink(&create::directory()?, name)
+    create::unlink(name)
 }
 
 /// What this transport allows here now.

@@ -146,7 +146,9 @@ impl Engine {
                 None => {}
             }
         }
-        let t = Tail(self.tail_word().load(Ordering::Acquire));
+        // SYNC: Dekker pair with fire_if_it_was_empty: earlier receives changed the head.
+        dekker_barrier();
+        let t = Tail(self.tail_word().load(Ordering::SeqCst));
         if t.take_count() == h.count() {
             return Round::Empty;
         }
@@ -169,9 +171,10 @@ impl Engine {
         if word.is_queued_next(h) {
             return Some(Round::Got(Candidate { index, slot, word }));
         }
+        // Whatever receive it was stamped for: resolve completes it or rolls it back.
         // Relaxed: a guess; resolve looks at the head itself.
         let is_next = slot.seq.load(Ordering::Relaxed) as u32 & TAKE_MASK == h.count();
-        if word.is_taking() && is_next && word.take() == h.advanced(index).count() {
+        if word.is_taking() && is_next {
             self.resolve(index, slot, word);
             return Some(Round::Again);
         }
@@ -180,6 +183,13 @@ impl Engine {
 
     /// One round in mixed mode.
     fn take_mixed(&self, h: Head, cap: usize) -> Result<Round<Taken<'_>>, Refused> {
+        if !h.is_snapped() {
+            // Only a head with SNAP notices the sends that complete from now on; whatever
+            // is concluded from the tail below, "empty" included, needs that.
+            self.change_head(h, Head(h.0 | SNAP));
+            step!(ReceiveSnapped);
+            return Ok(Round::Again);
+        }
         // I8. SYNC: Dekker pair with linearize.
         dekker_barrier();
         let t = Tail(self.tail_word().load(Ordering::SeqCst));
@@ -194,11 +204,6 @@ impl Engine {
                 self.change_tail(t, t.with(0, MIX));
                 return Ok(Round::Empty);
             }
-            return Ok(Round::Again);
-        }
-        if !h.is_snapped() {
-            self.change_head(h, Head(h.0 | SNAP));
-            step!(ReceiveSnapped);
             return Ok(Round::Again);
         }
         self.take_found(h, cap)
@@ -394,7 +399,7 @@ impl Engine {
             }
             let h = Head(self.head_word().load(Ordering::Acquire));
             if h.count() == stamp.take() && h.slot() == index {
-                self.finalize(h);
+                self.finalize_slot(h);
             } else if self.roll_back(slot, stamp) {
                 return Round::Again;
             }
@@ -410,18 +415,18 @@ impl Engine {
     /// can still be writing there.
     #[inline(always)]
     fn fetch_ahead(&self, h: Head) {
-        let behind = self.tail_seen.load(Ordering::Relaxed).wrapping_sub(h.count());
+        let behind = self.receiving.0.tail_seen.load(Ordering::Relaxed).wrapping_sub(h.count());
         if behind > self.prefetch && behind < 1 << 31 {
             self.segment.prefetch(self.home(h.count().wrapping_add(self.prefetch)));
             return;
         }
-        let age = self.tail_age.load(Ordering::Relaxed) + 1;
+        let age = self.receiving.0.tail_age.load(Ordering::Relaxed) + 1;
         if age >= 4 {
             let t = Tail(self.tail_word().load(Ordering::Relaxed));
-            self.tail_seen.store(t.take_count(), Ordering::Relaxed);
-            self.tail_age.store(0, Ordering::Relaxed);
+            self.receiving.0.tail_seen.store(t.take_count(), Ordering::Relaxed);
+            self.receiving.0.tail_age.store(0, Ordering::Relaxed);
         } else {
-            self.tail_age.store(age, Ordering::Relaxed);
+            self.receiving.0.tail_age.store(age, Ordering::Relaxed);
         }
     }
 

@@ -73,6 +73,8 @@ impl Engine {
                 None if self.is_stuck(&mut progress) => return Err(self.poison()),
                 None => continue,
             }
+            // Read before the tail's exchange: a registration made later is not ours to fire.
+            let armed = t.is_armed().then(|| self.registration_word());
             let flags = self.flags_after(t, prio);
             // I6. Relaxed: the tail's exchange orders it.
             slot.seq.store(t.count(), Ordering::Relaxed);
@@ -104,6 +106,10 @@ impl Engine {
             }
             if flags & FIRE != 0 {
                 self.complete_firing(next);
+            } else if let Some(armed) = armed {
+                step!(SendUnwoken);
+                self.fire_if_it_was_empty(t, armed);
+                self.wake_receiver();
             } else {
                 step!(SendUnwoken);
                 self.wake_receiver();
@@ -126,7 +132,8 @@ impl Engine {
         let mut flags = t.flags();
         let starts_mix = !t.is_mixed() && last_prio != Some(prio);
         if starts_mix || t.is_armed() {
-            // If the queue is empty now it stays so until the tail changes.
+            // If the queue is empty now it stays so until the tail changes; the reverse does
+            // not hold, see fire_if_it_was_empty.
             let h = Head(self.head_word().load(Ordering::Acquire));
             let was_empty = h.count() == t.take_count();
             if starts_mix && !was_empty {

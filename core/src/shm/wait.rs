@@ -309,7 +309,13 @@ impl Waiting<'_> {
         let done = match attempt() {
             Ok(done) => Ok(done),
             Err(_) if self.engine.is_poisoned() => return Some(Err(damaged())),
-            Err(refused) => return failure(refused).map(Err),
+            Err(refused) => {
+                if let Refused::TooBig(_) = refused {
+                    // The message stays, and the wake may have been meant for another.
+                    self.engine.wake_receiver();
+                }
+                return failure(refused).map(Err);
+            }
         };
         // The wake that we may have used up was perhaps meant for two.
         let queued = self.engine.queued();

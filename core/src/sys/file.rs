@@ -137,8 +137,8 @@ pub fn close_on_exec(fd: i32) -> Result<()> {
 pub fn status(fd: i32) -> Result<Status> {
     // SAFETY: all-zero bytes are a valid stat; fstat writes one.
     let st = unsafe {
-        let mut st: libc::stat = core::mem::zeroed();
-        checked(libc::fstat(fd, &mut st))?;
+        let mut st: libc::stat64 = core::mem::zeroed();
+        checked(libc::fstat64(fd, &mut st))?;
         st
     };
     Ok(Status {
@@ -160,7 +160,7 @@ pub fn identity(fd: i32) -> Result<Identity> {
 pub fn allocate(fd: i32, len: u64) -> Result<()> {
     loop {
         // SAFETY: touches no memory. (posix_fallocate returns the error itself.)
-        match unsafe { libc::posix_fallocate(fd, 0, len as libc::off_t) } {
+        match unsafe { libc::posix_fallocate64(fd, 0, len as i64) } {
             0 => return Ok(()),
             libc::EINTR => {}
             error => return Err(Errno(error)),
@@ -223,12 +223,13 @@ pub fn unlink(dir: i32, name: &CStr) -> Result<()> {
     checked(unsafe { libc::unlinkat(dir, name.as_ptr(), 0) }).map(drop)
 }
 
-fn lock_of(byte: i64, kind: libc::c_int) -> libc::flock {
-    // SAFETY: all-zero bytes are a valid flock.
-    let mut lock: libc::flock = unsafe { core::mem::zeroed() };
+/// With 64-bit offsets on every machine: that is what F_OFD_* commands take.
+fn lock_of(byte: i64, kind: libc::c_int) -> libc::flock64 {
+    // SAFETY: all-zero bytes are a valid flock64.
+    let mut lock: libc::flock64 = unsafe { core::mem::zeroed() };
     lock.l_type = kind as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
-    lock.l_start = byte as libc::off_t;
+    lock.l_start = byte;
     lock.l_len = 1;
     lock
 }
@@ -253,4 +254,20 @@ pub fn is_locked_by_another(fd: i32, byte: i64) -> Result<bool> {
     // SAFETY: reads and writes one flock.
     checked(unsafe { libc::fcntl(fd, libc::F_OFD_GETLK, &mut lock) })?;
     Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
+}
+
+/// The longest file that this process may write (RLIMIT_FSIZE): writing beyond kills it.
+pub fn longest_file() -> u64 {
+    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: writes one rlimit64.
+    match unsafe { libc::getrlimit64(libc::RLIMIT_FSIZE, &mut limit) } {
+        0 => limit.rlim_cur,
+        _ => u64::MAX,
+    }
+}
+
+/// Remove a name given by its path.
+pub fn unlink_path(path: &CStr) -> Result<()> {
+    // SAFETY: a C string.
+    checked(unsafe { libc::unlink(path.as_ptr()) }).map(drop)
 }

@@ -105,7 +105,8 @@ fn slept(result: libc::c_long) -> Option<Slept> {
     match std::io::Error::last_os_error().raw_os_error() {
         Some(libc::EINTR) => Some(Slept::Interrupted),
         Some(libc::ETIMEDOUT) => Some(Slept::TimedOut),
-        Some(libc::ENOSYS | libc::EPERM) => None,
+        // EINVAL: a clock or flag that this kernel's call does not know.
+        Some(libc::ENOSYS | libc::EPERM | libc::EINVAL) => None,
         _ => Some(Slept::Changed),
     }
 }

@@ -2,8 +2,34 @@
 
 use crate::error::{Errno, Result};
 
+/// Bytes of the address space that are unmapped with their holder.
+pub struct Mapping {
+    base: *mut u8,
+    len: usize,
+}
+
+impl Mapping {
+    /// Where it begins.
+    pub fn base(&self) -> *mut u8 {
+        self.base
+    }
+    /// Give it away.
+    pub fn into_base(self) -> *mut u8 {
+        let base = self.base;
+        core::mem::forget(self);
+        base
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped by this module; whoever took `base` out of it is done with it.
+        unsafe { unmap(self.base, self.len) };
+    }
+}
+
 /// Map `len` bytes of a file, shared, not inherited by fork.
-pub fn map_file(fd: i32, len: usize) -> Result<*mut u8> {
+pub fn map_file(fd: i32, len: usize) -> Result<Mapping> {
     // SAFETY: a new mapping at an address of the kernel's choice.
     let base = unsafe {
         libc::mmap(
@@ -18,18 +44,16 @@ pub fn map_file(fd: i32, len: usize) -> Result<*mut u8> {
     if base == libc::MAP_FAILED {
         return Err(Errno::last());
     }
+    let mapping = Mapping { base: base.cast(), len };
     // SAFETY: the mapping just made.
     if unsafe { libc::madvise(base, len, libc::MADV_DONTFORK) } != 0 {
-        let error = Errno::last();
-        // SAFETY: nobody else knows of it.
-        unsafe { libc::munmap(base, len) };
-        return Err(error);
+        return Err(Errno::last());
     }
-    Ok(base.cast())
+    Ok(mapping)
 }
 
 /// Map `len` zeroed bytes of our own.
-pub fn map_plain(len: usize) -> Result<*mut u8> {
+fn map_zeros(len: usize) -> Result<Mapping> {
     // SAFETY: a new mapping at an address of the kernel's choice.
     let base = unsafe {
         libc::mmap(
@@ -41,21 +65,19 @@ pub fn map_plain(len: usize) -> Result<*mut u8> {
             0,
         )
     };
-    if base == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(base.cast()) }
+    if base == libc::MAP_FAILED {
+        return Err(Errno::last());
+    }
+    Ok(Mapping { base: base.cast(), len })
 }
 
-/// The same, but reading as zeros again in a child after fork.
-///
-/// `Ok(None)`: the kernel cannot do that (before Linux 4.14).
-pub fn map_wiped_on_fork(len: usize) -> Result<Option<*mut u8>> {
-    let base = map_plain(len)?;
+/// The same, reading as zeros again in a child after fork; the flag tells whether the
+/// kernel can do that (Linux 4.14).
+pub fn map_wiped_on_fork(len: usize) -> Result<(Mapping, bool)> {
+    let mapping = map_zeros(len)?;
     // SAFETY: the mapping just made.
-    if unsafe { libc::madvise(base.cast(), len, libc::MADV_WIPEONFORK) } != 0 {
-        // SAFETY: nobody else knows of it.
-        unsafe { unmap(base, len) };
-        return Ok(None);
-    }
-    Ok(Some(base))
+    let is_wiped = unsafe { libc::madvise(mapping.base.cast(), len, libc::MADV_WIPEONFORK) } == 0;
+    Ok((mapping, is_wiped))
 }
 
 /// Unmap.
