@@ -60,6 +60,8 @@ steps! {
     ReceiveUnwoken,
     /// Receive: the head is back in lane mode, the tail not yet.
     LaneHalfway,
+    /// Finder: its holder is found dead, the lock not yet taken over.
+    FinderStealing,
     /// Finder: locked.
     FinderLocked,
     /// Finder: the rebuild has begun.
