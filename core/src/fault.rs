@@ -46,6 +46,8 @@ steps! {
     ReceiveBegun,
     /// Receive: the look for the best message is announced in the head.
     ReceiveSnapped,
+    /// Receive: a message is chosen, its slot not yet stamped.
+    ReceiveChosen,
     /// Receive: the slot is stamped TAKING.
     ReceiveStamped,
     /// Receive: the head names this receive.

@@ -169,9 +169,10 @@ impl Engine {
         if word.is_queued_next(h) {
             return Some(Round::Got(Candidate { index, slot, word }));
         }
-        // Relaxed: a guess; resolve looks at the head itself.
+        // Relaxed: a guess; resolve looks at the head itself. Whichever receive the stamp
+        // is for: one from before the lane began may be a loser, and must not stay.
         let is_next = slot.seq.load(Ordering::Relaxed) as u32 & TAKE_MASK == h.count();
-        if word.is_taking() && is_next && word.take() == h.advanced(index).count() {
+        if word.is_taking() && is_next {
             self.resolve(index, slot, word);
             return Some(Round::Again);
         }
@@ -364,6 +365,7 @@ impl Engine {
         let Candidate { index, slot, word } = candidate;
         let next = h.advanced(index);
         let stamp = Word::taking(self.owner, h.epoch(), next.count());
+        step!(ReceiveChosen);
         if slot.word.compare_exchange(word.0, stamp.0, Ordering::AcqRel, Ordering::Relaxed).is_err()
         {
             return Round::Again;
