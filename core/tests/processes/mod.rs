@@ -74,10 +74,11 @@ pub fn spawn(work: impl FnOnce()) -> Child {
     if pid > 0 {
         return Child { pid, fate: Fate::Running };
     }
-    // SAFETY: touches no memory; ALIVE is changed before the first fork only.
+    // SAFETY: one thread, and nothing refers to ALIVE.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         libc::close(ALIVE);
+        ALIVE = -1;
     }
     let done = catch_unwind(AssertUnwindSafe(work));
     // SAFETY: ends this process without running what belongs to its parent.
@@ -376,6 +377,10 @@ pub struct Numbers(i32);
 
 impl Drop for Numbers {
     fn drop(&mut self) {
+        // Children forked meanwhile have the description too.
+        for owner in 0..OWNERS as i64 {
+            let _ = mqueue_core::sys::file::unlock(self.0, (1 << 40) + owner);
+        }
         mqueue_core::sys::file::close(self.0);
     }
 }

@@ -123,7 +123,7 @@ impl<'a> Sender<'a> {
             let begin = now();
             match send(self.queue, &self.buffer[..len], prio, self.how.wait(&mut self.rng)) {
                 Ok(()) => break,
-                Err(error) if [libc::EAGAIN, libc::ETIMEDOUT].contains(&error.0) => {
+                Err(error) if [libc::EAGAIN, libc::ETIMEDOUT, libc::EINTR].contains(&error.0) => {
                     self.ledger.note_full(begin, now());
                     if stop() {
                         return self.ledger.drop_send(record);
@@ -170,7 +170,7 @@ impl<'a> Receiver<'a> {
                 Ok((len, prio)) => {
                     return note(self.ledger, &self.buffer[..len], prio, begin, self.number);
                 }
-                Err(error) if [libc::EAGAIN, libc::ETIMEDOUT].contains(&error.0) => {
+                Err(error) if [libc::EAGAIN, libc::ETIMEDOUT, libc::EINTR].contains(&error.0) => {
                     self.ledger.note_empty(begin, now());
                     if self.rng.one_in(4) {
                         std::thread::yield_now();
