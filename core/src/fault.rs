@@ -44,6 +44,8 @@ steps! {
     ReceiveBegun,
     /// Receive: the look for the best message is announced in the head.
     ReceiveSnapped,
+    /// Receive: a message is chosen, its slot not yet stamped.
+    ReceiveChosen,
     /// Receive: the slot is stamped TAKING.
     ReceiveStamped,
     /// Receive: the head names this receive.
@@ -58,6 +60,8 @@ steps! {
     ReceiveUnwoken,
     /// Receive: the head is back in lane mode, the tail not yet.
     LaneHalfway,
+    /// Finder: its holder is found dead, the lock not yet taken over.
+    FinderStealing,
     /// Finder: locked.
     FinderLocked,
     /// Finder: the rebuild has begun.

@@ -37,15 +37,36 @@ const UNIFORM_ENOUGH: u32 = if cfg!(loom) { 1 } else { 16 };
 const PAUSES: u32 = if cfg!(loom) { 1 } else { 400 };
 const YIELDS: u32 = if cfg!(loom) { 1 } else { 20 };
 
-/// Bits of the holder in the lock word; above them a count of acquisitions, so that a
-/// word read before a pause is not taken for the same holder's later one.
-const HOLDER_BITS: u32 = 17;
-const HOLDER: u64 = (1 << HOLDER_BITS) - 1;
+/// The lock's word as a value: holder in 0-31 (owner + 1, or 0), in 32-63 how often it
+/// was taken, so that a holder's word never comes back: whoever found that holder dead
+/// can take the lock from it and from nobody who got its owner number since.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Lock(u64);
+
+impl Lock {
+    const HOLDER: u64 = u32::MAX as u64;
+
+    fn is_free(self) -> bool {
+        self.0 & Lock::HOLDER == 0
+    }
+    fn is_held_by(self, owner: u32) -> bool {
+        self.0 & Lock::HOLDER == owner as u64 + 1
+    }
+    /// Its holder, if it is held.
+    fn holder(self) -> u32 {
+        (self.0 as u32).wrapping_sub(1)
+    }
+    fn taken_by(self, owner: u32) -> Lock {
+        Lock((self.0 | Lock::HOLDER).wrapping_add(1) | (owner as u64 + 1))
+    }
+    fn freed(self) -> Lock {
+        Lock(self.0 & !Lock::HOLDER)
+    }
+}
 
 enum Locked {
-    /// With the word that releases it.
-    Ours(u64),
-    Stolen(u64),
+    Ours(Lock),
+    Stolen(Lock),
     Busy,
 }
 
@@ -75,36 +96,30 @@ impl Engine {
 
     /// Take the best message in mixed mode, `h` having SNAP.
     pub(super) fn take_found(&self, h: Head, cap: usize) -> Result<Round<Taken<'_>>, Refused> {
-        let held = match self.lock_finder() {
+        let lock = match self.lock_finder() {
             Locked::Busy => return self.take_by_scan(h, cap),
             // F3
-            Locked::Stolen(held) => {
+            Locked::Stolen(lock) => {
                 self.finder().rebuilds_asked.fetch_add(1, Ordering::SeqCst);
-                held
+                lock
             }
-            Locked::Ours(held) => held,
+            Locked::Ours(lock) => lock,
         };
         step!(FinderLocked);
         let round = self.take_locked(h, cap);
-        // SYNC: pairs with the Acquire of the next lock. The count of acquisitions stays.
-        let free = held & !HOLDER;
-        let _ =
-            self.finder().lock.compare_exchange(held, free, Ordering::Release, Ordering::Relaxed);
+        // SYNC: pairs with the Acquire of the next lock. A plain store will do: nobody
+        // takes a lock from a living holder.
+        self.finder().lock.store(lock.freed().0, Ordering::Release);
         round
     }
 
     fn lock_finder(&self) -> Locked {
-        let lock = &self.finder().lock;
         let mut tries = 0;
         loop {
-            let seen = lock.load(Ordering::Relaxed);
-            let ours =
-                ((seen >> HOLDER_BITS).wrapping_add(1) << HOLDER_BITS) | (self.owner as u64 + 1);
-            let take =
-                || lock.compare_exchange(seen, ours, Ordering::Acquire, Ordering::Relaxed).is_ok();
-            if seen & HOLDER == 0 {
-                if take() {
-                    return Locked::Ours(ours);
+            let seen = Lock(self.finder().lock.load(Ordering::Relaxed));
+            if seen.is_free() {
+                if let Some(lock) = self.change_lock(seen) {
+                    return Locked::Ours(lock);
                 }
                 continue;
             }
@@ -113,14 +128,23 @@ impl Engine {
                 pause();
             } else if tries < PAUSES + YIELDS {
                 yield_now();
-            } else {
-                let holder = (seen & HOLDER) as u32 - 1;
-                if holder != self.owner && !self.owners.is_alive(holder) && take() {
-                    return Locked::Stolen(ours);
-                }
+            } else if seen.is_held_by(self.owner) || self.owners.is_alive(seen.holder()) {
                 return Locked::Busy;
+            } else {
+                step!(FinderStealing);
+                return self.change_lock(seen).map_or(Locked::Busy, Locked::Stolen);
             }
         }
+    }
+
+    /// Take the lock if it still is as `seen`.
+    fn change_lock(&self, seen: Lock) -> Option<Lock> {
+        let mine = seen.taken_by(self.owner);
+        self.finder()
+            .lock
+            .compare_exchange(seen.0, mine.0, Ordering::Acquire, Ordering::Relaxed)
+            .ok()
+            .map(|_| mine)
     }
 
     fn take_locked(&self, h: Head, cap: usize) -> Result<Round<Taken<'_>>, Refused> {
@@ -372,14 +396,20 @@ impl Engine {
         self.set_node(at, moved);
     }
 
-    /// The holder of the finder's lock was an earlier process with our owner number.
+    /// The holder of the finder's lock may be an earlier process with our owner number.
     pub(super) fn release_finder_of_predecessor(&self) {
         let f = self.finder();
-        let seen = f.lock.load(Ordering::Relaxed);
-        if seen & HOLDER == self.owner as u64 + 1 {
+        let seen = Lock(f.lock.load(Ordering::Relaxed));
+        if seen.is_held_by(self.owner) {
+            // F3
             f.rebuilds_asked.fetch_add(1, Ordering::SeqCst);
-            let _ =
-                f.lock.compare_exchange(seen, seen & !HOLDER, Ordering::Release, Ordering::Relaxed);
+            // It fails if somebody who found the holder dead was faster.
+            let _ = f.lock.compare_exchange(
+                seen.0,
+                seen.freed().0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
         }
     }
 }

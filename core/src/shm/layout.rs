@@ -329,7 +329,7 @@ pub struct NotifyWords {
 /// The finder of mixed mode; all but `lock` and `rebuilds_asked` under its lock.
 #[repr(C)]
 pub struct FinderWords {
-    /// 0-16 owner + 1 of the holder, or 0; above that a count of acquisitions.
+    /// Holder in 0-31: 0, or its owner number + 1; in 32-63 how often it was taken.
     pub lock: AtomicU64,
     /// Send count up to which messages are drained into the heap.
     pub drained: AtomicU64,

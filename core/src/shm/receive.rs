@@ -369,6 +369,7 @@ impl Engine {
         let Candidate { index, slot, word } = candidate;
         let next = h.advanced(index);
         let stamp = Word::taking(self.owner, h.epoch(), next.count());
+        step!(ReceiveChosen);
         if slot.word.compare_exchange(word.0, stamp.0, Ordering::AcqRel, Ordering::Relaxed).is_err()
         {
             return Round::Again;
