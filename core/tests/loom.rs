@@ -608,7 +608,7 @@ fn no_wake_is_lost_between_a_sender_and_a_sleeping_receiver() {
 #[test]
 fn no_wake_is_lost_for_a_receiver_that_sleeps_again() {
     // A waker that woke nobody must not clear the flag of a later sleeper.
-    model("eventcount 1R twice", 2, 10, || {
+    model("eventcount 1R twice", 3, 10, || {
         let q = Queue::new(2, 2);
         let r = q.owner(1);
         let receiver = thread::spawn(move || (receive_sleeping(&r).0, receive_sleeping(&r).0));

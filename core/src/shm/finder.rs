@@ -34,8 +34,8 @@ use crate::sync::{Ordering, pause, yield_now};
 /// changing over costs both sides more than a few looks.
 const UNIFORM_ENOUGH: u32 = if cfg!(loom) { 1 } else { 16 };
 /// Tries for the lock before asking whether its holder lives.
-const PAUSES: u32 = if cfg!(loom) { 1 } else { 400 };
-const YIELDS: u32 = if cfg!(loom) { 1 } else { 20 };
+const PAUSES: u32 = if cfg!(loom) { 0 } else { 400 };
+const YIELDS: u32 = if cfg!(loom) { 0 } else { 20 };
 
 /// The lock's word as a value: holder in 0-31 (owner + 1, or 0), in 32-63 how often it
 /// was taken, so that a holder's word never comes back: whoever found that holder dead
@@ -166,7 +166,7 @@ impl Engine {
                 return Ok(Round::Again);
             }
         };
-        if self.is_lane_again(h, t, candidate.word) {
+        if !t.is_firing() && self.is_lane_again(h, t, candidate.word) {
             f.lane.store(1, Ordering::Relaxed);
             if self.change_head(h, h.next_epoch(0)) {
                 step!(LaneHalfway);
