@@ -63,7 +63,8 @@ test: export MQRS_SKIP_LOG := $(SKIPS)
 test: ## everything that must hold before a change goes in
 	@mkdir -p $(dir $(SKIPS)) && : > $(SKIPS)
 	@tools/check-tools
-	@if cargo fmt --version >/dev/null 2>&1; then set -x; cargo fmt --all --check; fi
+	@if cargo fmt --version >/dev/null 2>&1; then set -x; cargo fmt --all --check && \
+		cargo fmt --manifest-path bench/Cargo.toml --check; fi
 	+@if cargo clippy --version >/dev/null 2>&1; then set -x; \
 		cargo clippy --workspace --all-targets -- -D warnings; fi
 	+MQRS_KEEP_HEADERS=1 cargo test --workspace
@@ -112,6 +113,11 @@ demo: $(DEMO_PROGRAMS) ## pass real files through queues, beside the kernel's (D
 	@find . \( -name '.?*' -o -name target -o -path './$(CARGO_TARGET_DIR:$(CURDIR)/%=%)' \) -prune -o \
 		-type f \( -name '*.rs' -o -name '*.c' -o -name '*.h' -o -name '*.md' \) \
 		-exec $(DEMO)/demo $(if $(DEMO_REPEAT),-n $(DEMO_REPEAT)) {} +
+
+.PHONY: bench
+bench: $(NATIVE_LIBS) | $(LINK)/$(SONAME) ## measure, beside the kernel's queues (BENCH="--rounds 9 --json")
+	+@MQRS_LIBRARY=$(LINK) CARGO_TARGET_DIR=$(abspath $(CARGO_TARGET_DIR))/bench \
+		cargo run --release --locked --quiet --manifest-path bench/Cargo.toml -- $(BENCH)
 
 .PHONY: check-tools
 check-tools: ## what the tests need; installs what root may install
