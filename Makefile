@@ -65,9 +65,18 @@ test: ## everything that must hold before a change goes in
 	@tools/check-tools
 	@if cargo fmt --version >/dev/null 2>&1; then set -x; cargo fmt --all --check; fi
 	+@if cargo clippy --version >/dev/null 2>&1; then set -x; \
-		cargo clippy --workspace --all-targets -- -D warnings; fi
+		cargo clippy --workspace --all-targets --features mqueue_core/faults -- -D warnings; fi
 	+cargo test --workspace
+	+cargo test -p mqueue_core --features faults --test crash --test torture
 	@tools/report-skips $(SKIPS) tests/allowed_skips
+
+# Processes killed and stopped at random; says its SEED, which plays it again (nearly:
+# the machine's own hazards are not in it).
+.PHONY: torture
+torture: export SECONDS ?= 60
+torture: export SEED ?=
+torture: ## kill and stop processes for SECONDS (60), from SEED
+	+cargo test -p mqueue_core --features faults --test torture
 
 .PHONY: check-tools
 check-tools: ## what the tests need; installs what root may install
