@@ -117,6 +117,10 @@ impl Scene {
                 let shape = self.mode.shape;
                 let mut sender = Sender::new(&self.ledger, queue, number, how, shape, rng.next());
                 while !self.is_over() {
+                    if !self.ledger.has_room() {
+                        pause(Duration::from_millis(1));
+                        continue;
+                    }
                     sender.send_one(|| self.is_over());
                     if self.mode.is_quiet {
                         pause(Duration::from_micros(rng.below(3000)));
