@@ -66,8 +66,9 @@ test: ## everything that must hold before a change goes in
 	@if cargo fmt --version >/dev/null 2>&1; then set -x; cargo fmt --all --check && \
 		cargo fmt --manifest-path bench/Cargo.toml --check; fi
 	+@if cargo clippy --version >/dev/null 2>&1; then set -x; \
-		cargo clippy --workspace --all-targets -- -D warnings; fi
+		cargo clippy --workspace --all-targets --features mqueue_core/faults -- -D warnings; fi
 	+MQRS_KEEP_HEADERS=1 cargo test --workspace
+	+cargo test -p mqueue_core --features faults --test crash --test torture
 	+$(MAKE) models
 	@tools/report-skips $(SKIPS) tests/allowed_skips
 
@@ -118,6 +119,14 @@ demo: $(DEMO_PROGRAMS) ## pass real files through queues, beside the kernel's (D
 bench: $(NATIVE_LIBS) | $(LINK)/$(SONAME) ## measure, beside the kernel's queues (BENCH="--rounds 9 --json")
 	+@MQRS_LIBRARY=$(LINK) CARGO_TARGET_DIR=$(abspath $(CARGO_TARGET_DIR))/bench \
 		cargo run --release --locked --quiet --manifest-path bench/Cargo.toml -- $(BENCH)
+
+# Processes killed and stopped at random; says its SEED, which plays it again (nearly:
+# the machine's own hazards are not in it).
+.PHONY: torture
+torture: export SECONDS ?= 60
+torture: export SEED ?=
+torture: ## kill and stop processes for SECONDS (60), from SEED
+	+cargo test -p mqueue_core --features faults --test torture
 
 .PHONY: check-tools
 check-tools: ## what the tests need; installs what root may install

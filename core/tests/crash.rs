@@ -693,6 +693,66 @@ fn asleep(report: &mut Report) {
     }
 }
 
+/// A wake that never comes, because the waker was killed before it or the woken one after
+/// it, is made good by the next look of the sleeper; nobody else is there to help.
+fn unwoken(report: &mut Report) {
+    for (step, sleepers) in
+        [(Step::SendUnwoken, 1), (Step::ReceiveUnwoken, 1), (Step::WaitWoken, 2)]
+    {
+        report.case(&format!("a wake lost at {step:?}"), || {
+            let mut case = Case::new(Stage::new(1, MSGSIZE as u64));
+            let (ledger, board) = (&case.ledger, &case.board);
+            let send = |number, how| {
+                let queue = case.stage.open();
+                Sender::new(ledger, &queue, number, how, Shape::Lane, 1).send_one(|| true);
+            };
+            let receive = |number| {
+                let queue = case.stage.open();
+                Receiver::new(ledger, &queue, number, How::Block, 1).receive_one();
+                board.count(READY);
+            };
+            let trap = || Trap { step: Some(step), nth: 1, signal: libc::SIGKILL }.set();
+            if step == Step::ReceiveUnwoken {
+                send(1, How::Try);
+            }
+            let mut all = vec![];
+            for k in 0..sleepers {
+                all.push(spawn(|| {
+                    if step == Step::ReceiveUnwoken {
+                        return send(2, How::Block);
+                    }
+                    if step == Step::WaitWoken && k == 0 {
+                        trap();
+                    }
+                    receive(2 + k)
+                }));
+                wait_until(|| case.asleep() as u64 > k)?;
+            }
+            // So that the sleep, and not the poll before it, is what ends.
+            pause(Duration::from_millis(1));
+            all.push(spawn(|| {
+                if step != Step::WaitWoken {
+                    trap();
+                }
+                if step == Step::ReceiveUnwoken { receive(1) } else { send(1, How::Try) }
+            }));
+            let mut killed = 0;
+            for child in &mut all {
+                match child.wait(PATIENCE) {
+                    Fate::Killed(libc::SIGKILL) => killed += 1,
+                    Fate::Exited(0) => {}
+                    fate => return Err(format!("{fate:?}")),
+                }
+            }
+            if killed != 1 {
+                return Err(format!("not as arranged: {killed} killed"));
+            }
+            case.killed_receivers = usize::from(step == Step::ReceiveUnwoken);
+            case.judge()
+        });
+    }
+}
+
 /// A child made by fork lives on; what its killed parent held comes back all the same.
 fn forked(report: &mut Report) {
     for child_sends in [false, true] {
@@ -900,6 +960,7 @@ fn main() {
     crowd(&mut report);
     forked(&mut report);
     asleep(&mut report);
+    unwoken(&mut report);
     late_stamp(&mut report);
     robbery(&mut report);
     steps(&mut report);
