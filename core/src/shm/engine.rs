@@ -375,10 +375,11 @@ impl Engine {
             .map(|_| claimed)
     }
 
-    /// Free a slot that is ours alone (CLAIMED, TAKEN or RECLAIM).
+    /// Free a slot that is ours alone (CLAIMED or TAKEN).
     #[inline(always)]
     pub(super) fn release(&self, slot: &SlotHeader) {
-        // Relaxed: only the holder of a slot touches its generation, and the word orders it.
+        // Relaxed: the word orders it. A reclaimer that comes too late may add to it
+        // meanwhile; whether that is lost or not, no FREE word comes back.
         let generation = slot.generation.load(Ordering::Relaxed).wrapping_add(1);
         slot.generation.store(generation, Ordering::Relaxed);
         slot.word.store(Word::free(generation).0, Ordering::Release);

@@ -396,8 +396,9 @@ impl Engine {
         self.set_node(at, moved);
     }
 
-    /// The holder of the finder's lock may be an earlier process with our owner number.
-    pub(super) fn release_finder_of_predecessor(&self) {
+    /// This view is a dead owner's, who may have held the lock.
+    #[cfg(not(loom))]
+    pub(super) fn release_finder_of_the_dead(&self) {
         let f = self.finder();
         let seen = Lock(f.lock.load(Ordering::Relaxed));
         if seen.is_held_by(self.owner) {

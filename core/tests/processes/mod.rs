@@ -248,9 +248,9 @@ impl Stage {
         Numbers(fd)
     }
 
-    /// Slots by state: free, claimed, queued, taking, taken, reclaim.
-    pub fn census(&self) -> [u32; 6] {
-        let mut census = [0; 6];
+    /// Slots by state: free, claimed, queued, taking, taken.
+    pub fn census(&self) -> [u32; 5] {
+        let mut census = [0; 5];
         let engine = self.engine();
         for index in 0..engine.segment().geometry().nslots {
             let word = Word(engine.segment().slot(index).expect("in range").word.load(SeqCst));
@@ -260,7 +260,6 @@ impl Stage {
                 word.is_queued(),
                 word.is_taking(),
                 word.is_taken(),
-                word.is_reclaim(),
             ];
             match state.iter().position(|&it| it) {
                 Some(at) => census[at] += 1,
