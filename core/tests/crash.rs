@@ -20,7 +20,7 @@ use mqueue_core::sync::AtomicU64;
 use mqueue_core::sync::Ordering::SeqCst;
 use processes::ledger::{Ledger, OUT_OF_TURN, Shared};
 use processes::work::{How, MSGSIZE, Receiver, Sender, Shape, drain, note, send_pill};
-use processes::{Child, Fate, Rng, Stage, begin, now, options, pause, spawn};
+use processes::{Child, Fate, Numbers, Rng, Stage, begin, now, options, pause, spawn};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -845,6 +845,52 @@ fn forked(report: &mut Report) {
     }
 }
 
+/// Children of a creator that may not open the file share its description, whose locks do
+/// not keep them apart; they get numbers of their own all the same.
+fn relatives(report: &mut Report) {
+    report.case("children that may not open the file", || {
+        let mut creator = spawn(|| {
+            // SAFETY: touches no memory. Root may open anything; nobody may not.
+            unsafe {
+                if libc::geteuid() == 0 {
+                    assert_eq!(libc::setuid(65534), 0);
+                }
+            }
+            let options = mqueue_core::attr::OpenOptions {
+                flags: mqueue_core::attr::option::EXACT_MODE,
+                mode: 0o400,
+                ..options(MAXMSG, MSGSIZE as u64)
+            };
+            let name = processes::new_name();
+            let queue = processes::open_inside(&name, libc::O_CREAT | libc::O_RDWR, &options);
+            let _numbers = Numbers::leave(queue.dup_fd().expect("a descriptor"), 2);
+            let board = Board::new();
+            let children = [0; 2].map(|_| {
+                spawn(|| {
+                    // SAFETY: 8 readable bytes.
+                    unsafe { queue.send([0u8; 8].as_ptr(), 8, 0, Wait::Never) }.expect("send");
+                    board.count(READY);
+                    wait_until(|| board.is_over()).expect("the end");
+                })
+            });
+            wait_until(|| board.get(READY) == 2).expect("both send");
+            let segment = queue.attachment().expect("attached").engine().segment();
+            let pids: Vec<u32> = (0..mqueue_core::shm::layout::OWNERS)
+                .filter_map(|owner| segment.owner(owner))
+                .map(|row| row.pid.load(SeqCst))
+                .filter(|&pid| pid != 0)
+                .collect();
+            board.end();
+            drop(children);
+            assert_eq!(pids.len(), 3, "owners of numbers of their own: {pids:?}");
+        });
+        match creator.wait(PATIENCE) {
+            Fate::Exited(0) => Ok(()),
+            fate => Err(format!("{fate:?}")),
+        }
+    });
+}
+
 /// 1024 can attach, and no more until one has left.
 fn crowd(report: &mut Report) {
     report.case("a crowd of 1024", || {
@@ -1007,6 +1053,7 @@ fn main() {
     let mut report = Report { wanted, is_talkative, passed: 0, failed: 0 };
     crowd(&mut report);
     forked(&mut report);
+    relatives(&mut report);
     asleep(&mut report);
     unwoken(&mut report);
     late_stamp(&mut report);
