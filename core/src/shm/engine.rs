@@ -80,12 +80,14 @@ struct SenderHints {
     cursor: local::AtomicU32,
 }
 
-/// What receivers of this process remember, for their prefetching.
+/// What receivers of this process remember.
 pub(super) struct ReceiverHints {
-    /// Tail's count as last seen.
+    /// Tail's count as last seen, for prefetching.
     pub tail_seen: local::AtomicU32,
     /// Receives since.
     pub tail_age: local::AtomicU32,
+    /// The finder's lock for which a receiver has waited in vain.
+    pub finder_lock: local::AtomicU64,
 }
 
 /// Notices that a loop goes round without anybody making progress, which the
@@ -125,6 +127,7 @@ impl Engine {
             receiving: Apart(ReceiverHints {
                 tail_seen: local::AtomicU32::new(0),
                 tail_age: local::AtomicU32::new(0),
+                finder_lock: local::AtomicU64::new(0),
             }),
         }
     }

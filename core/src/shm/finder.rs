@@ -123,12 +123,18 @@ impl Engine {
                 }
                 continue;
             }
+            // Who holds it so long is probably stopped: one wait for one holding.
+            let in_vain = &self.receiving.0.finder_lock;
+            if in_vain.load(Ordering::Relaxed) == seen.0 {
+                tries = PAUSES + YIELDS;
+            }
             tries += 1;
             if tries < PAUSES {
                 pause();
             } else if tries < PAUSES + YIELDS {
                 yield_now();
             } else if seen.is_held_by(self.owner) || self.owners.is_alive(seen.holder()) {
+                in_vain.store(seen.0, Ordering::Relaxed);
                 return Locked::Busy;
             } else {
                 step!(FinderStealing);
