@@ -264,13 +264,14 @@ impl Round<'_> {
     }
 
     /// Look what became of everybody; the dead are replaced if `renew` says so.
-    fn look(&mut self, renew: bool) -> Result<(), String> {
+    fn look(&mut self, renew: impl Fn(Role) -> bool) -> Result<(), String> {
         for at in 0..self.players.len() {
             let player = &mut self.players[at];
             if !player.child.is_alive() {
                 continue;
             }
             let role = player.role;
+            let renew = renew(role);
             match player.child.look() {
                 Fate::Running => {}
                 Fate::Stopped => match player.until {
@@ -328,27 +329,22 @@ impl Round<'_> {
         while begun.elapsed() < length && self.scene.ledger.has_room() && self.born < 60_000 {
             pause(Duration::from_micros(100 + self.rng.below(1500)));
             self.strike();
-            self.look(true)?;
+            self.look(|_| true)?;
         }
+        // The senders leave; receivers go on, and are replaced, until all have left.
         self.scene.board[PHASE].store(1, SeqCst);
         self.progress.1 = Instant::now();
-        self.leave(|role| !role.is_receiver())?;
-        let receivers = self.players.iter().filter(|p| p.child.is_alive()).count();
-        for _ in 0..receivers {
-            // Whoever is stopped must go on to make room.
-            self.look(false)?;
-            if !send_pill(&self.scene.stage.queue, PATIENCE) {
-                return Err("hang: no room for the last messages".into());
-            }
+        while self.players.iter().any(|p| !p.role.is_receiver() && p.child.is_alive()) {
+            self.look(Role::is_receiver)?;
+            pause(Duration::from_micros(200));
         }
+        // One that is killed takes its pill with it, or leaves it.
         self.progress.1 = Instant::now();
-        self.leave(|_| true)
-    }
-
-    /// Wait until all of these roles have ended.
-    fn leave(&mut self, who: impl Fn(Role) -> bool) -> Result<(), String> {
-        while self.players.iter().any(|p| who(p.role) && p.child.is_alive()) {
-            self.look(false)?;
+        while self.players.iter().any(|p| p.child.is_alive()) {
+            self.look(|_| false)?;
+            if self.scene.stage.engine().queued() == 0 {
+                send_pill(&self.scene.stage.queue, Duration::from_millis(100));
+            }
             pause(Duration::from_micros(200));
         }
         Ok(())
