@@ -82,8 +82,8 @@ steps! {
     WaitAnnounced,
     /// Wait: asleep is over, the queue not yet looked at.
     WaitWoken,
-    /// Reclaim: a dead owner's slot is in our hands.
-    ReclaimSeized,
+    /// Reclaim: a dead owner's slot is found, not yet freed.
+    ReclaimFound,
     /// Notification: the registration word is ours, the tail not yet armed.
     NotifyRegistered,
     /// Notification: fired, the tail's flags not yet cleared.

@@ -122,12 +122,18 @@ impl Engine {
                 }
                 continue;
             }
+            // Who holds it so long is probably stopped: one wait for one holding.
+            let in_vain = &self.receiving.0.finder_lock;
+            if in_vain.load(Ordering::Relaxed) == seen.0 {
+                tries = PAUSES + YIELDS;
+            }
             tries += 1;
             if tries < PAUSES {
                 pause();
             } else if tries < PAUSES + YIELDS {
                 yield_now();
             } else if seen.is_held_by(self.owner) || self.owners.is_alive(seen.holder()) {
+                in_vain.store(seen.0, Ordering::Relaxed);
                 return Locked::Busy;
             } else {
                 step!(FinderStealing);
@@ -396,8 +402,9 @@ impl Engine {
         self.set_node(at, moved);
     }
 
-    /// The holder of the finder's lock may be an earlier process with our owner number.
-    pub(super) fn release_finder_of_predecessor(&self) {
+    /// This view is a dead owner's, who may have held the lock.
+    #[cfg(not(loom))]
+    pub(super) fn release_finder_of_the_dead(&self) {
         let f = self.finder();
         let seen = Lock(f.lock.load(Ordering::Relaxed));
         if seen.is_held_by(self.owner) {
