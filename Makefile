@@ -77,6 +77,12 @@ models: ## every schedule of the engine's small cases (PATIENCE=20: for longer)
 	+RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/models \
 		cargo test --release -p mqueue_core --test loom -- --nocapture
 
+# Half an hour: each mutant is a build and a test. Its line of output names the test.
+.PHONY: mutants
+mutants: ## that some test fails for each way to break the code in mutants/
+	@tools/check-tools
+	+tools/mutants --baseline
+
 .PHONY: check-tools
 check-tools: ## what the tests need; installs what root may install
 	@tools/check-tools
