@@ -693,6 +693,32 @@ fn asleep(report: &mut Report) {
     }
 }
 
+/// One that sleeps alone goes on although the one that should have woken it was killed.
+fn unwoken(report: &mut Report) {
+    report.case("a sleeping receiver whose waker died", || {
+        let mut case = Case::new(Stage::new(MAXMSG, MSGSIZE as u64));
+        let mut sleeper = spawn(|| {
+            Receiver::new(&case.ledger, &case.stage.open(), 1, How::Block, 1).receive_one();
+        });
+        wait_until(|| case.asleep() > 0)?;
+        case.accomplice_sends(Step::SendUnwoken);
+        leave(&mut [&mut sleeper])?;
+        case.judge()
+    });
+    report.case("a sleeping sender whose waker died", || {
+        let mut case = Case::new(Stage::new(MAXMSG, MSGSIZE as u64));
+        case.send_some(Shape::Lane);
+        let mut sleeper = spawn(|| {
+            let queue = case.stage.open();
+            Sender::new(&case.ledger, &queue, 1, How::Block, Shape::Lane, 1).send_one(|| true);
+        });
+        wait_until(|| case.asleep() > 0)?;
+        case.accomplice_receives(Step::ReceiveUnwoken, libc::SIGKILL);
+        leave(&mut [&mut sleeper])?;
+        case.judge()
+    });
+}
+
 /// A child made by fork lives on; what its killed parent held comes back all the same.
 fn forked(report: &mut Report) {
     for child_sends in [false, true] {
@@ -735,6 +761,20 @@ fn forked(report: &mut Report) {
             case.judge()
         });
     }
+    report.case("Kill all that hold slots, and a forked child sends", || {
+        let mut case = Case::new(Stage::new(MAXMSG, MSGSIZE as u64));
+        (0..NSLOTS).for_each(|_| case.accomplice_sends(Step::SendClaimed));
+        let mut child = spawn(|| {
+            let queue = &case.stage.queue;
+            Sender::new(&case.ledger, queue, 1, How::Try, Shape::Lane, 1).send_one(|| true);
+        });
+        leave(&mut [&mut child])?;
+        let sent = case.stage.queue.attr().map(|attr| attr.curmsgs);
+        if sent != Ok(1) {
+            return Err(format!("a forked child finds no slot: {sent:?} sent"));
+        }
+        case.judge()
+    });
 }
 
 /// 1024 can attach, and no more until one has left.
@@ -900,6 +940,7 @@ fn main() {
     crowd(&mut report);
     forked(&mut report);
     asleep(&mut report);
+    unwoken(&mut report);
     late_stamp(&mut report);
     robbery(&mut report);
     steps(&mut report);
