@@ -481,6 +481,97 @@ fn whatever_a_dead_receiver_left_the_order_holds() {
     }
 }
 
+// The next four know the one order of steps that matters and need no other.
+
+#[test]
+fn a_stolen_finder_is_built_anew() {
+    model("F3", 0, 5, || {
+        let q = Queue::new(3, 3);
+        let s = q.owner(0);
+        assert!(send(&s, 3, 3) && send(&s, 1, 1) && send(&s, 2, 2));
+        // Of the heap's three entries the last is in the hands of the dead.
+        let dead = q.owner(1);
+        assert!(abandon_at(Step::FinderHalfway, || receive(&dead)).is_none());
+        q.is_dead(1);
+        assert_eq!(drain(&s), [2, 1]);
+    });
+}
+
+#[test]
+fn an_entry_of_the_finder_stands_for_one_message_only() {
+    model("F1", 0, 5, || {
+        let q = Queue::new(3, 1);
+        let s = q.owner(0);
+        assert!(send(&s, 1, 1) && send(&s, 9, 9) && send(&s, 10, 10));
+        assert_eq!(receive(&s), Some((10, 10)));
+        // Taken past the finder; its slot then has a message of low priority.
+        let mut value = 0;
+        // SAFETY: one writable byte.
+        let took = unsafe { s.try_take(&mut value, 1, |prio, _| (prio == 9).then_some(1)) };
+        assert_eq!((took, value), (Ok((1, 9)), 9));
+        assert!(send(&s, 5, 5) && send(&s, 0, 0));
+        assert_eq!(drain(&s), [5, 1, 0]);
+    });
+}
+
+#[test]
+fn a_message_rolled_back_has_its_number_though_its_sender_was_left() {
+    model("I6", 0, 5, || {
+        let q = Queue::new(4, 3);
+        let s = q.owner(0);
+        assert!(send(&s, 0, 5) && receive(&s).is_some() && send(&s, 1, 5));
+        let sender = q.owner(1);
+        assert!(abandon_at(Step::SendPublished, || send(&sender, 2, 5)).is_none());
+        let taker = q.owner(2);
+        let took = abandon_at(Step::ReceiveStamped, || {
+            let mut value = 0;
+            let by_the_sender = |_, slot: &mqueue_core::shm::layout::SlotHeader| {
+                use loom::sync::atomic::Ordering::Relaxed;
+                (slot.sender.load(Relaxed) == 1).then_some(1)
+            };
+            // SAFETY: one writable byte.
+            unsafe { taker.try_take(&mut value, 1, by_the_sender) }
+        });
+        assert!(took.is_none());
+        // Whoever looked must look again: that receive is lost.
+        assert!(send(&s, 3, 5));
+        assert_eq!(drain(&s), [1, 2, 3]);
+    });
+}
+
+#[test]
+fn a_lane_has_one_priority_and_no_holes() {
+    model("I3", 0, 5, || {
+        let q = Queue::new(3, 3);
+        let s = q.owner(0);
+        // The best is also the oldest, and the first that the finder meets.
+        assert!(send(&s, 9, 9) && send(&s, 0, 0) && send(&s, 5, 5));
+        assert_eq!(drain(&s), [9, 5, 0]);
+        assert!(send(&s, 1, 5) && send(&s, 2, 5) && send(&s, 3, 5));
+        assert_eq!(take_youngest(&s), Some(3));
+        assert_eq!(drain(&s), [1, 2]);
+    });
+}
+
+#[test]
+fn a_refused_send_holds_no_slot() {
+    model("refused send", 2, 5, || {
+        use loom::sync::atomic::Ordering::SeqCst;
+        let q = Queue::new(1, 2);
+        let a = q.owner(1);
+        let other = thread::spawn(move || send(&a, 1, 0));
+        let s = q.owner(2);
+        let mine = send(&s, 2, 0);
+        let others = other.join().unwrap();
+        assert!(mine != others, "one message has room");
+        assert_eq!(drain(&s).len(), 1);
+        for index in 0..3 {
+            let word = q.segment.slot(index).unwrap().word.load(SeqCst);
+            assert!(mqueue_core::shm::word::Word(word).is_free(), "slot {index}");
+        }
+    });
+}
+
 #[test]
 fn from_lane_to_mixed_and_back_nothing_gets_lost() {
     model("mode changes", 2, 7, || {
