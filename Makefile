@@ -128,6 +128,12 @@ torture: export SEED ?=
 torture: ## kill and stop processes for SECONDS (60), from SEED
 	+cargo test -p mqueue_core --features faults --test torture
 
+# Half an hour: each mutant is a build and a test. Its line of output names the test.
+.PHONY: mutants
+mutants: ## that some test fails for each way to break the code in mutants/
+	@tools/check-tools
+	+tools/mutants --baseline
+
 .PHONY: check-tools
 check-tools: ## what the tests need; installs what root may install
 	@tools/check-tools

@@ -55,8 +55,11 @@ static void expect_emfile_until_it_works(const char *name, int oflag)
         result = mqrs_open(name, oflag, NULL, 0, &queue);
         limit_descriptors(1024);
         if (result != 0) {
+            char why[512];
+
             CHECK_EQUAL(-EMFILE, result);
-            CHECK(mqrs_last_error(NULL, 0) > 0);
+            mqrs_last_error(why, sizeof why);
+            CHECK(strstr(why, "RLIMIT_NOFILE") != NULL);
             CHECK(queue == NULL);
             EXPECT_HELD(before);
             refused++;

@@ -77,8 +77,12 @@ static void an_inherited_descriptor_is_adopted_after_exec(void)
 
 static int adopt_inherited(const char *number)
 {
-    mqrs_queue *queue = adopt(atoi(number), O_WRONLY);
+    mqrs_queue *queue;
 
+    /* It came through exec; what the handle owns does not go through another one. */
+    CHECK_EQUAL(0, SYSTEM(fcntl(atoi(number), F_GETFD)));
+    queue = adopt(atoi(number), O_WRONLY);
+    CHECK_EQUAL(FD_CLOEXEC, SYSTEM(fcntl(atoi(number), F_GETFD)));
     send_text(queue, "from another program", 9);
     CHECK_OK(mqrs_close(queue));
     return 0;

@@ -163,9 +163,14 @@ static void a_missing_directory_is_enoent(void)
     pid_t child = start_child();
 
     if (child == 0) {
+        struct mqrs_limits limits;
         mqrs_queue *queue;
 
+        CHECK_OK(mqrs_getlimits(MQRS_SHM, &limits, sizeof limits));
+        CHECK_EQUAL(0, limits.unavailable);
         SYSTEM(setenv("MQRS_DIR", "/nowhere/at/all", 1));
+        CHECK_OK(mqrs_getlimits(MQRS_SHM, &limits, sizeof limits));
+        CHECK_EQUAL(ENOENT, limits.unavailable);
         refuse(ENOENT, 4, 64);
         CHECK_ERROR(ENOENT, mqrs_open("/x", O_RDWR, NULL, 0, &queue));
         CHECK_ERROR(ENOENT, mqrs_unlink("/x"));

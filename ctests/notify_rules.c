@@ -175,8 +175,11 @@ static void cancelling_frees_the_registration(void)
         CHECK_OK(register_signal(round));
         CHECK_OK(mqrs_notify_cancel(queue));
         CHECK_OK(mqrs_notify_cancel(queue));
-        send_text(queue, "x", 0);
-        EXPECT_TEXT(queue, "x", 0);
+        /* It is free at once, not only when a message has used it up. */
+        if (round % 2) {
+            send_text(queue, "x", 0);
+            EXPECT_TEXT(queue, "x", 0);
+        }
     }
     CHECK_OK(register_signal(1000));
     send_text(queue, "x", 0);

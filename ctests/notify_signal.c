@@ -1,6 +1,7 @@
 /* A signal comes when a message arrives on the empty queue: once, with the sender's
  * identity and the value of the registration. */
 #include "check.h"
+#include <sys/resource.h>
 
 /* Wait for the signal, which is blocked, and take it. */
 static siginfo_t take_signal(int signo)
@@ -85,6 +86,14 @@ static void a_handler_is_run_for_it(void)
     close_and_unlink(queue, name);
 }
 
+static struct gate tried;
+
+static void open_the_gate(mqrs_queue *queue, void *gate)
+{
+    (void)queue;
+    open_gate(*(struct gate *)gate);
+}
+
 /* Realtime signals are queued: one too many would come first, with the older value. */
 static void it_comes_once_for_each_registration(void)
 {
@@ -121,6 +130,28 @@ static void signal_zero_takes_the_registration_and_sends_nothing(void)
     close_and_unlink(queue, name);
 }
 
+/* More signals are pending than the process may have: this one comes when there is room. */
+static void a_signal_without_room_comes_later(void)
+{
+    const char *name = new_name();
+    mqrs_queue *queue = create_queue(name, 4, 16, 0);
+    struct rlimit before;
+
+    block_signal(SIGRTMIN);
+    SYSTEM(getrlimit(RLIMIT_SIGPENDING, &before));
+    SYSTEM(setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){0, before.rlim_max}));
+    CHECK_OK(mqrs_notify_signal(queue, SIGRTMIN, 47, 0));
+    send_text(queue, "x", 0);
+    /* A callback that is served after it shows that it has been tried. */
+    CHECK_OK(mqrs_notify_callback(queue, open_the_gate, &tried, 0));
+    EXPECT_TEXT(queue, "x", 0);
+    send_text(queue, "x", 0);
+    pass_gate(tried);
+    SYSTEM(setrlimit(RLIMIT_SIGPENDING, &before));
+    CHECK_EQUAL(47, (intptr_t)take_signal(SIGRTMIN).si_value.sival_ptr);
+    close_and_unlink(queue, name);
+}
+
 static void queues_have_registrations_of_their_own(void)
 {
     enum { QUEUES = 20 };
@@ -152,6 +183,8 @@ int main(void)
     RUN(a_handler_is_run_for_it);
     RUN(it_comes_once_for_each_registration);
     RUN(signal_zero_takes_the_registration_and_sends_nothing);
+    tried = new_gate();
+    RUN(a_signal_without_room_comes_later);
     RUN(queues_have_registrations_of_their_own);
     return check_end();
 }

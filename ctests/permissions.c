@@ -305,6 +305,9 @@ static void a_user_may_change_neither_foreign_queues_nor_give_his_own_away(void)
         expect_mode(foreign, name, 0666);
         own = create_with_mode(own_name, 0600, 0);
         CHECK_ERROR(EPERM, mqrs_set_owner(own, UINT32_MAX, SOMEBODY, UINT32_MAX));
+        /* All or nothing: the mode alone would have been allowed. */
+        CHECK_ERROR(EPERM, mqrs_set_owner(own, 0666, SOMEBODY, UINT32_MAX));
+        expect_mode(own, own_name, 0600);
         CHECK_OK(mqrs_set_owner(own, 0666, UINT32_MAX, UINT32_MAX));
         expect_mode(own, own_name, 0666);
         close_and_unlink(own, own_name);

@@ -162,6 +162,37 @@ static void a_short_name_cannot_reach_the_file_of_a_long_one(void)
     close_and_unlink(queue, "/" A250 "12345");
 }
 
+/* The path of the only file among the queues. */
+static void path_of_the_only_file(char path[PATH_MAX])
+{
+    struct dirent *entry;
+    DIR *directory = opendir(queue_directory());
+
+    CHECK(directory != NULL);
+    CHECK_EQUAL(1, count_entries(queue_directory()));
+    while ((entry = readdir(directory)) != NULL)
+        if (entry->d_name[0] != '.')
+            snprintf(path, PATH_MAX, "%s/%s", queue_directory(), entry->d_name);
+    closedir(directory);
+}
+
+/* The header has the full name, so that nobody is fooled by a file of another queue. */
+static void a_file_moved_to_another_long_name_is_ebadmsg(void)
+{
+    static const char one[] = "/" A250 "12345", another[] = "/" A250 "54321";
+    char path[PATH_MAX], moved[PATH_MAX];
+    mqrs_queue *queue = open_queue(another, O_CREAT | O_EXCL | O_RDWR), *other;
+
+    path_of_the_only_file(moved);
+    close_and_unlink(queue, another);
+    queue = open_queue(one, O_CREAT | O_EXCL | O_RDWR);
+    path_of_the_only_file(path);
+    SYSTEM(rename(path, moved));
+    CHECK_ERROR(EBADMSG, mqrs_open(another, O_RDWR, NULL, 0, &other));
+    SYSTEM(rename(moved, path));
+    close_and_unlink(queue, one);
+}
+
 static void unlinking_what_is_not_there_is_enoent(void)
 {
     CHECK_ERROR(ENOENT, mqrs_unlink(new_name()));
@@ -176,6 +207,7 @@ int main(void)
     RUN(both_forms_of_an_address_are_one_queue);
     RUN(long_names_are_all_different);
     RUN(a_short_name_cannot_reach_the_file_of_a_long_one);
+    RUN(a_file_moved_to_another_long_name_is_ebadmsg);
     RUN(unlinking_what_is_not_there_is_enoent);
     return check_end();
 }

@@ -160,7 +160,7 @@ static void expect_going_on(int action_flags, uint64_t option_flags)
  * all if any of them made the timeout start anew. */
 static void expect_the_same_deadline(int action_flags, uint64_t option_flags)
 {
-    const int64_t timeout = 50 * MILLISECOND;
+    const int64_t timeout = 200 * MILLISECOND;
 
     for (enum form form = 0; form < FORMS; form++) {
         const char *name = new_name();

@@ -844,6 +844,20 @@ fn forked(report: &mut Report) {
             case.judge()
         });
     }
+    report.case("Kill all that hold slots, and a forked child sends", || {
+        let mut case = Case::new(Stage::new(MAXMSG, MSGSIZE as u64));
+        (0..NSLOTS).for_each(|_| case.accomplice_sends(Step::SendClaimed));
+        let mut child = spawn(|| {
+            let queue = &case.stage.queue;
+            Sender::new(&case.ledger, queue, 1, How::Try, Shape::Lane, 1).send_one(|| true);
+        });
+        leave(&mut [&mut child])?;
+        let sent = case.stage.queue.attr().map(|attr| attr.curmsgs);
+        if sent != Ok(1) {
+            return Err(format!("a forked child finds no slot: {sent:?} sent"));
+        }
+        case.judge()
+    });
 }
 
 /// Children of a creator that may not open the file share its description, whose locks do
@@ -943,7 +957,13 @@ fn sent_by_the_dead(report: &mut Report) {
 /// 1024 can attach, and no more until one has left.
 fn crowd(report: &mut Report) {
     report.case("a crowd of 1024", || {
-        let stage = Stage::new(MAXMSG, MSGSIZE as u64);
+        let mut case = Case::new(Stage::new(MAXMSG, MSGSIZE as u64));
+        // A number that was locked while its dead holder's slot was freed counts, too.
+        case.accomplice_sends(Step::SendClaimed);
+        let stage = &case.stage;
+        if !stage.engine().reclaim() {
+            return Err("not as arranged: nothing to reclaim".into());
+        }
         let open = || Queue::open(Some(&stage.name), libc::O_RDWR, &stage.options);
         let mut child = spawn(|| {
             let limit = libc::rlimit { rlim_cur: 2048, rlim_max: 2048 };

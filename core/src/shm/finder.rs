@@ -105,7 +105,6 @@ impl Engine {
             }
             Locked::Ours(lock) => lock,
         };
-        step!(FinderLocked);
         let round = self.take_locked(h, cap);
         // SYNC: pairs with the Acquire of the next lock. A plain store will do: nobody
         // takes a lock from a living holder.
@@ -158,6 +157,7 @@ impl Engine {
         if self.head_word().load(Ordering::SeqCst) != h.0 {
             return Ok(Round::Again);
         }
+        step!(FinderLocked);
         let t = Tail(self.tail_word().load(Ordering::SeqCst));
         self.confirm(t);
         if !self.bring_up_to_date(h, t) {

@@ -392,3 +392,17 @@ fn many_processors() -> bool {
     }
     known > 1
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_may_be_set_is_looked_at_often() {
+        for clock in [Clock::Realtime, Clock::Boottime] {
+            let limit = Limit { clock, at: i64::MAX - 1 };
+            let until = Limit::sleep_until(Some(limit), SLICE_MOST).expect("it is not over");
+            assert!(until <= clock::monotonic_ns() + SLICE_SET);
+        }
+    }
+}
