@@ -63,10 +63,12 @@ test: export MQRS_SKIP_LOG := $(SKIPS)
 test: ## everything that must hold before a change goes in
 	@mkdir -p $(dir $(SKIPS)) && : > $(SKIPS)
 	@tools/check-tools
-	@if cargo fmt --version >/dev/null 2>&1; then set -x; cargo fmt --all --check; fi
+	@if cargo fmt --version >/dev/null 2>&1; then set -x; cargo fmt --all --check && \
+		cargo fmt --manifest-path bench/Cargo.toml --check; fi
 	+@if cargo clippy --version >/dev/null 2>&1; then set -x; \
-		cargo clippy --workspace --all-targets -- -D warnings; fi
+		cargo clippy --workspace --all-targets --features mqueue_core/faults -- -D warnings; fi
 	+MQRS_KEEP_HEADERS=1 cargo test --workspace
+	+cargo test -p mqueue_core --features faults --test crash --test torture
 	+$(MAKE) models
 	@tools/report-skips $(SKIPS) tests/allowed_skips
 
@@ -76,6 +78,55 @@ test: ## everything that must hold before a change goes in
 models: ## every schedule of the engine's small cases (PATIENCE=20: for longer)
 	+RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/models \
 		cargo test --release -p mqueue_core --test loom -- --nocapture
+
+# The shared library under the names by which it is linked and found; for programs
+# that run from the tree.
+LINK := $(abspath $(CARGO_TARGET_DIR))/link
+
+$(LINK)/$(SONAME):
+	mkdir -p $(@D)
+	ln -sf ../release/libmqueue_rs.so $(@D)/libmqueue_rs.so
+	ln -sf ../release/libmqueue_rs.so $@
+
+# Producer and consumer exist twice, from the same sources: with the library, and with
+# the kernel's queues.
+DEMO := $(abspath $(CARGO_TARGET_DIR))/demo
+DEMO_PROGRAMS := $(addprefix $(DEMO)/,demo producer consumer producer-kernel consumer-kernel)
+DEMO_LIB := -L$(LINK) -lmqueue_rs -Wl,-rpath,$(LINK)
+CFLAGS ?= -O2 -Wall -Wextra
+
+$(DEMO_PROGRAMS): examples/c/demo/demo.h examples/c/demo/common.c include/mqueue_rs.h
+$(DEMO_PROGRAMS): $(NATIVE_LIBS) | $(LINK)/$(SONAME) $(DEMO)
+$(DEMO):
+	mkdir -p $@
+
+$(DEMO)/demo: examples/c/demo/check.c
+$(DEMO)/demo $(DEMO)/producer $(DEMO)/consumer: $(DEMO)/%: examples/c/demo/%.c
+	$(CC) -std=c99 $(CFLAGS) -Iinclude $(filter %.c,$^) $(DEMO_LIB) -lrt -o $@
+
+$(DEMO)/producer-kernel $(DEMO)/consumer-kernel: examples/c/demo/kernel.c
+$(DEMO)/producer-kernel $(DEMO)/consumer-kernel: $(DEMO)/%-kernel: examples/c/demo/%.c
+	$(CC) -std=c99 $(CFLAGS) -Iinclude $(filter %.c,$^) -lrt -o $@
+
+# The files are this project's own: those of a clone and of a release are the same.
+.PHONY: demo
+demo: $(DEMO_PROGRAMS) ## pass real files through queues, beside the kernel's (DEMO_REPEAT=1: briefly)
+	@find . \( -name '.?*' -o -name target -o -path './$(CARGO_TARGET_DIR:$(CURDIR)/%=%)' \) -prune -o \
+		-type f \( -name '*.rs' -o -name '*.c' -o -name '*.h' -o -name '*.md' \) \
+		-exec $(DEMO)/demo $(if $(DEMO_REPEAT),-n $(DEMO_REPEAT)) {} +
+
+.PHONY: bench
+bench: $(NATIVE_LIBS) | $(LINK)/$(SONAME) ## measure, beside the kernel's queues (BENCH="--rounds 9 --json")
+	+@MQRS_LIBRARY=$(LINK) CARGO_TARGET_DIR=$(abspath $(CARGO_TARGET_DIR))/bench \
+		cargo run --release --locked --quiet --manifest-path bench/Cargo.toml -- $(BENCH)
+
+# Processes killed and stopped at random; says its SEED, which plays it again (nearly:
+# the machine's own hazards are not in it).
+.PHONY: torture
+torture: export SECONDS ?= 60
+torture: export SEED ?=
+torture: ## kill and stop processes for SECONDS (60), from SEED
+	+cargo test -p mqueue_core --features faults --test torture
 
 # Half an hour: each mutant is a build and a test. Its line of output names the test.
 .PHONY: mutants

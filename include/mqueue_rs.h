@@ -95,7 +95,7 @@
  * processor time after a short while of looking.
  *
  * If senders were killed or stopped in the middle of a send, more of them than the queue has
- * spare slots (a quarter of maxmsg, at least 16 and at most 64), a send may wait, or return
+ * spare slots (a quarter of maxmsg, at least 32 and at most 64), a send may wait, or return
  * -EAGAIN, though the queue is not full, until those that died are noticed or the stopped
  * continue.
  *
@@ -356,8 +356,9 @@ extern "C" {
  *   -ENOTSUP       that transport is not part of this build, or the queue was made by a
  *                  newer version that this one does not understand
  *   -EBADMSG       the file of that name is no queue, or a damaged one
- *   -EUSERS        1024 processes have the queue open
+ *   -EUSERS        the queue is open 1024 times: every handle of every process counts
  *   -ENOSPC        no room for the queue where it is to live
+ *   -EFBIG         the queue would be longer than RLIMIT_FSIZE lets a file be
  *   -ENOMEM        no memory for the queue or its handle
  *   -EMFILE        the process has too many descriptors; -ENFILE: the system has
  * and what else the file system answers to open(2).
@@ -389,10 +390,10 @@ int mqrs_open(const char *name,
  *   -EINVAL   oflag or opt_flags, as in mqrs_open; O_CREAT and O_EXCL are refused too
  *   -EFAULT   out is NULL
  *   -EBADF    fd is no descriptor, or not one of a queue
- *   -EACCES   the descriptor does not allow it
+ *   -EACCES   the descriptor does not allow this direction
  *   -ENOTSUP  the queue was made by a newer version that this one does not understand
  *   -EBADMSG  the queue is damaged
- *   -EUSERS   1024 processes have the queue open
+ *   -EUSERS   the queue is open 1024 times
  *   -ENOMEM, -EMFILE, -ENFILE  as in mqrs_open
  *
  * Threads: any.  Signals: not async-signal-safe.  Fork: a child inherits the handle.
@@ -520,7 +521,7 @@ const char *mqrs_name(const mqrs_queue *q);
  *   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
  *                    handle without MQRS_OPT_RESTART
  *   -EBADMSG         the queue is damaged
- *   -EUSERS          this is the first call of a forked child, and 1024 processes have
+ *   -EUSERS          this is the first call of a forked child, and 1024 handles have
  *                    the queue open
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *
@@ -621,7 +622,7 @@ ssize_t mqrs_sendall(mqrs_queue *q, const void *data, size_t len, uint32_t prio)
  *   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
  *                    handle without MQRS_OPT_RESTART
  *   -EBADMSG         the queue is damaged
- *   -EUSERS          this is the first call of a forked child, and 1024 processes have
+ *   -EUSERS          this is the first call of a forked child, and 1024 handles have
  *                    the queue open
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *

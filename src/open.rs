@@ -50,8 +50,9 @@ use std::ffi::{CStr, c_char, c_int};
 ///   -ENOTSUP       that transport is not part of this build, or the queue was made by a
 ///                  newer version that this one does not understand
 ///   -EBADMSG       the file of that name is no queue, or a damaged one
-///   -EUSERS        1024 processes have the queue open
+///   -EUSERS        the queue is open 1024 times: every handle of every process counts
 ///   -ENOSPC        no room for the queue where it is to live
+///   -EFBIG         the queue would be longer than RLIMIT_FSIZE lets a file be
 ///   -ENOMEM        no memory for the queue or its handle
 ///   -EMFILE        the process has too many descriptors; -ENFILE: the system has
 /// and what else the file system answers to open(2).
@@ -104,10 +105,10 @@ pub unsafe extern "C" fn mqrs_open(
 ///   -EINVAL   oflag or opt_flags, as in mqrs_open; O_CREAT and O_EXCL are refused too
 ///   -EFAULT   out is NULL
 ///   -EBADF    fd is no descriptor, or not one of a queue
-///   -EACCES   the descriptor does not allow it
+///   -EACCES   the descriptor does not allow this direction
 ///   -ENOTSUP  the queue was made by a newer version that this one does not understand
 ///   -EBADMSG  the queue is damaged
-///   -EUSERS   1024 processes have the queue open
+///   -EUSERS   the queue is open 1024 times
 ///   -ENOMEM, -EMFILE, -ENFILE  as in mqrs_open
 ///
 /// Threads: any.  Signals: not async-signal-safe.  Fork: a child inherits the handle.

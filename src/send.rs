@@ -29,7 +29,7 @@ use std::ffi::{c_int, c_void};
 ///   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
 ///                    handle without MQRS_OPT_RESTART
 ///   -EBADMSG         the queue is damaged
-///   -EUSERS          this is the first call of a forked child, and 1024 processes have
+///   -EUSERS          this is the first call of a forked child, and 1024 handles have
 ///                    the queue open
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 ///

@@ -82,8 +82,8 @@ steps! {
     WaitAnnounced,
     /// Wait: asleep is over, the queue not yet looked at.
     WaitWoken,
-    /// Reclaim: a dead owner's slot is in our hands.
-    ReclaimSeized,
+    /// Reclaim: a dead owner's slot is found, not yet freed.
+    ReclaimFound,
     /// Notification: the registration word is ours, the tail not yet armed.
     NotifyRegistered,
     /// Notification: fired, the tail's flags not yet cleared.
@@ -153,8 +153,11 @@ mod abandoned {
     use super::Step;
     use std::cell::Cell;
 
+    type Action = Box<dyn FnOnce()>;
+
     loom::thread_local! {
         static STEP: Cell<Option<Step>> = Cell::new(None);
+        static ACTION: Cell<Option<Action>> = Cell::new(None);
     }
 
     /// What a thread unwinds with when it reaches its step.
@@ -172,13 +175,31 @@ mod abandoned {
         }
     }
 
+    /// Run `work`; when it first reaches `step`, run `action` in its midst, as a signal
+    /// handler or a schedule of other processes would. Tells whether the step was reached.
+    pub fn interrupt_at<R>(
+        step: Step,
+        action: impl FnOnce() + 'static,
+        work: impl FnOnce() -> R,
+    ) -> (R, bool) {
+        ACTION.with(|a| a.set(Some(Box::new(action))));
+        STEP.with(|s| s.set(Some(step)));
+        let done = work();
+        STEP.with(|s| s.set(None));
+        (done, ACTION.with(|a| a.take()).is_none())
+    }
+
     pub(crate) fn reached(step: Step) {
         if STEP.with(|s| s.get()) == Some(step) {
-            std::panic::resume_unwind(Box::new(Abandoned));
+            STEP.with(|s| s.set(None));
+            match ACTION.with(|a| a.take()) {
+                Some(action) => action(),
+                None => std::panic::resume_unwind(Box::new(Abandoned)),
+            }
         }
     }
 }
 #[cfg(loom)]
-pub use abandoned::abandon_at;
-#[cfg(loom)]
 pub(crate) use abandoned::reached;
+#[cfg(loom)]
+pub use abandoned::{abandon_at, interrupt_at};

@@ -7,7 +7,8 @@
 //! error, report, name, attr, deadline: plain values, used by every storey, using none
 //! ```
 //!
-//! Unsafe code lives in `shm` (bytes that other processes write) and `sys` (the OS).
+//! Unsafe code lives in `shm` (bytes that other processes write) and `sys` (the OS); `queue`
+//! passes pointers on and `notify` calls the program back.
 //! The items here serve the packages of this repository and are no stable interface.
 
 pub mod attr;

@@ -20,7 +20,7 @@ use mqueue_core::sync::AtomicU64;
 use mqueue_core::sync::Ordering::SeqCst;
 use processes::ledger::{Ledger, OUT_OF_TURN, Shared};
 use processes::work::{How, MSGSIZE, Receiver, Sender, Shape, drain, note, send_pill};
-use processes::{Child, Fate, Rng, Stage, begin, now, options, pause, spawn};
+use processes::{Child, Fate, Numbers, Rng, Stage, begin, now, options, pause, spawn};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ enum Role {
     Outrun,
     /// Sends where the dead hold every free slot.
     Reclaimer,
-    /// Attaches with the owner number of one that was killed with a slot.
+    /// Attaches with the owner number of one that was killed with every slot.
     Successor,
     /// Sends through a handle inherited by fork.
     Inheritor,
@@ -95,10 +95,10 @@ fn roles(step: Step) -> &'static [Role] {
         Step::WaitAnnounced | Step::WaitWoken => {
             &[LaneSender, MixedSender, LaneReceiver, MixedReceiver]
         }
-        Step::ReclaimSeized => &[Reclaimer, Successor],
+        Step::ReclaimFound => &[Reclaimer, Successor],
         Step::NotifyRegistered | Step::NotifyDisarmed => &[Registrant],
         Step::NotifyFired | Step::NotifyUnwoken => &[Notifier],
-        Step::AttachLocked => &[Attacher, Inheritor],
+        Step::AttachLocked => &[Attacher, Inheritor, Successor],
         Step::CreateUnnamed | Step::CreateNamed => &[Creator],
     }
 }
@@ -187,6 +187,25 @@ fn set_traps(first: Trap, next: Option<Trap>) {
     first.set();
 }
 
+/// A queue, and a message that cannot be read.
+static mut UNREADABLE: Option<(*const Queue, *const u8)> = None;
+static mut BEGUN: u64 = 0;
+
+/// Begin one more send of the unreadable message, or be killed.
+extern "C" fn cannot_read(_: i32) {
+    // SAFETY: one thread; set before by `accomplice_claims_all`. The read of the message
+    // is meant to fail.
+    unsafe {
+        if BEGUN == NSLOTS {
+            libc::kill(libc::getpid(), libc::SIGKILL);
+        }
+        BEGUN += 1;
+        if let Some((queue, message)) = UNREADABLE {
+            let _ = (*queue).send(message, 8, 0, Wait::Never);
+        }
+    }
+}
+
 /// Words that all processes of a case share.
 struct Board(Shared<AtomicU64>);
 
@@ -258,7 +277,7 @@ impl Case {
                 self.accomplice_receives(Step::FinderLocked, libc::SIGSTOP);
             }
             Sluggard | Outrun => self.send_some(role.shape()),
-            Reclaimer => (0..NSLOTS).for_each(|_| self.accomplice_sends(Step::SendClaimed)),
+            Reclaimer => self.accomplice_claims_all(),
             Notifier => self.accomplice_registers(),
             _ => {}
         }
@@ -287,6 +306,35 @@ impl Case {
             sender.send_one(|| true);
         });
         Case::expect(&mut child, Fate::Killed(libc::SIGKILL));
+        self.accomplices.push(child);
+    }
+
+    /// Killed in the midst of as many sends as there are slots. Each of them reads from a
+    /// page that nobody may read, and its signal handler begins the next.
+    fn accomplice_claims_all(&mut self) {
+        let mut child = spawn(|| {
+            let queue = self.stage.open();
+            // SAFETY: one thread; the handler lives as long as the process, as does the
+            // queue, which is never dropped.
+            unsafe {
+                let page = libc::mmap(
+                    std::ptr::null_mut(),
+                    4096,
+                    libc::PROT_NONE,
+                    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                    -1,
+                    0,
+                );
+                UNREADABLE = Some((&raw const queue, page.cast()));
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = cannot_read as extern "C" fn(i32) as usize;
+                action.sa_flags = libc::SA_NODEFER;
+                libc::sigaction(libc::SIGSEGV, &action, std::ptr::null_mut());
+            }
+            cannot_read(0);
+        });
+        Case::expect(&mut child, Fate::Killed(libc::SIGKILL));
+        assert_eq!(u64::from(self.stage.census()[1]), NSLOTS, "not as arranged");
         self.accomplices.push(child);
     }
 
@@ -546,7 +594,7 @@ fn strike(role: Role, step: Step, blow: Blow) -> Result<Struck, String> {
     case.prepare(role);
     let numbers = (role == Successor).then(|| {
         let numbers = case.stage.leave_numbers(1);
-        case.accomplice_sends(Step::SendClaimed);
+        case.accomplice_claims_all();
         numbers
     });
     let mut victim = case.victim(role, first, next);
@@ -693,30 +741,64 @@ fn asleep(report: &mut Report) {
     }
 }
 
-/// One that sleeps alone goes on although the one that should have woken it was killed.
+/// A wake that never comes, because the waker was killed before it or the woken one after
+/// it, is made good by the next look of the sleeper; nobody else is there to help.
 fn unwoken(report: &mut Report) {
-    report.case("a sleeping receiver whose waker died", || {
-        let mut case = Case::new(Stage::new(MAXMSG, MSGSIZE as u64));
-        let mut sleeper = spawn(|| {
-            Receiver::new(&case.ledger, &case.stage.open(), 1, How::Block, 1).receive_one();
+    for (step, sleepers) in
+        [(Step::SendUnwoken, 1), (Step::ReceiveUnwoken, 1), (Step::WaitWoken, 2)]
+    {
+        report.case(&format!("a wake lost at {step:?}"), || {
+            let mut case = Case::new(Stage::new(1, MSGSIZE as u64));
+            let (ledger, board) = (&case.ledger, &case.board);
+            let send = |number, how| {
+                let queue = case.stage.open();
+                Sender::new(ledger, &queue, number, how, Shape::Lane, 1).send_one(|| true);
+            };
+            let receive = |number| {
+                let queue = case.stage.open();
+                Receiver::new(ledger, &queue, number, How::Block, 1).receive_one();
+                board.count(READY);
+            };
+            let trap = || Trap { step: Some(step), nth: 1, signal: libc::SIGKILL }.set();
+            if step == Step::ReceiveUnwoken {
+                send(1, How::Try);
+            }
+            let mut all = vec![];
+            for k in 0..sleepers {
+                all.push(spawn(|| {
+                    if step == Step::ReceiveUnwoken {
+                        return send(2, How::Block);
+                    }
+                    if step == Step::WaitWoken && k == 0 {
+                        trap();
+                    }
+                    receive(2 + k)
+                }));
+                wait_until(|| case.asleep() as u64 > k)?;
+            }
+            // So that the sleep, and not the poll before it, is what ends.
+            pause(Duration::from_millis(1));
+            all.push(spawn(|| {
+                if step != Step::WaitWoken {
+                    trap();
+                }
+                if step == Step::ReceiveUnwoken { receive(1) } else { send(1, How::Try) }
+            }));
+            let mut killed = 0;
+            for child in &mut all {
+                match child.wait(PATIENCE) {
+                    Fate::Killed(libc::SIGKILL) => killed += 1,
+                    Fate::Exited(0) => {}
+                    fate => return Err(format!("{fate:?}")),
+                }
+            }
+            if killed != 1 {
+                return Err(format!("not as arranged: {killed} killed"));
+            }
+            case.killed_receivers = usize::from(step == Step::ReceiveUnwoken);
+            case.judge()
         });
-        wait_until(|| case.asleep() > 0)?;
-        case.accomplice_sends(Step::SendUnwoken);
-        leave(&mut [&mut sleeper])?;
-        case.judge()
-    });
-    report.case("a sleeping sender whose waker died", || {
-        let mut case = Case::new(Stage::new(MAXMSG, MSGSIZE as u64));
-        case.send_some(Shape::Lane);
-        let mut sleeper = spawn(|| {
-            let queue = case.stage.open();
-            Sender::new(&case.ledger, &queue, 1, How::Block, Shape::Lane, 1).send_one(|| true);
-        });
-        wait_until(|| case.asleep() > 0)?;
-        case.accomplice_receives(Step::ReceiveUnwoken, libc::SIGKILL);
-        leave(&mut [&mut sleeper])?;
-        case.judge()
-    });
+    }
 }
 
 /// A child made by fork lives on; what its killed parent held comes back all the same.
@@ -774,6 +856,52 @@ fn forked(report: &mut Report) {
             return Err(format!("a forked child finds no slot: {sent:?} sent"));
         }
         case.judge()
+    });
+}
+
+/// Children of a creator that may not open the file share its description, whose locks do
+/// not keep them apart; they get numbers of their own all the same.
+fn relatives(report: &mut Report) {
+    report.case("children that may not open the file", || {
+        let mut creator = spawn(|| {
+            // SAFETY: touches no memory. Root may open anything; nobody may not.
+            unsafe {
+                if libc::geteuid() == 0 {
+                    assert_eq!(libc::setuid(65534), 0);
+                }
+            }
+            let options = mqueue_core::attr::OpenOptions {
+                flags: mqueue_core::attr::option::EXACT_MODE,
+                mode: 0o400,
+                ..options(MAXMSG, MSGSIZE as u64)
+            };
+            let name = processes::new_name();
+            let queue = processes::open_inside(&name, libc::O_CREAT | libc::O_RDWR, &options);
+            let _numbers = Numbers::leave(queue.dup_fd().expect("a descriptor"), 2);
+            let board = Board::new();
+            let children = [0; 2].map(|_| {
+                spawn(|| {
+                    // SAFETY: 8 readable bytes.
+                    unsafe { queue.send([0u8; 8].as_ptr(), 8, 0, Wait::Never) }.expect("send");
+                    board.count(READY);
+                    wait_until(|| board.is_over()).expect("the end");
+                })
+            });
+            wait_until(|| board.get(READY) == 2).expect("both send");
+            let segment = queue.attachment().expect("attached").engine().segment();
+            let pids: Vec<u32> = (0..mqueue_core::shm::layout::OWNERS)
+                .filter_map(|owner| segment.owner(owner))
+                .map(|row| row.pid.load(SeqCst))
+                .filter(|&pid| pid != 0)
+                .collect();
+            board.end();
+            drop(children);
+            assert_eq!(pids.len(), 3, "owners of numbers of their own: {pids:?}");
+        });
+        match creator.wait(PATIENCE) {
+            Fate::Exited(0) => Ok(()),
+            fate => Err(format!("{fate:?}")),
+        }
     });
 }
 
@@ -945,6 +1073,7 @@ fn main() {
     let mut report = Report { wanted, is_talkative, passed: 0, failed: 0 };
     crowd(&mut report);
     forked(&mut report);
+    relatives(&mut report);
     asleep(&mut report);
     unwoken(&mut report);
     late_stamp(&mut report);

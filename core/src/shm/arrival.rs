@@ -298,10 +298,11 @@ impl Engine {
         self.exchange(seen, Registration::new(IS_FIRED, seen.owner(), generation));
     }
 
-    /// An earlier process with our number died registered.
-    pub(super) fn disarm_registration_of(&self, owner: u32) {
+    /// This view is a dead owner's, who may have been registered.
+    #[cfg(not(loom))]
+    pub(super) fn disarm_registration_of_the_dead(&self) {
         let seen = self.registration();
-        if seen.is_armed() && seen.owner() == owner {
+        if seen.is_armed() && seen.owner() == self.owner {
             self.disarm(seen);
         }
     }

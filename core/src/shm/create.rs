@@ -10,7 +10,7 @@ use super::layout::{
     CONTROL_AT, Geometry, MAXMSG_DEFAULT, MAXMSG_MAX, MSGSIZE_DEFAULT, MSGSIZE_MAX, PROLOGUE,
     Prologue,
 };
-use super::owner;
+use super::owner::{self, Locks};
 use super::segment::Segment;
 use crate::attr::{OpenOptions, option};
 use crate::deadline::Clock;
@@ -276,16 +276,17 @@ fn complete(
     if hidden || exact {
         file::change_mode(fd, mode).map_err(|e| explained(e, "cannot set the queue's mode"))?;
     }
-    let owner = owner::lock_a_number(fd, process::sender_id() as u32)?;
     let mapping = map(fd, &geometry)?;
     let base = mapping.base();
     // SAFETY: the mapping just made has `total` bytes, of which the prologue is the first;
     // nobody else can have it open yet.
-    unsafe {
+    let segment = unsafe {
         core::ptr::copy_nonoverlapping(prologue.encode().as_ptr(), base, PROLOGUE);
-        Segment::new(base, geometry).control().prepare();
-    }
+        Segment::new(base, geometry)
+    };
     const { assert!(PROLOGUE <= CONTROL_AT) };
+    segment.control().prepare();
+    let owner = owner::settle(fd, &segment, Locks::Own, |_| ())?;
     Ok(Made { prologue, probe, spare, mapping, owner, page: page()? })
 }
 

@@ -80,12 +80,14 @@ struct SenderHints {
     cursor: local::AtomicU32,
 }
 
-/// What receivers of this process remember, for their prefetching.
+/// What receivers of this process remember.
 pub(super) struct ReceiverHints {
-    /// Tail's count as last seen.
+    /// Tail's count as last seen, for prefetching.
     pub tail_seen: local::AtomicU32,
     /// Receives since.
     pub tail_age: local::AtomicU32,
+    /// The finder's lock for which a receiver has waited in vain.
+    pub finder_lock: local::AtomicU64,
 }
 
 /// Notices that a loop goes round without anybody making progress, which the
@@ -125,6 +127,7 @@ impl Engine {
             receiving: Apart(ReceiverHints {
                 tail_seen: local::AtomicU32::new(0),
                 tail_age: local::AtomicU32::new(0),
+                finder_lock: local::AtomicU64::new(0),
             }),
         }
     }
@@ -375,10 +378,11 @@ impl Engine {
             .map(|_| claimed)
     }
 
-    /// Free a slot that is ours alone (CLAIMED, TAKEN or RECLAIM).
+    /// Free a slot that is ours alone (CLAIMED or TAKEN).
     #[inline(always)]
     pub(super) fn release(&self, slot: &SlotHeader) {
-        // Relaxed: only the holder of a slot touches its generation, and the word orders it.
+        // Relaxed: the word orders it. A reclaimer that comes too late may add to it
+        // meanwhile; whether that is lost or not, no FREE word comes back.
         let generation = slot.generation.load(Ordering::Relaxed).wrapping_add(1);
         slot.generation.store(generation, Ordering::Relaxed);
         slot.word.store(Word::free(generation).0, Ordering::Release);

@@ -34,8 +34,8 @@ use crate::sync::{Ordering, pause, yield_now};
 /// changing over costs both sides more than a few looks.
 const UNIFORM_ENOUGH: u32 = if cfg!(loom) { 1 } else { 16 };
 /// Tries for the lock before asking whether its holder lives.
-const PAUSES: u32 = if cfg!(loom) { 1 } else { 400 };
-const YIELDS: u32 = if cfg!(loom) { 1 } else { 20 };
+const PAUSES: u32 = if cfg!(loom) { 0 } else { 400 };
+const YIELDS: u32 = if cfg!(loom) { 0 } else { 20 };
 
 /// The lock's word as a value: holder in 0-31 (owner + 1, or 0), in 32-63 how often it
 /// was taken, so that a holder's word never comes back: whoever found that holder dead
@@ -105,7 +105,6 @@ impl Engine {
             }
             Locked::Ours(lock) => lock,
         };
-        step!(FinderLocked);
         let round = self.take_locked(h, cap);
         // SYNC: pairs with the Acquire of the next lock. A plain store will do: nobody
         // takes a lock from a living holder.
@@ -123,12 +122,18 @@ impl Engine {
                 }
                 continue;
             }
+            // Who holds it so long is probably stopped: one wait for one holding.
+            let in_vain = &self.receiving.0.finder_lock;
+            if in_vain.load(Ordering::Relaxed) == seen.0 {
+                tries = PAUSES + YIELDS;
+            }
             tries += 1;
             if tries < PAUSES {
                 pause();
             } else if tries < PAUSES + YIELDS {
                 yield_now();
             } else if seen.is_held_by(self.owner) || self.owners.is_alive(seen.holder()) {
+                in_vain.store(seen.0, Ordering::Relaxed);
                 return Locked::Busy;
             } else {
                 step!(FinderStealing);
@@ -152,6 +157,7 @@ impl Engine {
         if self.head_word().load(Ordering::SeqCst) != h.0 {
             return Ok(Round::Again);
         }
+        step!(FinderLocked);
         let t = Tail(self.tail_word().load(Ordering::SeqCst));
         self.confirm(t);
         if !self.bring_up_to_date(h, t) {
@@ -166,7 +172,7 @@ impl Engine {
                 return Ok(Round::Again);
             }
         };
-        if self.is_lane_again(h, t, candidate.word) {
+        if !t.is_firing() && self.is_lane_again(h, t, candidate.word) {
             f.lane.store(1, Ordering::Relaxed);
             if self.change_head(h, h.next_epoch(0)) {
                 step!(LaneHalfway);
@@ -396,8 +402,9 @@ impl Engine {
         self.set_node(at, moved);
     }
 
-    /// The holder of the finder's lock may be an earlier process with our owner number.
-    pub(super) fn release_finder_of_predecessor(&self) {
+    /// This view is a dead owner's, who may have held the lock.
+    #[cfg(not(loom))]
+    pub(super) fn release_finder_of_the_dead(&self) {
         let f = self.finder();
         let seen = Lock(f.lock.load(Ordering::Relaxed));
         if seen.is_held_by(self.owner) {

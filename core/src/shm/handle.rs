@@ -11,14 +11,13 @@
 use super::create::{self, Found, Made, PAGE};
 use super::engine::Engine;
 use super::layout::{Geometry, Prologue};
-use super::owner::{self, Owners, Sight};
+use super::owner::{self, Locks, Owners, Sight};
 use super::segment::Segment;
 use super::wait::{Patience, Side, Waiting, damaged};
 use super::word::Word;
 use crate::attr::{Attr, Limits, OpenOptions, PRIO_MAX, capability, option, transport};
 use crate::deadline::Wait;
 use crate::error::{Errno, Result};
-use crate::fault::step;
 use crate::name::ShmName;
 use crate::oflag::{Direction, OpenFlags};
 use crate::report::say;
@@ -259,11 +258,7 @@ impl ShmQueue {
             Some(inherited) if !Self::make_probe_our_own(inherited, probe)? => Sight::Shared,
             _ => Sight::Own,
         };
-        let owner = owner::lock_a_number(anchor.number(), process::sender_id() as u32)?;
-        step!(AttachLocked);
-        let mapping = create::map(anchor.number(), &self.geometry)?;
-        self.install(page, mapping, owner, sight);
-        self.healthy().map(drop)
+        self.attach_through(anchor.number(), Locks::Own, page, sight)
     }
 
     /// The file does not let us open it: its creator's child, or one who was handed the
@@ -272,11 +267,24 @@ impl ShmQueue {
     fn attach_among_relatives(&self, probe: i32, page: (Mapping, bool)) -> Result<()> {
         let (description, sight) =
             if self.spare >= 0 { (self.spare, Sight::Shared) } else { (probe, Sight::Blind) };
+        self.attach_through(description, Locks::Shared, page, sight)
+    }
+
+    /// Map the queue and become an owner by a description, which the mapping keeps alive.
+    fn attach_through(
+        &self,
+        description: i32,
+        locks: Locks,
+        page: (Mapping, bool),
+        sight: Sight,
+    ) -> Result<()> {
         let mapping = create::map(description, &self.geometry)?;
         // SAFETY: `total` bytes are mapped there as long as `mapping` lives.
         let segment = unsafe { Segment::new(mapping.base(), self.geometry) };
-        let pid = process::pid() as u32;
-        let owner = owner::lock_a_number_among_relatives(description, &segment, pid)?;
+        let owner = owner::settle(description, &segment, locks, |dead| {
+            let owners = Owners::new(description, self.identity, Sight::Own);
+            Engine::new(segment, dead, owners, 0).clear_up_after_the_dead();
+        })?;
         self.install(page, mapping, owner, sight);
         self.healthy().map(drop)
     }
@@ -305,16 +313,6 @@ impl ShmQueue {
         // SAFETY: `total` bytes are mapped there until the handle is closed.
         let segment = unsafe { Segment::new(queue.base(), self.geometry) };
         let engine = Engine::new(segment, owner, owners, process::sender_id());
-        if let Some(row) = segment.owner(owner) {
-            // Not 0: the number's last holder did not leave in good order. (Among relatives
-            // the row is ours already.)
-            if sight == Sight::Own && row.pid.load(Relaxed) != 0 {
-                engine.clear_up_after_predecessor();
-            }
-            row.asleep.store(0, Relaxed);
-            row.uid.store((process::sender_id() >> 32) as u32, Relaxed);
-            row.pid.store(process::pid() as u32, Relaxed);
-        }
         let only_in = if is_wiped { 0 } else { process::pid() };
         let attachment: *mut Attachment = page.into_base().cast();
         queue.into_base();

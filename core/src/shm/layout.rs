@@ -403,7 +403,8 @@ pub struct CountersAndPoison {
 /// One attached process.
 #[repr(C)]
 pub struct OwnerRow {
-    /// Its pid, 0 when it left in good order; information, never proof of life.
+    /// Its pid, 0 when it left in good order or what it left is cleared up; only then the
+    /// number is used again. Information, never proof of life.
     pub pid: AtomicU32,
     /// Its effective uid.
     pub uid: AtomicU32,
@@ -418,7 +419,7 @@ pub struct SlotHeader {
     pub word: AtomicU64,
     /// Number of its message; written by the claimer before the tail names it.
     pub seq: AtomicU64,
-    /// How often it was freed.
+    /// How often it was freed, at least.
     pub generation: AtomicU32,
     /// Bytes of payload.
     pub len: AtomicU32,

@@ -9,15 +9,32 @@
 //! so a program that closes all its descriptors does not look dead. The mapping is not
 //! inherited by fork, so a child does not keep its dead parent alive either.
 //!
+//! A second byte for each number, 1024 further on, is locked for reading by those who
+//! clear up after a dead owner. While anybody has that lock nobody becomes the owner:
+//!
+//! ```text
+//! who clears up:    read-lock the second byte, then see that the first is free
+//! a new owner:      write-lock the first byte, then see that the second is free
+//! ```
+//!
+//! One of the two sees the other. Those who clear up do not exclude each other, so one
+//! that is stopped is in nobody's way; the number rests until it goes on.
+//!
+//! The row of a number says what its last owner left: its pid is 0 if nothing. A new
+//! owner takes no other number, so it holds nothing from before that would look alive
+//! with it.
+//!
 //! Source: fcntl(2), open file description locks (Linux 3.15).
 
 #[cfg(not(loom))]
 mod locked {
     use crate::error::{Errno, Result};
+    use crate::fault::step;
     use crate::shm::layout::OWNERS;
     use crate::shm::segment::Segment;
-    use crate::sync::Ordering::{Relaxed, SeqCst};
+    use crate::sync::Ordering::{Acquire, Relaxed};
     use crate::sys::file::{self, Identity};
+    use crate::sys::process;
 
     const FIRST_BYTE: i64 = 1 << 40;
 
@@ -26,12 +43,17 @@ mod locked {
         FIRST_BYTE + owner as i64
     }
 
+    /// The byte that those lock who clear up after it.
+    const fn second_byte(owner: u32) -> i64 {
+        byte(owner) + OWNERS as i64
+    }
+
     /// What a process's descriptor of the queue is worth for questions about owners.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub enum Sight {
         /// A description of this process alone.
         Own,
-        /// Shared with another process: a lock taken through it would not exclude that one.
+        /// Shared with another process: a lock taken through it would be that one's, too.
         Shared,
         /// Shared, and owners' locks are held through it: it cannot see those.
         Blind,
@@ -72,44 +94,82 @@ mod locked {
             }
         }
 
-        /// Lock a dead owner's byte, so that nobody gets its number; false if it lives.
-        pub fn seize(&self, owner: u32) -> bool {
-            self.sight == Sight::Own
+        /// Whether the owner is dead, and then keep it dead: nobody gets its number
+        /// until [`let_go`](Owners::let_go).
+        pub fn keep_dead(&self, owner: u32) -> bool {
+            let is_kept = self.sight == Sight::Own
                 && file::identity(self.probe) == Ok(self.identity)
-                && file::try_lock(self.probe, byte(owner)).is_ok()
+                && file::try_read_lock(self.probe, second_byte(owner)).is_ok();
+            if is_kept && self.is_alive(owner) {
+                self.let_go(owner);
+                return false;
+            }
+            is_kept
         }
 
-        /// Give a seized number free.
+        /// Its number may be used again.
         pub fn let_go(&self, owner: u32) {
-            let _ = file::unlock(self.probe, byte(owner));
+            let _ = file::unlock(self.probe, second_byte(owner));
         }
     }
 
-    /// The same through a description shared with other processes, whose locks do not
-    /// exclude each other: they agree by the pids in the rows. A number whose row a dead
-    /// process left behind is for others to clear up.
-    pub fn lock_a_number_among_relatives(
+    /// Whose the locks of the description are through which a process becomes an owner.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum Locks {
+        /// Of this process alone.
+        Own,
+        /// Of others, too: they do not keep those apart, but the rows do.
+        Shared,
+    }
+
+    /// Become an owner through `description`, with the first number, from a place that
+    /// the pid tells, that nobody has. `clear_up` is called for the numbers of those who
+    /// left in disorder. `EUSERS`: all taken.
+    pub fn settle(
         description: i32,
         segment: &Segment,
-        pid: u32,
+        locks: Locks,
+        clear_up: impl Fn(u32),
     ) -> Result<u32> {
+        let sender = process::sender_id();
+        let pid = sender as u32;
         for i in 0..OWNERS {
             let owner = pid.wrapping_add(i) % OWNERS;
             let Some(row) = segment.owner(owner) else { continue };
-            if row.pid.compare_exchange(0, pid, SeqCst, Relaxed).is_err() {
-                continue;
-            }
-            match file::try_lock(description, byte(owner)) {
-                Ok(()) => return Ok(owner),
-                Err(error) => {
-                    let _ = row.pid.compare_exchange(pid, 0, SeqCst, Relaxed);
-                    if !matches!(error.0, libc::EAGAIN | libc::EACCES) {
-                        return Err(cannot_lock(error));
-                    }
+            if row.pid.load(Relaxed) != 0 {
+                // Among relatives a dead one's lock lives on: the number rests.
+                let may_be_dead = locks == Locks::Own
+                    && file::is_locked_by_another(description, byte(owner)) == Ok(false);
+                if may_be_dead {
+                    clear_up(owner);
+                }
+                if row.pid.load(Relaxed) != 0 {
+                    continue;
                 }
             }
+            match file::try_lock(description, byte(owner)) {
+                Ok(()) => {}
+                Err(Errno(libc::EAGAIN | libc::EACCES)) => continue,
+                Err(error) => return Err(cannot_lock(error)),
+            }
+            step!(AttachLocked);
+            // SYNC: Acquire pairs with the store of whoever cleared up.
+            let is_ours = file::is_locked_by_another(description, second_byte(owner)) == Ok(false)
+                && row.pid.compare_exchange(0, pid, Acquire, Relaxed).is_ok();
+            if is_ours {
+                row.asleep.store(0, Relaxed);
+                row.uid.store((sender >> 32) as u32, Relaxed);
+                return Ok(owner);
+            }
+            // A relative who was faster has the same lock.
+            if locks == Locks::Own {
+                let _ = file::unlock(description, byte(owner));
+            }
         }
-        Err(all_taken())
+        Err(crate::report::say(
+            libc::EUSERS,
+            "the queue is open 1024 times, which is the most it can be",
+        ))
     }
 
     fn cannot_lock(error: Errno) -> Errno {
@@ -118,30 +178,9 @@ mod locked {
             format_args!("the file system of MQRS_DIR cannot lock bytes (errno {})", error.0),
         )
     }
-
-    fn all_taken() -> Errno {
-        crate::report::say(
-            libc::EUSERS,
-            "the queue is open 1024 times, which is the most it can be",
-        )
-    }
-
-    /// Lock the first free owner number, from a place that `seed` tells, through
-    /// `description`. `EUSERS`: all taken.
-    pub fn lock_a_number(description: i32, seed: u32) -> Result<u32> {
-        for i in 0..OWNERS {
-            let owner = seed.wrapping_add(i) % OWNERS;
-            match file::try_lock(description, byte(owner)) {
-                Ok(()) => return Ok(owner),
-                Err(Errno(libc::EAGAIN | libc::EACCES)) => {}
-                Err(error) => return Err(cannot_lock(error)),
-            }
-        }
-        Err(all_taken())
-    }
 }
 #[cfg(not(loom))]
-pub use locked::{Owners, Sight, lock_a_number, lock_a_number_among_relatives};
+pub use locked::{Locks, Owners, Sight, settle};
 
 #[cfg(loom)]
 #[allow(missing_docs)] // as its counterpart above
@@ -158,7 +197,7 @@ mod modelled {
         pub fn is_alive(&self, owner: u32) -> bool {
             self.0.load(Ordering::SeqCst) >> owner & 1 == 0
         }
-        pub fn seize(&self, owner: u32) -> bool {
+        pub fn keep_dead(&self, owner: u32) -> bool {
             !self.is_alive(owner)
         }
         pub fn let_go(&self, _owner: u32) {}

@@ -197,6 +197,11 @@ impl Engine {
             self.change_head(h, h.next_epoch(0));
             return Ok(Round::Again);
         }
+        if t.is_firing() {
+            // Its flag must stay with the tail as it is until the notification is complete.
+            self.complete_firing(t);
+            return Ok(Round::Again);
+        }
         if t.take_count() == h.count() {
             // The next send may begin a lane.
             if self.change_head(h, h.next_epoch(0)) {

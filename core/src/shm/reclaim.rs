@@ -1,10 +1,13 @@
 //! Giving back what the dead held.
 //!
-//! A slot in somebody's hands (CLAIMED, TAKING, TAKEN, RECLAIM) names its owner. If that
-//! owner's byte of the file can be locked, its process is gone; the lock is kept while
-//! its slots are dealt with, so that nobody begins to use the number meanwhile.
-//! Runs only when no free slot is found, and when a process gets a number that an
-//! earlier one left in disorder. Never needed for others to make progress.
+//! A slot in somebody's hands (CLAIMED, TAKING, TAKEN) names its owner. If nobody holds
+//! that owner's byte of the file, its process is gone; while its slots are dealt with,
+//! the number is kept from being used again (`owner.rs`), so that the word of a slot is
+//! the dead one's as long as it has not changed. Any number of processes may do this at
+//! the same time, and any of them may be stopped or killed in the midst of it.
+//!
+//! Runs when no free slot is found, and before the number of one who left in disorder is
+//! used again. Never needed for others to make progress.
 
 use super::engine::{Engine, count};
 use super::layout::{OWNERS, SlotHeader};
@@ -33,8 +36,8 @@ impl Engine {
     /// Free what dead processes hold; true if that brought anything.
     #[cold]
     pub fn reclaim(&self) -> bool {
-        // Locks taken through one descriptor do not exclude each other, so one thread
-        // of a process at a time; a signal handler that comes in between goes without.
+        // Locks taken through one descriptor are one lock, so one thread of a process at
+        // a time; a signal handler that comes in between goes without.
         if self.reclaiming.swap(true, Ordering::Acquire) {
             return false;
         }
@@ -48,7 +51,7 @@ impl Engine {
                 return true;
             }
             if !dead.contains(owner) && !alive.contains(owner) {
-                match self.owners.seize(owner) {
+                match self.owners.keep_dead(owner) {
                     true => dead.insert(owner),
                     false => alive.insert(owner),
                 }
@@ -67,13 +70,23 @@ impl Engine {
         freed
     }
 
-    /// Clear up after an earlier process with our number; before our first operation.
-    pub fn clear_up_after_predecessor(&self) {
-        self.release_finder_of_predecessor();
-        self.disarm_registration_of(self.owner);
+    /// This view is a dead owner's: give back all that it had, so that its number can be
+    /// used again. Nothing happens if it lives.
+    #[cfg(not(loom))]
+    pub(super) fn clear_up_after_the_dead(&self) {
+        if !self.owners.keep_dead(self.owner) {
+            return;
+        }
+        self.release_finder_of_the_dead();
+        self.disarm_registration_of_the_dead();
         if self.sweep(|owner| owner == self.owner) {
             self.wake_sender();
         }
+        if let Some(row) = self.segment.owner(self.owner) {
+            // SYNC: pairs with the exchange of the next owner.
+            row.pid.store(0, Ordering::Release);
+        }
+        self.owners.let_go(self.owner);
     }
 
     fn sweep(&self, mut is_dead: impl FnMut(u32) -> bool) -> bool {
@@ -83,8 +96,7 @@ impl Engine {
             // A dead receiver's TAKING becomes TAKEN or QUEUED first; a few rounds do.
             for _ in 0..8 {
                 let word = Word(slot.word.load(Ordering::Acquire));
-                let held =
-                    word.is_claimed() || word.is_taking() || word.is_taken() || word.is_reclaim();
+                let held = word.is_claimed() || word.is_taking() || word.is_taken();
                 if !held || !is_dead(word.owner()) {
                     break;
                 }
@@ -104,18 +116,17 @@ impl Engine {
             // The tail may name it: then it was sent, and confirming makes it QUEUED.
             self.confirm(Tail(self.tail_word().load(Ordering::Acquire)));
         }
-        let seized = Word::reclaim(self.owner);
-        if slot
-            .word
-            .compare_exchange(word.0, seized.0, Ordering::AcqRel, Ordering::Relaxed)
-            .is_err()
+        // Relaxed: the word orders it. Added, not stored: several may be here, and each
+        // value is to be used once.
+        let generation = slot.generation.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        step!(ReclaimFound);
+        let free = Word::free(generation);
+        if slot.word.compare_exchange(word.0, free.0, Ordering::AcqRel, Ordering::Relaxed).is_err()
         {
             return false;
         }
-        step!(ReclaimSeized);
         let counters = &self.control().counters.counters;
         count(if word.is_taken() { &counters.lost_with_receiver } else { &counters.orphans });
-        self.release(slot);
         true
     }
 }

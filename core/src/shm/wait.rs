@@ -36,6 +36,8 @@ const POLL_MOST: u32 = 4000;
 const RUN: u32 = 8;
 /// Pauses before a late first look, about 2.5 microseconds.
 const LATE: u32 = 100;
+/// How often a wait lets others run before it sleeps, where polling does not pay.
+const YIELDS: u32 = 2;
 /// First slice of a sleep.
 const SLICE: i64 = 20_000_000;
 /// Longest slice.
@@ -230,7 +232,7 @@ impl Waiting<'_> {
         let late = self.patience.run.load(Relaxed) >= RUN;
         self.patience.run.store(0, Relaxed);
         if !self.polling_pays() {
-            return None;
+            return self.let_run(attempt);
         }
         let budget = self.patience.budget.load(Relaxed);
         let mut pauses = 0;
@@ -265,6 +267,29 @@ impl Waiting<'_> {
             }
         }
         self.patience.give_up();
+        None
+    }
+
+    /// The one that ends this wait probably wants our processor: let it run, which is
+    /// cheaper than to be woken by it.
+    fn let_run<T>(
+        &self,
+        attempt: &mut impl FnMut() -> core::result::Result<T, Refused>,
+    ) -> Option<Result<T>> {
+        if self.side == Side::Receiver && self.engine.is_armed() {
+            return None;
+        }
+        for _ in 0..YIELDS {
+            yield_now();
+            match attempt() {
+                Ok(done) => return Some(Ok(done)),
+                Err(refused) => {
+                    if let Some(error) = failure(refused) {
+                        return Some(Err(error));
+                    }
+                }
+            }
+        }
         None
     }
 

@@ -9,7 +9,6 @@
 //!        QUEUED    45-59 priority | 0-39 seq
 //!        TAKING    45-60 owner | 32-41 epoch | 0-31 take
 //!        TAKEN     as TAKING
-//!        RECLAIM   45-60 owner
 //! ```
 //!
 //! Counts are modular: `Tail::count` counts sends, `Head::count` receives, and the
@@ -60,7 +59,6 @@ const CLAIMED: u64 = 1;
 const QUEUED: u64 = 2;
 const TAKING: u64 = 3;
 const TAKEN: u64 = 4;
-const RECLAIM: u64 = 5;
 
 /// How far `later` is ahead of `earlier`, as send counts.
 #[inline(always)]
@@ -220,11 +218,6 @@ impl Word {
     pub const fn taken(self) -> Word {
         Word(self.0 & ((1 << TAG) - 1) | TAKEN << TAG)
     }
-    /// A survivor frees it on behalf of the dead.
-    #[inline(always)]
-    pub const fn reclaim(owner: u32) -> Word {
-        Word::tagged(RECLAIM, owner as u64 & OWNER_MASK, 0)
-    }
 
     #[inline(always)]
     const fn tag(self) -> u64 {
@@ -255,17 +248,12 @@ impl Word {
     pub const fn is_taken(self) -> bool {
         self.tag() == TAKEN
     }
-    /// Whether it is RECLAIM.
-    #[inline(always)]
-    pub const fn is_reclaim(self) -> bool {
-        self.tag() == RECLAIM
-    }
     /// Whether no state has this tag: the segment is damaged.
     #[inline(always)]
     pub const fn is_impossible(self) -> bool {
-        self.tag() > RECLAIM
+        self.tag() > TAKEN
     }
-    /// Who did it (CLAIMED, TAKING, TAKEN, RECLAIM).
+    /// Who did it (CLAIMED, TAKING, TAKEN).
     #[inline(always)]
     pub const fn owner(self) -> u32 {
         (self.0 >> OWNER & OWNER_MASK) as u32
@@ -317,7 +305,7 @@ mod tests {
         assert_eq!((w.owner(), w.epoch(), w.take()), (65535, 2, TAKE_MASK));
         assert_eq!(w.taken().owner(), 65535);
         assert!(w.taken().is_taken() && Word::claimed(9, 8).is_claimed());
-        assert!(Word(7 << TAG).is_impossible() && !Word::reclaim(4).is_impossible());
+        assert!(Word(5 << TAG).is_impossible() && !w.taken().is_impossible());
     }
 
     #[test]

@@ -241,6 +241,13 @@ pub fn try_lock(fd: i32, byte: i64) -> Result<()> {
     checked(unsafe { libc::fcntl(fd, libc::F_OFD_SETLK, &lock) }).map(drop)
 }
 
+/// Lock one byte against writers' locks; `EAGAIN` if another has one.
+pub fn try_read_lock(fd: i32, byte: i64) -> Result<()> {
+    let lock = lock_of(byte, libc::F_RDLCK);
+    // SAFETY: reads one flock.
+    checked(unsafe { libc::fcntl(fd, libc::F_OFD_SETLK, &lock) }).map(drop)
+}
+
 /// Give one byte free.
 pub fn unlock(fd: i32, byte: i64) -> Result<()> {
     let lock = lock_of(byte, libc::F_UNLCK);

@@ -157,6 +157,9 @@ pub fn begin(seconds: u32) {
         assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
         let dir = format!("/dev/shm/mqrs-test-{}", libc::getpid());
         std::fs::create_dir_all(&dir).expect("a directory for queues");
+        // Some children become other users.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(&dir, mode).expect("a directory for all");
         std::env::set_var("MQRS_DIR", &dir);
         if libc::fork() == 0 {
             libc::setsid();
@@ -235,22 +238,12 @@ impl Stage {
     /// Let only `few` more processes attach, until the result is dropped, so that owner
     /// numbers are used again at once.
     pub fn leave_numbers(&self, few: u32) -> Numbers {
-        let fd = self.queue.dup_fd().expect("a descriptor");
-        let mut left = few;
-        for owner in 0..OWNERS as i64 {
-            let byte = (1 << 40) + owner;
-            let locked = mqueue_core::sys::file::try_lock(fd, byte).is_ok();
-            if locked && left > 0 {
-                left -= 1;
-                mqueue_core::sys::file::unlock(fd, byte).expect("unlock");
-            }
-        }
-        Numbers(fd)
+        Numbers::leave(self.queue.dup_fd().expect("a descriptor"), few)
     }
 
-    /// Slots by state: free, claimed, queued, taking, taken, reclaim.
-    pub fn census(&self) -> [u32; 6] {
-        let mut census = [0; 6];
+    /// Slots by state: free, claimed, queued, taking, taken.
+    pub fn census(&self) -> [u32; 5] {
+        let mut census = [0; 5];
         let engine = self.engine();
         for index in 0..engine.segment().geometry().nslots {
             let word = Word(engine.segment().slot(index).expect("in range").word.load(SeqCst));
@@ -260,7 +253,6 @@ impl Stage {
                 word.is_queued(),
                 word.is_taking(),
                 word.is_taken(),
-                word.is_reclaim(),
             ];
             match state.iter().position(|&it| it) {
                 Some(at) => census[at] += 1,
@@ -374,6 +366,22 @@ impl Drop for Stage {
 
 /// Holds the owner numbers that nobody may get.
 pub struct Numbers(i32);
+
+impl Numbers {
+    /// Lock all numbers but `few` of a queue, through a descriptor that is given away.
+    pub fn leave(fd: i32, few: u32) -> Numbers {
+        let mut left = few;
+        for owner in 0..OWNERS as i64 {
+            let byte = (1 << 40) + owner;
+            let locked = mqueue_core::sys::file::try_lock(fd, byte).is_ok();
+            if locked && left > 0 {
+                left -= 1;
+                mqueue_core::sys::file::unlock(fd, byte).expect("unlock");
+            }
+        }
+        Numbers(fd)
+    }
+}
 
 impl Drop for Numbers {
     fn drop(&mut self) {
