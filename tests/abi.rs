@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, OsString};
-use std::io::Write;
 use std::mem::{offset_of, size_of};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::{env, fs};
 
+mod common;
+use common::{is_there, root, run, skip};
 use mqueue_rs::{mqrs_attr, mqrs_limits, mqrs_options};
 
 const HEADERS: [&str; 2] = ["mqueue_rs.h", "mqueue_rs.cdef.h"];
@@ -16,10 +17,6 @@ const HEADERS: [&str; 2] = ["mqueue_rs.h", "mqueue_rs.cdef.h"];
 const WARNINGS: [&str; 7] =
     ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Wundef", "-Werror"];
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
 fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -27,33 +24,6 @@ fn read(path: impl AsRef<Path>) -> String {
 
 fn header(name: &str) -> String {
     read(root().join("include").join(name))
-}
-
-/// Pass over a check whose tool is missing here, and say so where the runner collects it.
-fn skip(what: &str, why: &str) {
-    let line = format!("SKIP {what}: {why}");
-    println!("{line}");
-    if let Some(log) = env::var_os("MQRS_SKIP_LOG") {
-        let mut log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        // One write: other tests append at the same time.
-        log.write_all(format!("{line}\n").as_bytes()).unwrap();
-    }
-}
-
-fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-}
-
-fn is_there(tool: &str) -> bool {
-    Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
 /// The shared library that was built together with this test.

@@ -8,11 +8,12 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+
+mod common;
 
 const SKIPPED: i32 = 77;
 
@@ -224,16 +225,6 @@ fn text(output: &Output) -> String {
     text
 }
 
-/// One write for each line, so that the lines of programs that run at the same time do not
-/// mix.
 fn log_skips(text: &str) {
-    let Some(path) = std::env::var_os("MQRS_SKIP_LOG") else { return };
-    let mut log = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .expect("MQRS_SKIP_LOG names a file that can be written");
-    for line in text.lines().filter(|line| line.starts_with("SKIP ")) {
-        log.write_all(format!("{line}\n").as_bytes()).expect("room for the log");
-    }
+    text.lines().filter(|line| line.starts_with("SKIP ")).for_each(common::log_skip);
 }

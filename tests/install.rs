@@ -9,10 +9,12 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::Mutex;
+
+mod common;
+use common::{is_there, root, run, skip};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -58,23 +60,6 @@ impl Drop for Place {
     }
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Run to the end; a failure shows everything that the command said.
-fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-}
-
 /// What a command prints, without the end of the last line.
 fn said(command: &mut Command) -> String {
     String::from_utf8(run(command).stdout).unwrap().trim_end().to_owned()
@@ -95,19 +80,6 @@ fn make<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) {
         .env_remove("PREFIX")
         .env_remove("LIBDIR")
         .env_remove("INCLUDEDIR"));
-}
-
-fn there(command: &str) -> bool {
-    Command::new(command).arg("--version").output().is_ok_and(|output| output.status.success())
-}
-
-/// Say that something cannot be tested on this machine; `make test` collects it.
-fn skip(name: &str, reason: &str) {
-    println!("SKIP {name}: {reason}");
-    if let Some(log) = std::env::var_os("MQRS_SKIP_LOG") {
-        let mut log = fs::File::options().append(true).create(true).open(log).unwrap();
-        log.write_all(format!("SKIP {name}: {reason}\n").as_bytes()).unwrap();
-    }
 }
 
 /// pkg-config that sees one installation only.
@@ -277,7 +249,7 @@ fn link_flags(place: &Place, how: &str) -> Vec<String> {
 
 #[test]
 fn the_examples_build_and_run_against_an_install() {
-    if !there("pkg-config") {
+    if !is_there("pkg-config") {
         return skip("pkg-config", "not installed, so the examples are not built");
     }
     let place = Place::new("examples");
@@ -295,7 +267,7 @@ fn the_examples_build_and_run_against_an_install() {
         ("clang++", "c++", "-std=c++17"),
     ] {
         // The system's own compilers must be there; clang is a second opinion.
-        if compiler.starts_with("clang") && !there(compiler) {
+        if compiler.starts_with("clang") && !is_there(compiler) {
             skip(compiler, "not installed, so the examples are not built with it");
             continue;
         }

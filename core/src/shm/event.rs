@@ -105,11 +105,6 @@ impl Event {
         false
     }
 
-    /// Whether somebody may be asleep.
-    pub fn has_sleepers(&self) -> bool {
-        self.word.load(Ordering::Relaxed) & SOMEBODY != 0
-    }
-
     /// The word itself, for a wait on several.
     pub fn word(&self) -> &AtomicU32 {
         &self.word

@@ -396,8 +396,6 @@ pub struct CountersAndPoison {
     pub counters: Counters,
     /// 0, or the errno that every call returns: the state was found impossible.
     pub poison: AtomicU32,
-    /// Permission bits asked for at creation or by the last change (low 12 bits).
-    pub mode: AtomicU32,
 }
 
 /// One attached process.

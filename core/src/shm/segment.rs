@@ -221,7 +221,6 @@ mod modelled {
                         rebuilds: w(),
                     },
                     poison: h(),
-                    mode: h(),
                 },
             };
             control.prepare();

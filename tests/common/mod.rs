@@ -1,0 +1,48 @@
+//! What the tests of this directory share: running commands, and saying what was skipped.
+
+// Each test program uses some of it.
+#![allow(dead_code)]
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The top of the tree.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Run to the end; a failure shows everything that the command said.
+pub fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// Whether a tool is on this machine.
+pub fn is_there(tool: &str) -> bool {
+    Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// Say that something cannot be tested on this machine; `make test` collects it.
+pub fn skip(name: &str, reason: &str) {
+    println!("SKIP {name}: {reason}");
+    log_skip(&format!("SKIP {name}: {reason}"));
+}
+
+/// Add a line to the file that MQRS_SKIP_LOG names, in one write: others do the same.
+pub fn log_skip(line: &str) {
+    let Some(path) = std::env::var_os("MQRS_SKIP_LOG") else { return };
+    let mut log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .expect("MQRS_SKIP_LOG names a file that can be written");
+    log.write_all(format!("{line}\n").as_bytes()).expect("room for the log");
+}
