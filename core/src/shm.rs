@@ -21,7 +21,7 @@ pub mod word;
 
 pub use arrival::{Arrival, NotRegistered, Ticket};
 pub use engine::{Engine, Refused, SegmentRef};
-pub use event::{Event, Slept};
+pub use event::{Event, Slept, Waited};
 #[cfg(not(loom))]
 pub use handle::ShmQueue;
 pub use owner::Owners;

@@ -11,7 +11,7 @@
 use loom::thread;
 use mqueue_core::fault::{Step, abandon_at, interrupt_at};
 use mqueue_core::shm::layout::Geometry;
-use mqueue_core::shm::{Arrival, Engine, Owners, Refused, Segment};
+use mqueue_core::shm::{Arrival, Engine, Owners, Refused, Segment, Waited};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -689,37 +689,35 @@ fn a_receiver_left_halfway_to_a_lane_cannot_make_a_hole() {
     });
 }
 
-/// Receive as the waiting layer does: try, announce, try again, sleep.
+/// Receive as the waiting layer does: try, then rounds of waiting.
 fn receive_sleeping(q: &Engine) -> (u8, u32) {
     let event = &q.segment().control().wait.0.receivers;
+    let look = || {
+        let got = receive(q)?;
+        // The baton: a wake meant for another may have been ours.
+        if q.queued() > 0 {
+            q.wake_receiver();
+        }
+        Some(got)
+    };
     loop {
         if let Some(got) = receive(q) {
             return got;
         }
-        let announced = event.announce();
-        if let Some(got) = receive(q) {
-            // The baton: a wake meant for another may have been ours.
-            if q.queued() > 0 {
-                q.wake_receiver();
-            }
+        if let Waited::Done(got) = event.wait(look, |announced| Some(event.sleep(announced, 0))) {
             return got;
         }
-        event.sleep(announced, i64::MAX);
     }
 }
 
 /// Send the same way.
 fn send_sleeping(q: &Engine, value: u8) {
     let event = &q.segment().control().wait.0.senders;
-    loop {
-        if send(q, value, 0) {
+    let look = || send(q, value, 0).then_some(());
+    while !send(q, value, 0) {
+        if let Waited::Done(()) = event.wait(look, |announced| Some(event.sleep(announced, 0))) {
             return;
         }
-        let announced = event.announce();
-        if send(q, value, 0) {
-            return;
-        }
-        event.sleep(announced, i64::MAX);
     }
 }
 

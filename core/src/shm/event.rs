@@ -16,6 +16,7 @@
 //!
 //! Source: the two-phase wait of event counts; futex(2), futex_waitv (Linux 5.16).
 
+use crate::fault::step;
 use crate::sync::{AtomicU32, Ordering, dekker_barrier};
 #[cfg(not(loom))]
 use crate::sys::futex;
@@ -30,6 +31,16 @@ pub struct Event {
     word: AtomicU32,
     #[cfg(loom)]
     bed: Bed,
+}
+
+/// What a round of waiting came to.
+pub enum Waited<T> {
+    /// A look succeeded.
+    Done(T),
+    /// It was not worth sleeping any more.
+    TimeUp,
+    /// Asleep, and nothing there after it.
+    InVain(Slept),
 }
 
 /// Why a sleep ended.
@@ -49,6 +60,23 @@ impl Event {
     #[allow(clippy::new_without_default)]
     pub fn new() -> Event {
         Event { word: AtomicU32::new(0), bed: Bed::new() }
+    }
+
+    /// One round of waiting: announce, look, sleep, look. `sleep` is given the announced
+    /// word, and says `None` if the time is up.
+    pub fn wait<T>(
+        &self,
+        mut look: impl FnMut() -> Option<T>,
+        sleep: impl FnOnce(u32) -> Option<Slept>,
+    ) -> Waited<T> {
+        let announced = self.announce();
+        step!(WaitAnnounced);
+        if let Some(done) = look() {
+            return Waited::Done(done);
+        }
+        let Some(slept) = sleep(announced) else { return Waited::TimeUp };
+        step!(WaitWoken);
+        look().map_or(Waited::InVain(slept), Waited::Done)
     }
 
     /// Say that this thread is about to sleep; gives the word to pass to [`Event::sleep`].

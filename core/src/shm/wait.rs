@@ -17,11 +17,10 @@
 //! lost then but time.
 
 use super::engine::{Engine, Refused};
-use super::event::{Event, Slept};
+use super::event::{Event, Slept, Waited};
 use super::layout::WaitWords;
 use crate::deadline::{Clock, Wait};
 use crate::error::{Errno, Result};
-use crate::fault::step;
 use crate::report::say;
 use crate::sync::local::AtomicU32;
 use crate::sync::{Ordering::Relaxed, pause, yield_now};
@@ -301,27 +300,24 @@ impl Waiting<'_> {
         let event = self.side.event(self.words());
         let mut slice = SLICE;
         loop {
-            let announced = event.announce();
-            step!(WaitAnnounced);
-            if let Some(done) = self.look(&mut attempt) {
-                return done;
-            }
-            let Some(until) = Limit::sleep_until(limit, slice) else {
-                return Err(self.side.timed_out());
-            };
-            self.note_asleep(true);
-            let slept = event.sleep(announced, until);
-            self.note_asleep(false);
-            step!(WaitWoken);
-            if let Some(done) = self.look(&mut attempt) {
-                return done;
-            }
-            match slept {
-                Slept::Interrupted if !self.restart => {
+            let waited = event.wait(
+                || self.look(&mut attempt),
+                |announced| {
+                    let until = Limit::sleep_until(limit, slice)?;
+                    self.note_asleep(true);
+                    let slept = event.sleep(announced, until);
+                    self.note_asleep(false);
+                    Some(slept)
+                },
+            );
+            match waited {
+                Waited::Done(done) => return done,
+                Waited::TimeUp => return Err(self.side.timed_out()),
+                Waited::InVain(Slept::Interrupted) if !self.restart => {
                     return Err(say(libc::EINTR, "a signal handler ran while the call waited"));
                 }
-                Slept::TimedOut => slice = (slice * 2).min(SLICE_MOST),
-                Slept::Interrupted | Slept::Changed => slice = SLICE,
+                Waited::InVain(Slept::TimedOut) => slice = (slice * 2).min(SLICE_MOST),
+                Waited::InVain(Slept::Interrupted | Slept::Changed) => slice = SLICE,
             }
         }
     }
