@@ -75,6 +75,7 @@ test: ## everything that must hold before a change goes in
 # The models replace every atomic by loom's, so they have a target directory of
 # their own; else each change between the two would build everything anew.
 .PHONY: models
+models: export PATIENCE ?= 1
 models: ## every schedule of the engine's small cases (PATIENCE=20: for longer)
 	+RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/models \
 		cargo test --release -p mqueue_core --test loom -- --nocapture

@@ -124,9 +124,8 @@ fn model(name: &str, preemptions: usize, seconds: u64, body: impl Fn() + Sync + 
         builder.preemption_bound = Some(preemptions);
     }
     builder.max_branches = 50_000;
-    let scale: u64 =
-        std::env::var("MQRS_MODEL_SCALE").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
-    let limit = Duration::from_secs(seconds * scale);
+    let patience: u64 = std::env::var("PATIENCE").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
+    let limit = Duration::from_secs(seconds * patience);
     builder.max_duration = Some(limit);
     let runs = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let counted = runs.clone();
