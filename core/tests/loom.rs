@@ -656,6 +656,25 @@ fn a_take_out_of_turn_beside_a_receiver_leaves_no_hole() {
 }
 
 #[test]
+fn a_take_halfway_to_a_lane_cannot_make_a_hole() {
+    // The schedule itself, played: the take comes between the two changes.
+    model("take halfway to a lane", 1, 5, || {
+        let q = Queue::new(3, 3);
+        let s = q.owner(0);
+        assert!(send(&s, 1, 9) && send(&s, 2, 5) && send(&s, 3, 5));
+        assert_eq!(receive(&s), Some((1, 9)));
+        let a = q.owner(1);
+        let b = q.owner(2);
+        let take = move || assert_eq!(take_youngest(&b), Some(3));
+        let (got, met) = interrupt_at(Step::LaneHalfway, take, || receive(&a));
+        assert!(met);
+        assert_eq!(got, Some((2, 5)));
+        assert!(send(&s, 4, 1));
+        assert_eq!(receive(&s), Some((4, 1)));
+    });
+}
+
+#[test]
 fn a_receiver_left_halfway_to_a_lane_cannot_make_a_hole() {
     // The receiver has cleared MIX in the head and not yet in the tail when a take makes
     // a hole; it goes on later, or never.
