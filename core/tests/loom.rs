@@ -661,16 +661,18 @@ fn a_take_halfway_to_a_lane_cannot_make_a_hole() {
     model("take halfway to a lane", 1, 5, || {
         let q = Queue::new(3, 3);
         let s = q.owner(0);
-        assert!(send(&s, 1, 9) && send(&s, 2, 5) && send(&s, 3, 5));
-        assert_eq!(receive(&s), Some((1, 9)));
+        assert!(send(&s, 1, 9) && send(&s, 2, 5));
+        assert_eq!((receive(&s), receive(&s)), (Some((1, 9)), Some((2, 5))));
+        // Still mixed, and uniform from here on: the next receive makes it a lane.
+        assert!(send(&s, 3, 5) && send(&s, 4, 5));
         let a = q.owner(1);
         let b = q.owner(2);
-        let take = move || assert_eq!(take_youngest(&b), Some(3));
+        let take = move || assert_eq!(take_youngest(&b), Some(4));
         let (got, met) = interrupt_at(Step::LaneHalfway, take, || receive(&a));
         assert!(met);
-        assert_eq!(got, Some((2, 5)));
-        assert!(send(&s, 4, 1));
-        assert_eq!(receive(&s), Some((4, 1)));
+        assert_eq!(got, Some((3, 5)));
+        assert!(send(&s, 5, 1));
+        assert_eq!(receive(&s), Some((5, 1)));
     });
 }
 
