@@ -31,11 +31,13 @@ fn main() {
     for (name, text) in [("mqueue_rs.h", header(&root)), ("mqueue_rs.cdef.h", cdef(&root))] {
         fs::write(out.join(name), &text).expect("OUT_DIR can be written to");
         let committed = root.join("include").join(name);
-        if fs::read_to_string(&committed).ok().as_ref() != Some(&text) {
+        let keep = std::env::var_os("MQRS_KEEP_HEADERS").is_some();
+        if !keep && fs::read_to_string(&committed).ok().as_ref() != Some(&text) {
             // A source tree that is read-only keeps what it has: the test tells.
             let _ = fs::write(&committed, &text);
         }
     }
+    println!("cargo:rerun-if-env-changed=MQRS_KEEP_HEADERS");
     for watched in ["build.rs", "cbindgen.toml", "include", "src"] {
         println!("cargo:rerun-if-changed={watched}");
     }
