@@ -683,8 +683,10 @@ fn a_receiver_left_halfway_to_a_lane_cannot_make_a_hole() {
     model("take beside a change to lane", 3, 15, || {
         let q = Queue::new(3, 3);
         let s = q.owner(0);
-        assert!(send(&s, 1, 9) && send(&s, 2, 5) && send(&s, 3, 5));
-        assert_eq!(receive(&s), Some((1, 9)));
+        assert!(send(&s, 0, 5) && send(&s, 9, 9));
+        assert_eq!(receive(&s), Some((9, 9)));
+        assert!(send(&s, 2, 5) && send(&s, 3, 5));
+        assert_eq!(receive(&s), Some((0, 5)));
         // Uniform now: the next mixed receive turns the queue into a lane.
         let a = q.owner(1);
         let receiver = thread::spawn(move || receive(&a).map(|m| m.0));
@@ -695,7 +697,7 @@ fn a_receiver_left_halfway_to_a_lane_cannot_make_a_hole() {
             let took = unsafe {
                 b.try_take(&mut value, 1, |_, slot| {
                     use loom::sync::atomic::Ordering::Relaxed;
-                    (slot.seq.load(Relaxed) == 2).then_some(1)
+                    (slot.seq.load(Relaxed) == 3).then_some(1)
                 })
             };
             took.ok().map(|_| value)
