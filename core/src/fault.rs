@@ -58,6 +58,8 @@ steps! {
     ReceiveCopied,
     /// Receive: done, senders not yet woken.
     ReceiveUnwoken,
+    /// Receive: the tail is no longer settled, the head still in mixed mode.
+    LaneUnsettled,
     /// Receive: the head is back in lane mode, the tail not yet.
     LaneHalfway,
     /// Finder: its holder is found dead, the lock not yet taken over.

@@ -66,7 +66,7 @@ impl Queue {
     ///
     /// # Safety
     /// `msg` is null or readable for `len` bytes.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn send(&self, msg: *const u8, len: usize, prio: u32, wait: Wait) -> Result<()> {
         // SAFETY: granted by the caller.
         unsafe { self.shm.send(msg, len, prio, wait) }
@@ -76,7 +76,7 @@ impl Queue {
     ///
     /// # Safety
     /// `buf` is null or writable for `cap` bytes.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn receive(&self, buf: *mut u8, cap: usize, wait: Wait) -> Result<(usize, u32)> {
         // SAFETY: granted by the caller.
         unsafe { self.shm.receive(buf, cap, wait) }

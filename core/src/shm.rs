@@ -20,7 +20,7 @@ mod wait;
 pub mod word;
 
 pub use arrival::{Arrival, NotRegistered, Ticket};
-pub use engine::{Engine, Refused, SegmentRef};
+pub use engine::{Engine, Look, Refused, SegmentRef};
 pub use event::{Event, Slept, Waited};
 #[cfg(not(loom))]
 pub use handle::ShmQueue;

@@ -85,7 +85,7 @@ fn roles(step: Step) -> &'static [Role] {
         Step::ReceiveStamped | Step::ReceivePublished => TAKERS,
         Step::ReceiveFinalized | Step::ReceiveCopied | Step::ReceiveUnwoken => TAKERS,
         Step::ReceiveLost => &[Outrun, MixedReceiver, Taker],
-        Step::LaneHalfway => &[MixedReceiver],
+        Step::LaneUnsettled | Step::LaneHalfway => &[MixedReceiver],
         Step::FinderStealing => &[FinderHeir],
         Step::FinderLocked | Step::FinderDrained | Step::FinderHalfway => &[MixedReceiver],
         Step::FinderStale | Step::FinderPopped => &[MixedReceiver],
@@ -1022,7 +1022,7 @@ fn late_stamp(report: &mut Report) {
         let mut other = spawn(|| assert_eq!(take(1), 1));
         Case::expect(&mut other, Fate::Exited(0));
         // Looks that take nothing, since the message does not fit, until it is a lane.
-        let tail = || Tail(case.stage.engine().segment().control().tail.0.word.load(SeqCst));
+        let tail = || Tail(case.stage.engine().segment().control().tail.0.load(SeqCst));
         for _ in 0..100 {
             let refused = processes::work::receive(&case.stage.queue, &mut [0; 8], Wait::Never);
             if refused.map_err(|error| error.0) != Err(libc::EMSGSIZE) {

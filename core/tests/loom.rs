@@ -11,7 +11,7 @@
 use loom::thread;
 use mqueue_core::fault::{Step, abandon_at, interrupt_at};
 use mqueue_core::shm::layout::Geometry;
-use mqueue_core::shm::{Arrival, Engine, Owners, Refused, Segment, Waited};
+use mqueue_core::shm::{Arrival, Engine, Look, Owners, Refused, Segment, Waited};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ impl Queue {
 
 fn send(q: &Engine, value: u8, prio: u32) -> bool {
     // SAFETY: one readable byte.
-    match unsafe { q.try_send(&value, 1, prio) } {
+    match unsafe { q.try_send(&value, 1, prio, Look::Close) } {
         Ok(()) => true,
         Err(Refused::WouldBlock) => false,
         Err(other) => panic!("send: {other:?}"),
@@ -48,7 +48,7 @@ fn send(q: &Engine, value: u8, prio: u32) -> bool {
 fn receive(q: &Engine) -> Option<(u8, u32)> {
     let mut value = 0;
     // SAFETY: one writable byte.
-    match unsafe { q.try_receive(&mut value, 1) } {
+    match unsafe { q.try_receive(&mut value, 1, Look::Close) } {
         Ok((1, prio)) => Some((value, prio)),
         Err(Refused::WouldBlock) => None,
         other => panic!("receive: {other:?}\n{}", picture(q)),
@@ -60,21 +60,21 @@ fn picture(q: &Engine) -> String {
     use loom::sync::atomic::Ordering::SeqCst;
     use mqueue_core::shm::word::{Head, Tail, Word};
     let control = q.segment().control();
-    let tail = Tail(control.tail.0.word.load(SeqCst));
-    let head = Head(control.head.0.word.load(SeqCst));
+    let tail = Tail(control.tail.0.load(SeqCst));
+    let head = Head(control.head.0.load(SeqCst));
     let finder = &control.finder.0;
     let mut text = format!(
         "tail {} slot {} flags {:x}, head {} epoch {} slot {} mixed {} snapped {} hint {}\n\
          finder: lock {} len {} drained {} lane {} asked {} done {}\n",
         tail.count(),
         tail.slot(),
-        tail.flags() >> 40,
+        tail.flags() >> 39,
         head.count(),
         head.epoch(),
         head.slot(),
         head.is_mixed(),
         head.is_snapped(),
-        control.head.0.hint.load(SeqCst),
+        control.finalized.0.load(SeqCst),
         finder.lock.load(SeqCst),
         finder.len.load(SeqCst),
         finder.drained.load(SeqCst),
@@ -263,7 +263,7 @@ fn a_slot_recycled_under_a_slow_claimer() {
 /// With one spare slot a sender may find none free although the queue is not full.
 fn tolerant_send(q: &Engine, value: u8, prio: u32) -> bool {
     // SAFETY: one readable byte.
-    match unsafe { q.try_send(&value, 1, prio) } {
+    match unsafe { q.try_send(&value, 1, prio, Look::Close) } {
         Ok(()) => true,
         Err(Refused::WouldBlock | Refused::NoSlot) => false,
         Err(other) => panic!("send: {other:?}"),

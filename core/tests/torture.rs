@@ -177,7 +177,7 @@ impl Scene {
     /// Register, empty the queue, and be told of the next message: again and again.
     fn listen(&self, queue: &Queue, number: u64, rng: &mut Rng) {
         let engine = self.stage.inside.attachment().expect("attached").engine();
-        let head = || Head(engine.segment().control().head.0.word.load(SeqCst)).count();
+        let head = || Head(engine.segment().control().head.0.load(SeqCst)).count();
         while !self.is_over() {
             let fired = self.board[FIRED].load(SeqCst);
             if !self.register(queue) {

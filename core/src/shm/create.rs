@@ -285,7 +285,7 @@ fn complete(
         Segment::new(base, geometry)
     };
     const { assert!(PROLOGUE <= CONTROL_AT) };
-    segment.control().prepare();
+    segment.prepare();
     let owner = owner::settle(fd, &segment, Locks::Own, |_| ())?;
     Ok(Made { prologue, probe, spare, mapping, owner, page: page()? })
 }

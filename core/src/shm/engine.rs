@@ -10,8 +10,9 @@
 //! - I2 Before the head's count changes, the receive that it names is finalized.
 //! - I3 Tail not MIX: the queued messages are exactly `head.count..tail.count`, all of
 //!   one priority (the queue is a lane).
-//! - I4 A send that finds or sets MIX in the tail returns only after the head has had
-//!   MIX and no SNAP, or after changing the head itself, later than its confirmation.
+//! - I4 A send that finds or sets MIX in the tail, and does not find SETTLED, returns only
+//!   after the head has had MIX and no SNAP, or after changing the head itself, later than
+//!   its confirmation. The tail has SETTLED only while the head has MIX.
 //! - I5 The stamp of a claim is the tail's count read after the slot was seen FREE and
 //!   before the claim. So the CLAIMED word of the send that tail (c, i) names has a
 //!   stamp below c, and any later claim of that slot has one from c on.
@@ -19,17 +20,24 @@
 //! - I7 Between reading a slot's word and stamping it TAKING, the receiver sees the head
 //!   unchanged.
 //! - I8 In mixed mode a receiver reads the tail, and then slots, only after it has seen
-//!   SNAP in the head, with a barrier in between.
+//!   SNAP in the head, with a barrier in between. Its receive counts from that look at
+//!   the tail on, so whoever says "full" meanwhile must first make it look again.
 //!
 //! Source: the design follows lock-free locks (Turek, Shasha, Prakash 1992; Barnes
 //! 1993): an operation is published in one word and helped by whoever meets it.
 
 use super::layout::{Apart, Control, SlotHeader};
 use super::owner::Owners;
-use super::segment::Segment;
-use super::word::{Head, MIX, SEQ_BITS, SEQ_MASK, Tail, Word, seq_distance, take_distance};
+use super::segment::{Segment, Slot};
+use super::word::{
+    Head, MIX, SEQ_BITS, SEQ_MASK, TAKE_MASK, Tail, Word, seq_distance, take_distance,
+};
 use crate::sync::local;
-use crate::sync::{AtomicU64, Ordering, dekker_barrier};
+use crate::sync::{AtomicU64, Ordering, dekker_barrier, pause};
+
+/// How long a sender that finds the queue full waits for a receiver that looks: pauses,
+/// two microseconds or so, far more than a look takes.
+const LOOKING: u32 = if cfg!(loom) { 0 } else { 80 };
 
 /// How the engine holds its segment: the models share one between threads.
 #[cfg(not(loom))]
@@ -37,6 +45,20 @@ pub type SegmentRef = Segment;
 /// How the engine holds its segment: the models share one between threads.
 #[cfg(loom)]
 pub type SegmentRef = std::sync::Arc<Segment>;
+
+/// A place in the index, below nslots.
+#[derive(Clone, Copy)]
+pub(super) struct Place(u32);
+
+/// How closely to look before refusing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Look {
+    /// At the notes that the other side leaves (`confirmed`, `finalized`), which may be behind:
+    /// for those who will look again. It leaves the lines alone that the others write.
+    Glance,
+    /// At the queue itself: a refusal is exact.
+    Close,
+}
 
 /// What a non-blocking operation says when it did not happen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,7 +85,7 @@ pub struct Engine {
     /// uid << 32 | pid, for the messages that we send.
     pub(super) sender: u64,
     /// ceil(2^64 / nslots): turns a modulo into two multiplications.
-    home_factor: u64,
+    place_factor: u64,
     /// How many slots ahead both sides fetch.
     pub(super) prefetch: u32,
     /// Whether a thread of this process reclaims right now.
@@ -82,10 +104,8 @@ struct SenderHints {
 
 /// What receivers of this process remember.
 pub(super) struct ReceiverHints {
-    /// Tail's count as last seen, for prefetching.
+    /// Count of the last confirmed send, as last seen.
     pub tail_seen: local::AtomicU32,
-    /// Receives since.
-    pub tail_age: local::AtomicU32,
     /// The finder's lock for which a receiver has waited in vain.
     pub finder_lock: local::AtomicU64,
 }
@@ -109,15 +129,15 @@ impl Engine {
         let geometry = segment.geometry();
         let lines = geometry.stride / 64;
         let prefetch = (24 / lines.max(1)).clamp(2, 16).min(geometry.nslots / 4).max(1);
-        let home_factor = u64::MAX / geometry.nslots as u64 + 1;
+        let place_factor = u64::MAX / geometry.nslots as u64 + 1;
         // As a limit of sends the tail's own count says: look at the head first.
-        let sent = Tail(segment.control().tail.0.word.load(Ordering::Relaxed)).count();
+        let sent = Tail(segment.control().tail.0.load(Ordering::Relaxed)).count();
         Engine {
             segment,
             owner,
             owners,
             sender,
-            home_factor,
+            place_factor,
             prefetch,
             reclaiming: local::AtomicBool::new(false),
             sending: Apart(SenderHints {
@@ -126,7 +146,6 @@ impl Engine {
             }),
             receiving: Apart(ReceiverHints {
                 tail_seen: local::AtomicU32::new(0),
-                tail_age: local::AtomicU32::new(0),
                 finder_lock: local::AtomicU64::new(0),
             }),
         }
@@ -154,11 +173,11 @@ impl Engine {
     }
     #[inline(always)]
     pub(super) fn tail_word(&self) -> &AtomicU64 {
-        &self.control().tail.0.word
+        &self.control().tail.0
     }
     #[inline(always)]
     pub(super) fn head_word(&self) -> &AtomicU64 {
-        &self.control().head.0.word
+        &self.control().head.0
     }
     #[inline(always)]
     pub(super) fn nslots(&self) -> u32 {
@@ -176,12 +195,38 @@ impl Engine {
         }
     }
 
-    /// Where the message with this number lies if nothing is out of turn: its number
-    /// modulo the number of slots.
+    /// The place of a message in the index: its number modulo the number of slots.
+    ///
+    /// The entry says which slot the message is in; before that, which slot it should be put
+    /// in: the one that is free since the receive whose place it was. So in a lane every
+    /// message follows the one a round before it, and in mixed mode no sender has to search.
+    /// A hint all the same: whoever follows it looks at the slot's word.
     #[inline(always)]
-    pub(super) fn home(&self, seq: u32) -> u32 {
-        let fraction = self.home_factor.wrapping_mul(seq as u64);
-        ((fraction as u128 * self.nslots() as u128) >> 64) as u32
+    pub(super) fn place(&self, seq: u32) -> Place {
+        let fraction = self.place_factor.wrapping_mul(seq as u64);
+        Place(((fraction as u128 * self.nslots() as u128) >> 64) as u32)
+    }
+
+    /// The place `ahead` (below nslots) places after another.
+    #[inline(always)]
+    pub(super) fn place_after(&self, place: Place, ahead: u32) -> Place {
+        let sum = place.0 + ahead;
+        Place(if sum < self.nslots() { sum } else { sum - self.nslots() })
+    }
+
+    /// The slot that the index has at a place.
+    #[inline(always)]
+    pub(super) fn slot_at(&self, place: Place) -> u32 {
+        self.segment.entry(place.0).load(Ordering::Acquire)
+    }
+
+    /// Note in the index which slot belongs to a place.
+    #[inline(always)]
+    pub(super) fn set_slot_at(&self, place: Place, slot: u32) {
+        let entry = self.segment.entry(place.0);
+        if entry.load(Ordering::Relaxed) != slot {
+            entry.store(slot, Ordering::Release);
+        }
     }
 
     /// Mark the queue as damaged, for everybody and for good.
@@ -231,7 +276,7 @@ impl Engine {
     /// Complete the slot change of the receive that `h` names.
     #[inline(always)]
     pub(super) fn finalize(&self, h: Head) {
-        if self.control().head.0.hint.load(Ordering::Acquire) != h.count() as u64 {
+        if self.control().finalized.0.load(Ordering::Acquire) as u32 & TAKE_MASK != h.count() {
             self.finalize_slot(h);
         }
     }
@@ -247,7 +292,8 @@ impl Engine {
 
     /// Deal with a slot seen as TAKING: help the receive if it can still win, complete
     /// it if it has won, roll the slot back if it has lost.
-    pub(super) fn resolve(&self, index: u32, slot: &SlotHeader, w: Word) {
+    pub(super) fn resolve(&self, slot: Slot<'_>, w: Word) {
+        let index = slot.number();
         let h = Head(self.head_word().load(Ordering::Acquire));
         if take_distance(w.take(), h.count()) == 1 && w.epoch() == h.epoch() {
             self.finalize(h);
@@ -260,7 +306,7 @@ impl Engine {
         } else if w.take() == h.count() && index == h.slot() {
             self.finalize_slot(h);
         } else {
-            self.roll_back(slot, w);
+            self.roll_back(&slot, w);
         }
     }
 
@@ -272,8 +318,8 @@ impl Engine {
         slot.word.compare_exchange(w.0, queued.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Make every receiver that is looking for the best message look again (I4); gives
-    /// the head's count at that moment.
+    /// Make every receiver that is looking for the best message look again (I4), and every
+    /// one that takes from a lane; gives the head's count at that moment.
     pub(super) fn linearize(&self) -> u32 {
         // SYNC: Dekker pair with the SNAP of a mixed receive: the slot was changed, now
         // the head is read.
@@ -294,25 +340,89 @@ impl Engine {
         }
     }
 
-    /// Whether there is room behind the send that `t` names: `Some(false)` only if the
-    /// queue was full at one instant, `None` if `t` is out of date.
+    /// How many messages are queued behind `h`, as far as senders' notes were read.
     #[inline(always)]
-    pub(super) fn has_room(&self, t: Tail) -> Option<bool> {
-        let left = seq_distance(self.sending.0.room_until.load(Ordering::Relaxed), t.count());
-        if left.wrapping_sub(1) < self.segment.geometry().maxmsg as u64 {
-            return Some(true);
-        }
-        self.look_for_room(t)
+    pub(super) fn known_messages(&self, h: Head) -> u32 {
+        let known = take_distance(self.receiving.0.tail_seen.load(Ordering::Relaxed), h.count());
+        if known <= self.segment.geometry().maxmsg { known } else { 0 }
     }
 
+    /// Read the senders' notes anew; whether there are messages behind `h`, as far as they say.
+    #[inline]
+    pub(super) fn was_told_of_message(&self, h: Head) -> bool {
+        let sent = self.control().confirmed.0.load(Ordering::Relaxed) as u32 & TAKE_MASK;
+        self.receiving.0.tail_seen.store(sent, Ordering::Relaxed);
+        let known = self.known_messages(h);
+        if known > 1 {
+            self.fetch_messages(h, known);
+        }
+        known > 0
+    }
+
+    /// For receivers that wait: as soon as the notes tell of a message, fetch it.
+    pub(super) fn fetch_first(&self) {
+        let h = Head(self.head_word().load(Ordering::Relaxed));
+        if self.known_messages(h) == 0 && self.was_told_of_message(h) {
+            self.fetch_messages(h, 1);
+        }
+    }
+
+    /// Fetch the slots of the next messages of a lane.
+    fn fetch_messages(&self, h: Head, known: u32) {
+        let mut place = self.place(h.count());
+        for _ in 0..known.min(self.prefetch) {
+            self.segment.prefetch(self.slot_at(place));
+            place = self.place_after(place, 1);
+        }
+    }
+
+    /// How much room there is behind `t`, as far as receivers' notes were read.
+    #[inline(always)]
+    pub(super) fn known_room(&self, t: Tail) -> u32 {
+        let left = seq_distance(self.sending.0.room_until.load(Ordering::Relaxed), t.count());
+        if left <= self.segment.geometry().maxmsg as u64 { left as u32 } else { 0 }
+    }
+
+    /// What receivers noted was true at some time, and room that there was there still is.
+    pub(super) fn was_told_of_room(&self, t: Tail) -> bool {
+        let finalized = self.control().finalized.0.load(Ordering::Acquire) & SEQ_MASK;
+        let maxmsg = self.segment.geometry().maxmsg as u64;
+        let told = seq_distance(t.count(), finalized) < maxmsg;
+        if told {
+            let until = (finalized + maxmsg) & SEQ_MASK;
+            self.sending.0.room_until.store(until, Ordering::Relaxed);
+        }
+        told
+    }
+
+    /// Whether there is room behind the send that `t` names: `Some(false)` only if the queue
+    /// was full at one instant (or, at a glance, seemed so), `None` if `t` is out of date.
     #[cold]
-    fn look_for_room(&self, t: Tail) -> Option<bool> {
+    pub(super) fn look_for_room(&self, t: Tail, look: Look) -> Option<bool> {
+        if self.was_told_of_room(t) {
+            return Some(true);
+        }
+        if look == Look::Glance {
+            return Some(false);
+        }
         let h = Head(self.head_word().load(Ordering::Acquire));
         let known = self.room_from(t, h.count());
         if known != Some(false) || !t.is_mixed() {
             return known;
         }
-        // Mixed: sends that have not yet taken effect must not make the queue look full.
+        // Mixed: sends that have not yet taken effect must not make the queue look full, nor
+        // a receive that has. Whoever looks now is about to make room: give him a moment,
+        // or senders who ask again and again would keep him looking.
+        for _ in 0..LOOKING {
+            if !Head(self.head_word().load(Ordering::Relaxed)).is_snapped() {
+                break;
+            }
+            pause();
+            let now = Head(self.head_word().load(Ordering::Acquire));
+            if now.count() != h.count() {
+                return self.room_from(t, now.count());
+            }
+        }
         self.confirm(t);
         self.room_from(t, self.linearize())
     }
@@ -328,25 +438,17 @@ impl Engine {
         Some(queued < maxmsg)
     }
 
-    /// Number of the oldest message that can still be queued, as of the remembered head.
+    /// Claim a free slot: the one that the index has at this place if that is free, else any.
     #[inline(always)]
-    pub(super) fn oldest_possible(&self) -> u64 {
-        let until = self.sending.0.room_until.load(Ordering::Relaxed);
-        until.wrapping_sub(self.segment.geometry().maxmsg as u64) & SEQ_MASK
-    }
-
-    /// Claim a free slot: the next one's home if that is free, else wherever.
-    #[inline(always)]
-    pub(super) fn claim(&self, t: Tail) -> Option<(u32, Word)> {
-        let home = self.home(t.take_count());
-        match self.try_claim(home) {
-            Some(word) => Some((home, word)),
+    pub(super) fn claim(&self, place: Place) -> Option<(Slot<'_>, Word)> {
+        match self.try_claim(self.slot_at(place)) {
             None => self.search_free(),
+            claimed => claimed,
         }
     }
 
     #[cold]
-    fn search_free(&self) -> Option<(u32, Word)> {
+    fn search_free(&self) -> Option<(Slot<'_>, Word)> {
         let n = self.nslots();
         let mut index = self.sending.0.cursor.load(Ordering::Relaxed);
         for _ in 0..n {
@@ -354,16 +456,16 @@ impl Engine {
             if index >= n {
                 index = 0;
             }
-            if let Some(word) = self.try_claim(index) {
+            if let Some(claimed) = self.try_claim(index) {
                 self.sending.0.cursor.store(index, Ordering::Relaxed);
-                return Some((index, word));
+                return Some(claimed);
             }
         }
         None
     }
 
     #[inline(always)]
-    fn try_claim(&self, index: u32) -> Option<Word> {
+    fn try_claim(&self, index: u32) -> Option<(Slot<'_>, Word)> {
         let slot = self.segment.slot(index)?;
         let seen = Word(slot.word.load(Ordering::Acquire));
         if !seen.is_free() {
@@ -375,7 +477,7 @@ impl Engine {
         slot.word
             .compare_exchange(seen.0, claimed.0, Ordering::AcqRel, Ordering::Relaxed)
             .ok()
-            .map(|_| claimed)
+            .map(|_| (slot, claimed))
     }
 
     /// Free a slot that is ours alone (CLAIMED or TAKEN).

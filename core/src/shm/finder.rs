@@ -14,21 +14,30 @@
 //!   slot that is rolled back later would be missed.
 //!
 //! Every send since the queue became mixed is drained into the heap in order: first
-//! `drained` is the oldest message of the former lane, then each number is looked up at
-//! its home or through the index. While the queue was a lane the heap was not told; a
+//! `drained` is the oldest message of the former lane, then each number is looked up
+//! through the index. While the queue was a lane the heap was not told; a
 //! number that is not found therefore first means "start again from the lane's
 //! beginning". That is sound without knowing the past: if each of the `tail - head`
 //! numbers before the tail is found QUEUED, these are all messages there are.
 //!
-//! The lock is a try-lock. Its holder may be stopped: then receivers scan all slots.
+//! The heap has eight children to a node, whose keys fill one cache line. A key is the
+//! priority, reversed, and the number of the message, reckoned from `base`: then numbers
+//! that wrap compare like others. The base moves with every new heap, and before the
+//! numbers reach it there is one.
+//!
+//! The lock is a try-lock. Its holder may be stopped: then receivers scan all slots. The
+//! queue changes between lane and mixed mode only under this lock, but for the sends that
+//! begin the mixed mode: SETTLED is set, and it, the head's MIX and the tail's are cleared,
+//! in this order, by its holder alone.
 
 use super::engine::{Engine, Refused, count};
 use super::layout::FinderWords;
-use super::receive::{Candidate, Round, Taken};
-use super::word::{Head, MIX, SEQ_BITS, SEQ_MASK, Tail, Word, seq_distance};
+use super::receive::{Candidate, Round};
+use super::segment::Slot;
+use super::word::{Head, MIX, SEQ_BITS, SEQ_MASK, SETTLED, TAKE_MASK, Tail, Word, seq_distance};
 use crate::attr::PRIO_MAX;
 use crate::fault::step;
-use crate::sync::{Ordering, pause, yield_now};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, pause, yield_now};
 
 /// Receives in a row that must find the queue uniform before it becomes a lane again:
 /// changing over costs both sides more than a few looks.
@@ -76,17 +85,97 @@ enum Top<'a> {
     None,
 }
 
-fn key(prio: u32, seq: u64) -> u64 {
-    ((PRIO_MAX - prio.min(PRIO_MAX)) as u64) << 40 | seq
+/// Sends until the keys' base must move.
+const BASE_LASTS: u64 = 1 << (SEQ_BITS - 3);
+/// Children of a node in the heap.
+const ARITY: u32 = 8;
+/// Messages fetched ahead while draining.
+const FETCH: u32 = if cfg!(loom) { 0 } else { 6 };
+
+fn reversed(prio: u32) -> u64 {
+    ((PRIO_MAX - prio.min(PRIO_MAX)) as u64) << 40
 }
 
-/// Whether the message of key `a` comes before that of `b`; numbers wrap, so no plain `<`.
-fn comes_before(a: u64, b: u64) -> bool {
-    if a >> 40 != b >> 40 {
-        return a >> 40 < b >> 40;
+fn prio_of(key: u64) -> u32 {
+    PRIO_MAX.wrapping_sub((key >> 40) as u32)
+}
+
+/// The entries, as a heap: the least key first. Every access is checked, since another
+/// process may have written the length.
+#[derive(Clone, Copy)]
+struct Heap<'a> {
+    keys: &'a [AtomicU64],
+    slots: &'a [AtomicU32],
+}
+
+impl Heap<'_> {
+    #[inline(always)]
+    fn key(&self, at: u32) -> u64 {
+        self.keys.get(at as usize).map_or(u64::MAX, |key| key.load(Ordering::Relaxed))
     }
-    let distance = seq_distance(b, a);
-    distance != 0 && distance < 1 << (SEQ_BITS - 1)
+
+    #[inline(always)]
+    fn slot(&self, at: u32) -> u32 {
+        self.slots.get(at as usize).map_or(0, |slot| slot.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    fn set(&self, at: u32, key: u64, slot: u32) {
+        if let (Some(k), Some(s)) = (self.keys.get(at as usize), self.slots.get(at as usize)) {
+            k.store(key, Ordering::Relaxed);
+            s.store(slot, Ordering::Relaxed);
+        }
+    }
+
+    /// Put an entry behind the first `len`, then up to where it belongs.
+    #[inline(always)]
+    fn insert(&self, len: u32, key: u64, slot: u32) {
+        let mut at = len;
+        while at > 0 {
+            let parent = (at - 1) / ARITY;
+            let above = self.key(parent);
+            if above < key {
+                break;
+            }
+            self.set(at, above, self.slot(parent));
+            at = parent;
+        }
+        self.set(at, key, slot);
+    }
+
+    /// Put entry `last` in the place of the first, then down to where it belongs.
+    #[inline(always)]
+    fn remove_first(&self, last: u32) {
+        let moved = self.key(last);
+        let mut at = 0;
+        loop {
+            let first = ARITY * at + 1;
+            if first >= last {
+                break;
+            }
+            let (least, below) = self.least(first, last);
+            if moved < below {
+                break;
+            }
+            self.set(at, below, self.slot(least));
+            at = least;
+        }
+        self.set(at, moved, self.slot(last));
+    }
+
+    /// The least of the brothers that begin at `first`, and its key.
+    #[inline(always)]
+    fn least(&self, first: u32, end: u32) -> (u32, u64) {
+        let brothers = first as usize..end.min(first + ARITY) as usize;
+        let Some(brothers) = self.keys.get(brothers) else { return (0, u64::MAX) };
+        // Keys leave their upper bits free: the brother's number goes along in the lowest.
+        let numbered = |(i, key): (usize, &AtomicU64)| key.load(Ordering::Relaxed) << 3 | i as u64;
+        let least = match <&[AtomicU64; ARITY as usize]>::try_from(brothers) {
+            Ok(all) => all.iter().enumerate().map(numbered).fold(u64::MAX, u64::min),
+            Err(_) => brothers.iter().enumerate().map(numbered).fold(u64::MAX, u64::min),
+        };
+        (first + (least & 7) as u32, least >> 3)
+    }
 }
 
 impl Engine {
@@ -95,7 +184,7 @@ impl Engine {
     }
 
     /// Take the best message in mixed mode, `h` having SNAP.
-    pub(super) fn take_found(&self, h: Head, cap: usize) -> Result<Round<Taken<'_>>, Refused> {
+    pub(super) fn take_found(&self, h: Head, cap: usize) -> Result<Round<Slot<'_>>, Refused> {
         let lock = match self.lock_finder() {
             Locked::Busy => return self.take_by_scan(h, cap),
             // F3
@@ -152,13 +241,18 @@ impl Engine {
             .map(|_| mine)
     }
 
-    fn take_locked(&self, h: Head, cap: usize) -> Result<Round<Taken<'_>>, Refused> {
+    fn take_locked(&self, h: Head, cap: usize) -> Result<Round<Slot<'_>>, Refused> {
         let f = self.finder();
         if self.head_word().load(Ordering::SeqCst) != h.0 {
             return Ok(Round::Again);
         }
         step!(FinderLocked);
         let t = Tail(self.tail_word().load(Ordering::SeqCst));
+        if !t.is_mixed() {
+            // A late sender of a mixed mode that is over has marked the head.
+            self.change_head(h, h.next_epoch(0));
+            return Ok(Round::Again);
+        }
         self.confirm(t);
         if !self.bring_up_to_date(h, t) {
             return Ok(Round::Again);
@@ -172,15 +266,14 @@ impl Engine {
                 return Ok(Round::Again);
             }
         };
-        if !t.is_firing() && self.is_lane_again(h, t, candidate.word) {
-            f.lane.store(1, Ordering::Relaxed);
-            if self.change_head(h, h.next_epoch(0)) {
-                step!(LaneHalfway);
-                self.change_tail(t, t.with(0, MIX));
-            } else {
-                f.lane.store(0, Ordering::Relaxed);
-            }
+        let run = self.uniform_run(h, t, candidate.word);
+        if run >= UNIFORM_ENOUGH && !t.is_firing() {
+            self.back_to_lane(h, t);
             return Ok(Round::Again);
+        }
+        if run == 0 && !t.is_settled() {
+            // If it fails, somebody has sent meanwhile, and the next look tries again.
+            self.change_tail(t, t.with(SETTLED, 0));
         }
         if !self.fits(h, candidate, cap)? {
             return Ok(Round::Again);
@@ -193,9 +286,28 @@ impl Engine {
         if let Round::Got(_) = round {
             step!(FinderStale);
             self.pop();
+            self.propose(h, candidate.slot.number());
             step!(FinderPopped);
         }
         Ok(round)
+    }
+
+    /// One step from mixed mode to a lane, the queue being one as of `t`.
+    fn back_to_lane(&self, h: Head, t: Tail) {
+        let f = self.finder();
+        if t.is_settled() {
+            // Sends from now on look at the head again. Those before are known next time.
+            self.change_tail(t, t.with(0, SETTLED));
+            step!(LaneUnsettled);
+            return;
+        }
+        f.lane.store(1, Ordering::Relaxed);
+        if self.change_head(h, h.next_epoch(0)) {
+            step!(LaneHalfway);
+            self.change_tail(t, t.with(0, MIX));
+        } else {
+            f.lane.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Make the heap hold every queued message; false: begin again.
@@ -218,30 +330,33 @@ impl Engine {
         f.others.store(0, Ordering::Relaxed);
         f.uniform.store(0, Ordering::Relaxed);
         f.drained.store(drained, Ordering::Relaxed);
+        f.base.store(drained.wrapping_add(BASE_LASTS) & SEQ_MASK, Ordering::Relaxed);
     }
 
     /// Add the messages up to `t`; false if one is not found where it should be.
     fn drain(&self, t: Tail) -> bool {
         let f = self.finder();
         let mut seq = f.drained.load(Ordering::Relaxed);
-        let mut bound = self.nslots() * 2;
+        let base = f.base.load(Ordering::Relaxed);
+        let new = seq_distance(t.count(), seq);
+        if new >= self.nslots() as u64 || seq_distance(base, seq) <= new {
+            return false;
+        }
+        let mut place = self.place(seq as u32 & TAKE_MASK);
+        for ahead in 1..FETCH.min(new as u32) {
+            self.segment.prefetch(self.slot_at(self.place_after(place, ahead)));
+        }
         while seq != t.count() {
-            bound -= 1;
-            if bound == 0 {
-                return false;
+            if seq_distance(t.count(), seq) > FETCH as u64 {
+                self.segment.prefetch(self.slot_at(self.place_after(place, FETCH)));
             }
-            let home = self.home(seq as u32 & super::word::TAKE_MASK);
-            let mut index = home;
-            let mut word = self.queued_as(index, seq);
-            if word.is_none() {
-                index = self.segment.entry(home).load(Ordering::Acquire);
-                word = self.queued_as(index, seq);
-            }
-            let Some(word) = word else { return false };
+            let index = self.slot_at(place);
+            let Some(word) = self.queued_as(index, seq) else { return false };
             if !self.push(word, index) {
                 return false;
             }
             seq = seq.wrapping_add(1) & SEQ_MASK;
+            place = self.place_after(place, 1);
             f.drained.store(seq, Ordering::Relaxed);
             step!(FinderDrained);
         }
@@ -270,7 +385,7 @@ impl Engine {
                 if word.take() == h.count() && index == h.slot() {
                     continue;
                 }
-                self.resolve(index, slot, word);
+                self.resolve(slot, word);
                 return false;
             }
             if word.is_queued() && self.age(t, word.seq()).is_some() && !self.push(word, index) {
@@ -284,20 +399,20 @@ impl Engine {
     /// The best message of the heap; entries that are no longer true are dropped.
     fn top(&self, h: Head) -> Top<'_> {
         while self.finder().len.load(Ordering::Relaxed) > 0 {
-            let node = self.segment.node(0);
-            let wanted = node.key.load(Ordering::Relaxed);
-            let index = node.slot.load(Ordering::Relaxed) as u32;
+            let wanted = self.heap().key(0);
+            let index = self.heap().slot(0);
             if let Some(slot) = self.segment.slot(index) {
                 let word = Word(slot.word.load(Ordering::Acquire));
-                if word.is_queued() && key(word.prio(), word.seq()) == wanted {
-                    return Top::Best(Candidate { index, slot, word });
+                if word.is_queued() && self.key(word.prio(), word.seq()) == wanted {
+                    return Top::Best(Candidate { slot, word });
                 }
                 // F2
+                let seq = slot.seq.load(Ordering::Relaxed);
                 let may_come_back = word.is_taking()
-                    && slot.seq.load(Ordering::Relaxed) == wanted & SEQ_MASK
+                    && self.key(prio_of(wanted), seq) == wanted
                     && !(word.take() == h.count() && index == h.slot());
                 if may_come_back {
-                    self.resolve(index, slot, word);
+                    self.resolve(slot, word);
                     return Top::Again;
                 }
             }
@@ -307,8 +422,8 @@ impl Engine {
         Top::None
     }
 
-    /// Whether the queue has been a lane for a while: one priority, no holes.
-    fn is_lane_again(&self, h: Head, t: Tail, top: Word) -> bool {
+    /// How many looks in a row have found a lane: one priority, no holes.
+    fn uniform_run(&self, h: Head, t: Tail, top: Word) -> u32 {
         let f = self.finder();
         let uniform = f.others.load(Ordering::Relaxed) == 0
             && top.prio() == f.first_prio.load(Ordering::Relaxed)
@@ -316,21 +431,22 @@ impl Engine {
             && f.len.load(Ordering::Relaxed) == t.queued(h);
         let run = if uniform { f.uniform.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
         f.uniform.store(run, Ordering::Relaxed);
-        run >= UNIFORM_ENOUGH
+        run
     }
 
-    fn node(&self, at: u32) -> (u64, u64) {
-        let node = self.segment.node(at);
-        (node.key.load(Ordering::Relaxed), node.slot.load(Ordering::Relaxed))
+    /// The key of a message: the least is received first.
+    fn key(&self, prio: u32, seq: u64) -> u64 {
+        let base = self.finder().base.load(Ordering::Relaxed);
+        reversed(prio) | seq_distance(seq, base)
     }
 
-    fn set_node(&self, at: u32, (key, slot): (u64, u64)) {
-        let node = self.segment.node(at);
-        node.key.store(key, Ordering::Relaxed);
-        node.slot.store(slot, Ordering::Relaxed);
+    fn heap(&self) -> Heap<'_> {
+        let (keys, slots) = self.segment.heap();
+        Heap { keys, slots }
     }
 
-    /// Add an entry to the 4-ary heap; false if it is full (of stale ones).
+    /// Add an entry to the heap; false if it is full (of stale ones).
+    #[inline(always)]
     fn push(&self, word: Word, index: u32) -> bool {
         let f = self.finder();
         let len = f.len.load(Ordering::Relaxed);
@@ -344,62 +460,25 @@ impl Engine {
             f.others.store(f.others.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         }
         f.len.store(len + 1, Ordering::Relaxed);
-        let new = (key(word.prio(), word.seq()), index as u64);
-        let mut at = len;
-        while at > 0 {
-            let parent = (at - 1) / 4;
-            let above = self.node(parent);
-            if !comes_before(new.0, above.0) {
-                break;
-            }
-            self.set_node(at, above);
-            at = parent;
-        }
-        self.set_node(at, new);
+        self.heap().insert(len, self.key(word.prio(), word.seq()), index);
         true
     }
 
     /// Remove the first entry.
     fn pop(&self) {
         let f = self.finder();
+        let heap = self.heap();
         let len = f.len.load(Ordering::Relaxed).min(self.nslots());
         if len == 0 {
             return;
         }
-        let prio = PRIO_MAX.wrapping_sub((self.node(0).0 >> 40) as u32);
-        if prio != f.first_prio.load(Ordering::Relaxed) {
+        if prio_of(heap.key(0)) != f.first_prio.load(Ordering::Relaxed) {
             let others = f.others.load(Ordering::Relaxed);
             f.others.store(others.saturating_sub(1), Ordering::Relaxed);
         }
-        let len = len - 1;
-        f.len.store(len, Ordering::Relaxed);
-        if len == 0 {
-            return;
-        }
-        let moved = self.node(len);
+        f.len.store(len - 1, Ordering::Relaxed);
         step!(FinderHalfway);
-        let mut at = 0;
-        loop {
-            let first = 4 * at + 1;
-            if first >= len {
-                break;
-            }
-            let mut least = first;
-            let mut below = self.node(first);
-            for child in first + 1..(first + 4).min(len) {
-                let node = self.node(child);
-                if comes_before(node.0, below.0) {
-                    least = child;
-                    below = node;
-                }
-            }
-            if !comes_before(below.0, moved.0) {
-                break;
-            }
-            self.set_node(at, below);
-            at = least;
-        }
-        self.set_node(at, moved);
+        heap.remove_first(len - 1);
     }
 
     /// This view is a dead owner's, who may have held the lock.

@@ -9,7 +9,7 @@
 //! Source: madvise(2), MADV_WIPEONFORK (Linux 4.14) and MADV_DONTFORK.
 
 use super::create::{self, Found, Made, PAGE};
-use super::engine::Engine;
+use super::engine::{Engine, Look};
 use super::layout::{Geometry, Prologue};
 use super::owner::{self, Locks, Owners, Sight};
 use super::segment::Segment;
@@ -346,7 +346,7 @@ impl ShmQueue {
     ///
     /// # Safety
     /// `message` is null or readable for `len` bytes.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn send(&self, message: *const u8, len: usize, prio: u32, wait: Wait) -> Result<()> {
         if prio > PRIO_MAX {
             return Err(say(libc::EINVAL, "the priority is above MQRS_PRIO_MAX (32767)"));
@@ -367,28 +367,39 @@ impl ShmQueue {
         }
         let message = if len == 0 { core::ptr::dangling() } else { message };
         // SAFETY: granted by the caller; nothing is read if len is 0.
-        let attempt = || unsafe { engine.try_send(message, len, prio) };
-        match attempt() {
-            Ok(()) => {
-                attachment.sending.did_not_wait();
-                Ok(())
-            }
-            Err(refused) => Waiting {
-                engine,
-                patience: &attachment.sending,
-                side: Side::Sender,
-                wait: self.wait_for(wait),
-                restart: self.restart,
-            }
-            .run(refused, attempt),
+        if unsafe { engine.try_send(message, len, prio, Look::Glance) }.is_ok() {
+            attachment.sending.did_not_wait();
+            return Ok(());
         }
+        // SAFETY: as above.
+        unsafe { self.send_after_all(attachment, message, len, prio, wait) }
+    }
+
+    /// The queue seems to be full.
+    ///
+    /// # Safety
+    /// `message` is readable for `len` bytes.
+    #[cold]
+    unsafe fn send_after_all(
+        &self,
+        attachment: &Attachment,
+        message: *const u8,
+        len: usize,
+        prio: u32,
+        wait: Wait,
+    ) -> Result<()> {
+        let engine = &attachment.engine;
+        let patience = &attachment.sending;
+        // SAFETY: granted by the caller.
+        self.waiting(engine, patience, Side::Sender, wait)
+            .run(|look| unsafe { engine.try_send(message, len, prio, look) })
     }
 
     /// Take the oldest message of the highest priority; gives its length and priority.
     ///
     /// # Safety
     /// `buf` is null or writable for `cap` bytes.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn receive(&self, buf: *mut u8, cap: usize, wait: Wait) -> Result<(usize, u32)> {
         if self.direction == Direction::Send {
             return Err(say(libc::EBADF, "the queue was opened to send only"));
@@ -403,21 +414,41 @@ impl ShmQueue {
         }
         let buf = if cap == 0 { core::ptr::dangling_mut() } else { buf };
         // SAFETY: granted by the caller; nothing is written if cap is 0.
-        let attempt = || unsafe { engine.try_receive(buf, cap) };
-        match attempt() {
-            Ok(got) => {
-                attachment.receiving.did_not_wait();
-                Ok(got)
-            }
-            Err(refused) => Waiting {
-                engine,
-                patience: &attachment.receiving,
-                side: Side::Receiver,
-                wait: self.wait_for(wait),
-                restart: self.restart,
-            }
-            .run(refused, attempt),
+        if let Ok(got) = unsafe { engine.try_receive(buf, cap, Look::Glance) } {
+            attachment.receiving.did_not_wait();
+            return Ok(got);
         }
+        // SAFETY: as above.
+        unsafe { self.receive_after_all(attachment, buf, cap, wait) }
+    }
+
+    /// The queue seems to be empty.
+    ///
+    /// # Safety
+    /// `buf` is writable for `cap` bytes.
+    #[cold]
+    unsafe fn receive_after_all(
+        &self,
+        attachment: &Attachment,
+        buf: *mut u8,
+        cap: usize,
+        wait: Wait,
+    ) -> Result<(usize, u32)> {
+        let engine = &attachment.engine;
+        let patience = &attachment.receiving;
+        // SAFETY: granted by the caller.
+        self.waiting(engine, patience, Side::Receiver, wait)
+            .run(|look| unsafe { engine.try_receive(buf, cap, look) })
+    }
+
+    fn waiting<'a>(
+        &self,
+        engine: &'a Engine,
+        patience: &'a Patience,
+        side: Side,
+        wait: Wait,
+    ) -> Waiting<'a> {
+        Waiting { engine, patience, side, wait: self.wait_for(wait), restart: self.restart }
     }
 
     fn wait_for(&self, wait: Wait) -> Wait {

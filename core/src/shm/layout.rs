@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! 0x0000  Prologue: constants, written once before the file has a name   (512 bytes)
-//! 0x0200  Control: the words that everybody changes                      (768 bytes)
-//! 0x0500  owner rows            12 bytes x 1024
-//! 0x3500  index entries          4 bytes x nslots   (64-aligned from here on)
-//!         heap nodes            16 bytes x nslots
+//! 0x0200  Control: the words that everybody changes                     (1024 bytes)
+//! 0x0600  owner rows            12 bytes x 1024
+//! 0x3600  index                  4 bytes x nslots   (64-aligned from here on)
+//!         heap                  12 bytes x nslots   (keys, then slots)
 //!         slots             stride bytes x nslots   stride = 56 + msgsize, rounded up to 64
 //! ```
 //!
@@ -42,13 +42,16 @@ pub const MSGSIZE_DEFAULT: u64 = 8192;
 
 /// Bytes of the slot header; 8 bytes of payload share its cache line.
 pub const SLOT_HEADER: usize = 56;
+/// Unused keys before the heap's first: so that brothers, of whom there are eight, share
+/// a cache line.
+pub const HEAP_KEYS_BEFORE: u64 = 7;
 /// Where Control begins.
 pub const CONTROL_AT: usize = 0x200;
 /// Where the owner rows begin.
-pub const OWNERS_AT: usize = 0x500;
+pub const OWNERS_AT: usize = 0x600;
 /// Bytes of an owner row.
 pub const OWNER_ROW: usize = 12;
-const ENTRIES_AT: u64 = (OWNERS_AT + OWNER_ROW * 1024) as u64;
+const INDEX_AT: u64 = (OWNERS_AT + OWNER_ROW * 1024) as u64;
 
 /// How many messages may be in flight (being copied, or left behind by the dead) on
 /// top of `maxmsg` queued ones.
@@ -74,10 +77,12 @@ pub struct Geometry {
     pub nslots: u32,
     /// Bytes from one slot to the next.
     pub stride: u32,
-    /// Offset of the index entries.
-    pub entries: u64,
-    /// Offset of the heap.
-    pub heap: u64,
+    /// Offset of the index.
+    pub index: u64,
+    /// Offset of the heap's keys.
+    pub heap_keys: u64,
+    /// Offset of the heap's slots.
+    pub heap_slots: u64,
     /// Offset of the slots.
     pub slots: u64,
     /// Bytes in all.
@@ -101,16 +106,18 @@ impl Geometry {
     pub const fn with_spare(maxmsg: u64, msgsize: u64, spare: u64) -> Geometry {
         let nslots = maxmsg + spare;
         let stride = align64(SLOT_HEADER as u64 + msgsize);
-        let entries = ENTRIES_AT;
-        let heap = align64(entries + 4 * nslots);
-        let slots = align64(heap + 16 * nslots);
+        let index = INDEX_AT;
+        let heap_keys = align64(index + 4 * nslots);
+        let heap_slots = align64(heap_keys + 8 * (nslots + HEAP_KEYS_BEFORE));
+        let slots = align64(heap_slots + 4 * nslots);
         Geometry {
             maxmsg: maxmsg as u32,
             msgsize: msgsize as u32,
             nslots: nslots as u32,
             stride: stride as u32,
-            entries,
-            heap,
+            index,
+            heap_keys,
+            heap_slots,
             slots,
             total: slots + stride * nslots,
         }
@@ -184,12 +191,13 @@ impl Prologue {
         f.put(0x24, &g.msgsize.to_ne_bytes());
         f.put(0x28, &g.nslots.to_ne_bytes());
         f.put(0x2C, &g.stride.to_ne_bytes());
-        f.put(0x30, &g.entries.to_ne_bytes());
-        f.put(0x38, &g.heap.to_ne_bytes());
+        f.put(0x30, &g.index.to_ne_bytes());
+        f.put(0x38, &g.heap_keys.to_ne_bytes());
         f.put(0x40, &g.slots.to_ne_bytes());
         f.put(0x48, &g.total.to_ne_bytes());
         f.put(0x50, &self.uuid);
         f.put(0x60, &self.created_ns.to_ne_bytes());
+        f.put(0x70, &g.heap_slots.to_ne_bytes());
         f.put(0x68, &self.options.to_ne_bytes());
         f.put(0x78, &self.name_len.to_ne_bytes());
         f.put(0x80, &self.name);
@@ -236,8 +244,9 @@ impl Prologue {
             msgsize: u32_at(bytes, 0x24),
             nslots: u32_at(bytes, 0x28),
             stride: u32_at(bytes, 0x2C),
-            entries: u64_at(bytes, 0x30),
-            heap: u64_at(bytes, 0x38),
+            index: u64_at(bytes, 0x30),
+            heap_keys: u64_at(bytes, 0x38),
+            heap_slots: u64_at(bytes, 0x70),
             slots: u64_at(bytes, 0x40),
             total: u64_at(bytes, 0x48),
         };
@@ -280,24 +289,6 @@ impl Prologue {
 #[repr(C, align(128))]
 pub struct Apart<T>(pub T);
 
-/// The tail and what is known about it.
-#[repr(C)]
-pub struct TailWords {
-    /// [`Tail`]: the last send. Senders advance it.
-    pub word: AtomicU64,
-    /// Hint: count 0-39 of the last confirmed send, its priority in 40-54.
-    pub hint: AtomicU64,
-}
-
-/// The head and what is known about it.
-#[repr(C)]
-pub struct HeadWords {
-    /// [`Head`]: the last receive. Receivers advance it, mixed senders move its epoch.
-    pub word: AtomicU64,
-    /// Hint: count of the last finalized receive.
-    pub hint: AtomicU64,
-}
-
 /// Where processes sleep. Written only when somebody goes to sleep or wakes another.
 #[repr(C)]
 pub struct WaitWords {
@@ -333,13 +324,13 @@ pub struct FinderWords {
     pub lock: AtomicU64,
     /// Send count up to which messages are drained into the heap.
     pub drained: AtomicU64,
-    /// Nodes in the heap.
+    /// Entries in the heap.
     pub len: AtomicU32,
     /// Heap and `drained` mean nothing: the queue was a lane.
     pub lane: AtomicU32,
-    /// Priority of the first node.
+    /// Priority of the first entry.
     pub first_prio: AtomicU32,
-    /// Nodes of another priority.
+    /// Entries of another priority.
     pub others: AtomicU32,
     /// Rebuilds asked for.
     pub rebuilds_asked: AtomicU32,
@@ -349,6 +340,8 @@ pub struct FinderWords {
     pub uniform: AtomicU32,
     /// Nothing yet.
     pub reserved: AtomicU32,
+    /// Send count from which the keys are reckoned, so that they can be compared as numbers.
+    pub base: AtomicU64,
 }
 
 /// Counters for diagnosis; nothing depends on them.
@@ -375,17 +368,25 @@ pub struct Counters {
 /// The words that everybody changes, each hot pair on lines of its own.
 #[repr(C)]
 pub struct Control {
-    /// At 0x200.
-    pub tail: Apart<TailWords>,
-    /// At 0x280.
-    pub head: Apart<HeadWords>,
-    /// At 0x300.
-    pub wait: Apart<WaitWords>,
-    /// At 0x380.
-    pub notify: Apart<NotifyWords>,
+    /// [`Tail`]: the last send. Senders advance it. At 0x200.
+    pub tail: Apart<AtomicU64>,
+    /// Count of the last confirmed send in 0-39, its priority in 40-54: a hint, written
+    /// after each send; receivers who wait look here and leave senders the tail. At 0x280.
+    pub confirmed: Apart<AtomicU64>,
+    /// [`Head`]: the last receive. Receivers advance it, senders of another priority
+    /// move its epoch. At 0x300.
+    pub head: Apart<AtomicU64>,
+    /// Count of some finalized receive, the last as a rule, with as many bits as a send
+    /// count. Written after each receive; senders look here for room and leave receivers
+    /// the head. At 0x380.
+    pub finalized: Apart<AtomicU64>,
     /// At 0x400.
-    pub finder: Apart<FinderWords>,
+    pub wait: Apart<WaitWords>,
     /// At 0x480.
+    pub notify: Apart<NotifyWords>,
+    /// At 0x500.
+    pub finder: Apart<FinderWords>,
+    /// At 0x580.
     pub counters: CountersAndPoison,
 }
 
@@ -433,22 +434,13 @@ pub struct SlotHeader {
     pub kind: AtomicU64,
 }
 
-/// A node of the finder's heap.
-#[repr(C)]
-pub struct HeapNode {
-    /// (32767 - priority) << 40 | seq.
-    pub key: AtomicU64,
-    /// The message's slot.
-    pub slot: AtomicU64,
-}
-
 impl Control {
     /// Make zeroed words the words of an empty queue.
     pub fn prepare(&self) {
-        self.tail.0.word.store(Tail::new(0, NO_SLOT, 0).0, Relaxed);
-        // No count has 41 bits: the hint matches nothing until the first send.
-        self.tail.0.hint.store(!0, Relaxed);
-        self.head.0.word.store(Head::new(0, 0, NO_SLOT, 0).0, Relaxed);
+        self.tail.0.store(Tail::new(0, NO_SLOT, 0).0, Relaxed);
+        // No count has 40 bits: the hint matches nothing until the first send.
+        self.confirmed.0.store(!0, Relaxed);
+        self.head.0.store(Head::new(0, 0, NO_SLOT, 0).0, Relaxed);
         self.finder.0.lane.store(1, Relaxed);
     }
 }
@@ -457,17 +449,18 @@ impl Control {
 const _: () = {
     use core::mem::{offset_of, size_of};
     assert!(CONTROL_AT + offset_of!(Control, tail) == 0x200);
-    assert!(CONTROL_AT + offset_of!(Control, head) == 0x280);
-    assert!(CONTROL_AT + offset_of!(Control, wait) == 0x300);
-    assert!(CONTROL_AT + offset_of!(Control, notify) == 0x380);
-    assert!(CONTROL_AT + offset_of!(Control, finder) == 0x400);
-    assert!(CONTROL_AT + offset_of!(Control, counters) == 0x480);
+    assert!(CONTROL_AT + offset_of!(Control, confirmed) == 0x280);
+    assert!(CONTROL_AT + offset_of!(Control, head) == 0x300);
+    assert!(CONTROL_AT + offset_of!(Control, finalized) == 0x380);
+    assert!(CONTROL_AT + offset_of!(Control, wait) == 0x400);
+    assert!(CONTROL_AT + offset_of!(Control, notify) == 0x480);
+    assert!(CONTROL_AT + offset_of!(Control, finder) == 0x500);
+    assert!(CONTROL_AT + offset_of!(Control, counters) == 0x580);
     assert!(CONTROL_AT + size_of::<Control>() <= OWNERS_AT);
     assert!(size_of::<OwnerRow>() == OWNER_ROW);
     assert!(size_of::<SlotHeader>() == SLOT_HEADER);
-    assert!(size_of::<HeapNode>() == 16);
     assert!(MAXMSG_MAX + spare_slots(MAXMSG_MAX) < NO_SLOT as u64);
-    assert!(PROLOGUE <= CONTROL_AT && ENTRIES_AT == 0x3500);
+    assert!(PROLOGUE <= CONTROL_AT && INDEX_AT == 0x3600);
 };
 
 #[cfg(test)]

@@ -2,24 +2,24 @@
 //!
 //! ```text
 //! read the head, complete the receive that it names
-//! lane   the next message is number head.count: at home, or where the index says
+//! lane   the next message is number head.count, where the index says
 //! mixed  announce the look (SNAP), then find the best message: by the finder, or by an
 //!        emergency scan of all slots when the finder's holder is stopped
 //! stamp the slot TAKING, name it in the head by compare-and-swap: the receive takes
 //! effect here; make the slot TAKEN, copy, free it, wake a sender if one sleeps
 //! ```
 
-use super::engine::{Engine, Progress, Refused, count};
+use super::engine::{Engine, Look, Progress, Refused, count};
 use super::layout::SlotHeader;
-use super::word::{Head, MIX, SEQ_MASK, SNAP, TAKE_MASK, Tail, Word, seq_distance};
+use super::segment::Slot;
+use super::word::{Head, MIX, SEQ_MASK, SNAP, TAKE_MASK, Tail, Word, seq_distance, take_distance};
 use crate::fault::step;
 use crate::sync::{Ordering, dekker_barrier, overwrite};
 
 /// A message that is still queued: its slot and the word that says so.
 #[derive(Clone, Copy)]
 pub(super) struct Candidate<'a> {
-    pub index: u32,
-    pub slot: &'a SlotHeader,
+    pub slot: Slot<'a>,
     pub word: Word,
 }
 
@@ -33,32 +33,47 @@ pub(super) enum Round<T> {
     Again,
 }
 
-/// A message that is ours: its slot is TAKEN by us.
-pub(super) struct Taken<'a> {
-    pub slot: &'a SlotHeader,
-    pub index: u32,
-}
-
 impl Engine {
     /// Take the oldest message of the highest priority into `cap` bytes at `to`; gives
     /// its length and priority.
     ///
     /// # Safety
     /// `to` is writable for `cap` bytes.
-    #[inline]
-    pub unsafe fn try_receive(&self, to: *mut u8, cap: usize) -> Result<(usize, u32), Refused> {
-        let mut progress = Progress::new();
+    #[inline(always)]
+    pub unsafe fn try_receive(
+        &self,
+        to: *mut u8,
+        cap: usize,
+        look: Look,
+    ) -> Result<(usize, u32), Refused> {
         step!(ReceiveBegun);
+        let h = Head(self.head_word().load(Ordering::Acquire));
+        if self.known_messages(h) == 0 && !self.was_told_of_message(h) && look == Look::Glance {
+            return Err(Refused::WouldBlock);
+        }
+        self.finalize(h);
+        let round =
+            if h.is_mixed() { self.take_mixed(h, cap)? } else { self.take_from_lane(h, cap)? };
+        let slot = match round {
+            Round::Got(slot) => slot,
+            Round::Empty => return Err(Refused::WouldBlock),
+            Round::Again => self.take_after_all(cap)?,
+        };
+        // SAFETY: the slot is ours; the caller grants `to`.
+        Ok(unsafe { self.copy_out(slot, to, cap) })
+    }
+
+    /// Something moved in the first round: go on.
+    #[cold]
+    fn take_after_all(&self, cap: usize) -> Result<Slot<'_>, Refused> {
+        let mut progress = Progress::new();
         loop {
             let h = Head(self.head_word().load(Ordering::Acquire));
             self.finalize(h);
             let round =
                 if h.is_mixed() { self.take_mixed(h, cap)? } else { self.take_from_lane(h, cap)? };
             match round {
-                Round::Got(taken) => {
-                    // SAFETY: the slot is ours; the caller grants `to`.
-                    return Ok(unsafe { self.copy_out(taken, to, cap) });
-                }
+                Round::Got(slot) => return Ok(slot),
                 Round::Empty => return Err(Refused::WouldBlock),
                 Round::Again if self.is_stuck(&mut progress) => return Err(self.poison()),
                 Round::Again => {}
@@ -94,17 +109,16 @@ impl Engine {
     /// # Safety
     /// `to` is writable for `cap` bytes.
     #[inline(always)]
-    unsafe fn copy_out(&self, taken: Taken<'_>, to: *mut u8, cap: usize) -> (usize, u32) {
-        let Taken { slot, index } = taken;
+    unsafe fn copy_out(&self, slot: Slot<'_>, to: *mut u8, cap: usize) -> (usize, u32) {
         // Relaxed: the word ordered the header. Another process's data: bounded, not trusted.
         let len = (slot.len.load(Ordering::Relaxed) as usize)
             .min(self.segment.geometry().msgsize as usize)
             .min(cap);
         let prio = slot.prio.load(Ordering::Relaxed) & crate::attr::PRIO_MAX;
-        // SAFETY: index < nslots; len <= cap, for which the caller grants `to`.
-        unsafe { self.segment.read_payload(index, to, len) };
+        // SAFETY: a slot of ours; len <= cap, for which the caller grants `to`.
+        unsafe { self.segment.read_payload(slot, to, len) };
         step!(ReceiveCopied);
-        self.release(slot);
+        self.release(&slot);
         step!(ReceiveUnwoken);
         self.wake_sender();
         (len, prio)
@@ -112,39 +126,43 @@ impl Engine {
 
     /// One round in lane mode: the next message is number `h.count()`.
     #[inline(always)]
-    fn take_from_lane(&self, h: Head, cap: usize) -> Result<Round<Taken<'_>>, Refused> {
-        let index = self.home(h.count());
-        let Some(slot) = self.segment.slot(index) else { return Err(self.poison()) };
-        let word = Word(slot.word.load(Ordering::Acquire));
-        let candidate = if word.is_queued_next(h) {
-            Candidate { index, slot, word }
-        } else {
-            match self.find_in_lane(h) {
+    fn take_from_lane(&self, h: Head, cap: usize) -> Result<Round<Slot<'_>>, Refused> {
+        let place = self.place(h.count());
+        let indexed = self.slot_at(place);
+        let candidate = match self.queued_next(h, indexed) {
+            Some(candidate) => candidate,
+            None => match self.find_in_lane(h, indexed) {
                 Round::Got(candidate) => candidate,
                 Round::Empty => return Ok(Round::Empty),
                 Round::Again => return Ok(Round::Again),
-            }
+            },
         };
         if !self.fits(h, candidate, cap)? {
             return Ok(Round::Again);
         }
         // I7 needs no test here: the number of the message is part of its word.
         let round = self.stamp_and_advance(h, candidate);
-        if let Round::Got(_) = round {
-            self.fetch_ahead(h);
+        // Fetch ahead, once enough messages wait that no sender can be writing there.
+        if self.known_messages(h) > self.prefetch {
+            self.segment.prefetch(self.slot_at(self.place_after(place, self.prefetch)));
         }
         Ok(round)
     }
 
-    /// The next message of the lane is not QUEUED at its home.
-    fn find_in_lane(&self, h: Head) -> Round<Candidate<'_>> {
-        let home = self.home(h.count());
-        for index in [home, self.segment.entry(home).load(Ordering::Acquire)] {
-            match self.inspect(h, index) {
-                Some(Round::Got(candidate)) => return Round::Got(candidate),
-                Some(_) => return Round::Again,
-                None => {}
-            }
+    /// The lane's next message, if this slot has it.
+    #[inline(always)]
+    fn queued_next(&self, h: Head, index: u32) -> Option<Candidate<'_>> {
+        let slot = self.segment.slot(index)?;
+        let word = Word(slot.word.load(Ordering::Acquire));
+        word.is_queued_next(h).then_some(Candidate { slot, word })
+    }
+
+    /// The next message of the lane is not QUEUED where the index says.
+    fn find_in_lane(&self, h: Head, indexed: u32) -> Round<Candidate<'_>> {
+        match self.inspect(h, indexed) {
+            Some(Round::Got(candidate)) => return Round::Got(candidate),
+            Some(_) => return Round::Again,
+            None => {}
         }
         // SYNC: Dekker pair with fire_if_it_was_empty: earlier receives changed the head.
         dekker_barrier();
@@ -156,7 +174,10 @@ impl Engine {
         count(&self.control().counters.counters.scans);
         for index in 0..self.nslots() {
             match self.inspect(h, index) {
-                Some(Round::Got(candidate)) => return Round::Got(candidate),
+                Some(Round::Got(candidate)) => {
+                    self.propose(h, index);
+                    return Round::Got(candidate);
+                }
                 Some(_) => return Round::Again,
                 None => {}
             }
@@ -169,20 +190,20 @@ impl Engine {
         let slot = self.segment.slot(index)?;
         let word = Word(slot.word.load(Ordering::Acquire));
         if word.is_queued_next(h) {
-            return Some(Round::Got(Candidate { index, slot, word }));
+            return Some(Round::Got(Candidate { slot, word }));
         }
         // Whatever receive it was stamped for: resolve completes it or rolls it back.
         // Relaxed: a guess; resolve looks at the head itself.
         let is_next = slot.seq.load(Ordering::Relaxed) as u32 & TAKE_MASK == h.count();
         if word.is_taking() && is_next {
-            self.resolve(index, slot, word);
+            self.resolve(slot, word);
             return Some(Round::Again);
         }
         None
     }
 
     /// One round in mixed mode.
-    fn take_mixed(&self, h: Head, cap: usize) -> Result<Round<Taken<'_>>, Refused> {
+    fn take_mixed(&self, h: Head, cap: usize) -> Result<Round<Slot<'_>>, Refused> {
         if !h.is_snapped() {
             // Only a head with SNAP notices the sends that complete from now on; whatever
             // is concluded from the tail below, "empty" included, needs that.
@@ -193,29 +214,19 @@ impl Engine {
         // I8. SYNC: Dekker pair with linearize.
         dekker_barrier();
         let t = Tail(self.tail_word().load(Ordering::SeqCst));
-        if !t.is_mixed() {
-            self.change_head(h, h.next_epoch(0));
-            return Ok(Round::Again);
-        }
         if t.is_firing() {
             // Its flag must stay with the tail as it is until the notification is complete.
             self.complete_firing(t);
             return Ok(Round::Again);
         }
         if t.take_count() == h.count() {
-            // The next send may begin a lane.
-            if self.change_head(h, h.next_epoch(0)) {
-                step!(LaneHalfway);
-                self.change_tail(t, t.with(0, MIX));
-                return Ok(Round::Empty);
-            }
-            return Ok(Round::Again);
+            return Ok(Round::Empty);
         }
         self.take_found(h, cap)
     }
 
     /// The best message by a look at every slot: needs nobody's lock. O(slots).
-    pub(super) fn take_by_scan(&self, h: Head, cap: usize) -> Result<Round<Taken<'_>>, Refused> {
+    pub(super) fn take_by_scan(&self, h: Head, cap: usize) -> Result<Round<Slot<'_>>, Refused> {
         let t = Tail(self.tail_word().load(Ordering::SeqCst));
         self.confirm(t);
         let Round::Got(candidate) = self.scan(h, t, &|prio, _: &SlotHeader| Some(prio)) else {
@@ -236,7 +247,7 @@ impl Engine {
         &self,
         cap: usize,
         rank: &impl Fn(u32, &SlotHeader) -> Option<u32>,
-    ) -> Result<Round<Taken<'_>>, Refused> {
+    ) -> Result<Round<Slot<'_>>, Refused> {
         let h = Head(self.head_word().load(Ordering::SeqCst));
         self.finalize(h);
         let t = Tail(self.tail_word().load(Ordering::SeqCst));
@@ -284,7 +295,7 @@ impl Engine {
         h: Head,
         candidate: Candidate<'a>,
         cap: usize,
-    ) -> Result<Round<Taken<'a>>, Refused> {
+    ) -> Result<Round<Slot<'a>>, Refused> {
         if !self.fits(h, candidate, cap)? {
             return Ok(Round::Again);
         }
@@ -311,20 +322,20 @@ impl Engine {
                 if word.take() == h.count() && index == h.slot() {
                     continue;
                 }
-                self.resolve(index, slot, word);
+                self.resolve(slot, word);
                 return Round::Again;
             }
             if !word.is_queued() {
                 continue;
             }
             let Some(age) = self.age(t, word.seq()) else { continue };
-            let Some(rank) = rank(word.prio(), slot) else { continue };
+            let Some(rank) = rank(word.prio(), &slot) else { continue };
             let better = match &best {
                 None => true,
                 Some((top, top_age, _)) => rank > *top || rank == *top && age > *top_age,
             };
             if better {
-                best = Some((rank, age, Candidate { index, slot, word }));
+                best = Some((rank, age, Candidate { slot, word }));
             }
         }
         best.map_or(Round::Empty, |(_, _, candidate)| Round::Got(candidate))
@@ -370,9 +381,9 @@ impl Engine {
         &'a self,
         h: Head,
         candidate: Candidate<'a>,
-    ) -> Round<Taken<'a>> {
-        let Candidate { index, slot, word } = candidate;
-        let next = h.advanced(index);
+    ) -> Round<Slot<'a>> {
+        let Candidate { slot, word } = candidate;
+        let next = h.advanced(slot.number());
         let stamp = Word::taking(self.owner, h.epoch(), next.count());
         step!(ReceiveChosen);
         if slot.word.compare_exchange(word.0, stamp.0, Ordering::AcqRel, Ordering::Relaxed).is_err()
@@ -383,22 +394,37 @@ impl Engine {
         if self.change_head(h, next) {
             step!(ReceivePublished);
             overwrite(&slot.word, stamp.taken().0);
-            self.control().head.0.hint.store(next.count() as u64, Ordering::Release);
+            let finalized = self.receives_until(next, word);
+            self.control().finalized.0.store(finalized, Ordering::Release);
             step!(ReceiveFinalized);
-            return Round::Got(Taken { slot, index });
+            return Round::Got(slot);
         }
         step!(ReceiveLost);
         self.settle_stamp(candidate, stamp)
     }
 
+    /// The count of `next`, which received the message of `word`, as a send count.
+    #[inline(always)]
+    fn receives_until(&self, next: Head, word: Word) -> u64 {
+        let in_turn = word.seq().wrapping_add(1) & SEQ_MASK;
+        if in_turn as u32 & TAKE_MASK == next.count() {
+            return in_turn;
+        }
+        // What is there is a count of the past, so this is not above the true one.
+        let before = self.control().finalized.0.load(Ordering::Relaxed) & SEQ_MASK;
+        let since = take_distance(next.count(), before as u32 & TAKE_MASK);
+        (before + since as u64) & SEQ_MASK
+    }
+
     /// The head was changed by another: a helper completed our receive, or it is lost.
     #[cold]
-    fn settle_stamp<'a>(&'a self, candidate: Candidate<'a>, stamp: Word) -> Round<Taken<'a>> {
-        let Candidate { index, slot, .. } = candidate;
+    fn settle_stamp<'a>(&'a self, candidate: Candidate<'a>, stamp: Word) -> Round<Slot<'a>> {
+        let Candidate { slot, .. } = candidate;
+        let index = slot.number();
         loop {
             let word = Word(slot.word.load(Ordering::Acquire));
             if word == stamp.taken() {
-                return Round::Got(Taken { slot, index });
+                return Round::Got(slot);
             }
             if word != stamp {
                 return Round::Again;
@@ -406,34 +432,22 @@ impl Engine {
             let h = Head(self.head_word().load(Ordering::Acquire));
             if h.count() == stamp.take() && h.slot() == index {
                 self.finalize_slot(h);
-            } else if self.roll_back(slot, stamp) {
+            } else if self.roll_back(&slot, stamp) {
                 return Round::Again;
             }
         }
     }
 
+    /// The receive behind `h` frees this slot: the message that comes to its place a round
+    /// later is to be put there.
+    #[inline(always)]
+    pub(super) fn propose(&self, h: Head, index: u32) {
+        self.set_slot_at(self.place(h.count()), index);
+    }
+
     #[inline(always)]
     pub(super) fn change_head(&self, h: Head, next: Head) -> bool {
         self.head_word().compare_exchange(h.0, next.0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
-    }
-
-    /// Fetch the lines of a message to come, once enough of them wait that no sender
-    /// can still be writing there.
-    #[inline(always)]
-    fn fetch_ahead(&self, h: Head) {
-        let behind = self.receiving.0.tail_seen.load(Ordering::Relaxed).wrapping_sub(h.count());
-        if behind > self.prefetch && behind < 1 << 31 {
-            self.segment.prefetch(self.home(h.count().wrapping_add(self.prefetch)));
-            return;
-        }
-        let age = self.receiving.0.tail_age.load(Ordering::Relaxed) + 1;
-        if age >= 4 {
-            let t = Tail(self.tail_word().load(Ordering::Relaxed));
-            self.receiving.0.tail_seen.store(t.take_count(), Ordering::Relaxed);
-            self.receiving.0.tail_age.store(0, Ordering::Relaxed);
-        } else {
-            self.receiving.0.tail_age.store(age, Ordering::Relaxed);
-        }
     }
 
     /// Extend the number of the oldest lane message to a send count.

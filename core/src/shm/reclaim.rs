@@ -101,9 +101,9 @@ impl Engine {
                     break;
                 }
                 if word.is_taking() {
-                    self.resolve(index, slot, word);
+                    self.resolve(slot, word);
                 } else {
-                    freed |= self.bury(slot, word);
+                    freed |= self.bury(&slot, word);
                 }
             }
         }

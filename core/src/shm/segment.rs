@@ -7,19 +7,54 @@
 //! words are touched through atomics only, payloads by raw copies, and every index is
 //! checked by [`Segment::slot`] before it becomes an address.
 
-use super::layout::{Control, Geometry, HeapNode, OwnerRow, SlotHeader};
-use crate::sync::AtomicU32;
+use super::layout::{Control, Geometry, OwnerRow, SlotHeader};
+use crate::sync::{AtomicU32, AtomicU64};
 
 #[cfg(not(loom))]
 mod mapped {
-    use super::super::layout::{CONTROL_AT, OWNER_ROW, OWNERS, OWNERS_AT, SLOT_HEADER};
+    use super::super::layout::{
+        CONTROL_AT, HEAP_KEYS_BEFORE, OWNER_ROW, OWNERS, OWNERS_AT, SLOT_HEADER,
+    };
     use super::*;
+    use crate::sync::Ordering;
+    use core::marker::PhantomData;
+    use core::ops::Deref;
 
     /// A mapped segment. Copies of it are views of the same memory.
     #[derive(Clone, Copy)]
     pub struct Segment {
         base: *mut u8,
+        /// Where the parts begin that every call needs.
+        index: *mut u8,
+        slots: *mut u8,
         geometry: Geometry,
+    }
+
+    /// One slot of a segment; its header is what it dereferences to.
+    #[derive(Clone, Copy)]
+    pub struct Slot<'a> {
+        at: *mut u8,
+        number: u32,
+        of: PhantomData<&'a Segment>,
+    }
+
+    impl Deref for Slot<'_> {
+        type Target = SlotHeader;
+
+        #[inline(always)]
+        fn deref(&self) -> &SlotHeader {
+            // SAFETY: Segment::slot made it: in bounds, 64-aligned since base, offset and
+            // stride are; made of atomics only, for which any bytes are valid.
+            unsafe { &*self.at.cast() }
+        }
+    }
+
+    impl Slot<'_> {
+        /// Its number, below nslots.
+        #[inline(always)]
+        pub fn number(&self) -> u32 {
+            self.number
+        }
     }
 
     impl Segment {
@@ -29,7 +64,10 @@ mod mapped {
         /// They are mapped readable and writable, 4096-aligned, and stay mapped for as
         /// long as this value or a copy of it is used.
         pub const unsafe fn new(base: *mut u8, geometry: Geometry) -> Segment {
-            Segment { base, geometry }
+            // SAFETY: both offsets are below `total`.
+            let (index, slots) =
+                unsafe { (base.add(geometry.index as usize), base.add(geometry.slots as usize)) };
+            Segment { base, index, slots, geometry }
         }
 
         /// Where it begins.
@@ -43,6 +81,15 @@ mod mapped {
             &self.geometry
         }
 
+        /// Make zeros an empty queue.
+        pub fn prepare(&self) {
+            self.control().prepare();
+            for place in 0..self.geometry.nslots {
+                // Relaxed: nobody else sees it yet.
+                self.entry(place).store(place, Ordering::Relaxed);
+            }
+        }
+
         /// The words that everybody changes.
         #[inline(always)]
         pub fn control(&self) -> &Control {
@@ -51,41 +98,43 @@ mod mapped {
             unsafe { &*self.base.add(CONTROL_AT).cast() }
         }
 
+        /// A slot, or `None` if there is none of this number.
         #[inline(always)]
-        fn slot_base(&self, slot: u32) -> *mut u8 {
-            debug_assert!(slot < self.geometry.nslots);
-            let at = self.geometry.slots as usize + slot as usize * self.geometry.stride as usize;
-            // SAFETY: every caller has slot < nslots, so the offset is below `total`.
-            unsafe { self.base.add(at) }
-        }
-
-        /// The header of a slot, or `None` if there is no such slot.
-        #[inline(always)]
-        pub fn slot(&self, slot: u32) -> Option<&SlotHeader> {
-            if slot >= self.geometry.nslots {
+        pub fn slot(&self, number: u32) -> Option<Slot<'_>> {
+            if number >= self.geometry.nslots {
                 return None;
             }
-            // SAFETY: in bounds by the test above, 64-aligned since base, offset and stride
-            // are, and made of atomics only.
-            Some(unsafe { &*self.slot_base(slot).cast() })
+            // SAFETY: number < nslots, so the offset is below `total`.
+            let at = unsafe { self.slots.add(number as usize * self.geometry.stride as usize) };
+            Some(Slot { at, number, of: PhantomData })
         }
 
-        /// The index entry at `home` (below nslots).
+        /// Entry `place` of the index, modulo the number of entries at most once.
+        ///
+        /// Callers have it from a remainder; the test costs less than it would to trust them.
         #[inline(always)]
-        pub fn entry(&self, home: u32) -> &AtomicU32 {
-            debug_assert!(home < self.geometry.nslots);
-            let home = home.min(self.geometry.nslots - 1) as usize;
-            // SAFETY: home < nslots, so the entry lies between `entries` and `heap`; 4-aligned.
-            unsafe { &*self.base.add(self.geometry.entries as usize + 4 * home).cast() }
+        pub fn entry(&self, place: u32) -> &AtomicU32 {
+            let place = if place < self.geometry.nslots { place } else { 0 } as usize;
+            // SAFETY: place < nslots, so it lies between `index` and `heap_keys`; 4-aligned.
+            unsafe { &*self.index.add(4 * place).cast() }
         }
 
-        /// Node `at` (below nslots) of the finder's heap.
+        /// The finder's heap: keys, and the slots that belong to them.
         #[inline(always)]
-        pub fn node(&self, at: u32) -> &HeapNode {
-            debug_assert!(at < self.geometry.nslots);
-            let at = at.min(self.geometry.nslots - 1) as usize;
-            // SAFETY: at < nslots, so the node lies between `heap` and `slots`; 16-aligned.
-            unsafe { &*self.base.add(self.geometry.heap as usize + 16 * at).cast() }
+        pub fn heap(&self) -> (&[AtomicU64], &[AtomicU32]) {
+            let g = &self.geometry;
+            let keys = g.heap_keys as usize + 8 * HEAP_KEYS_BEFORE as usize;
+            // SAFETY: 7 + nslots keys lie between `heap_keys` and `heap_slots`, nslots slots
+            // between that and `slots`; 8- and 4-aligned, and atomics, for which any bytes do.
+            unsafe {
+                (
+                    core::slice::from_raw_parts(self.base.add(keys).cast(), g.nslots as usize),
+                    core::slice::from_raw_parts(
+                        self.base.add(g.heap_slots as usize).cast(),
+                        g.nslots as usize,
+                    ),
+                )
+            }
         }
 
         /// The row of an owner (below OWNERS).
@@ -93,69 +142,68 @@ mod mapped {
             if owner >= OWNERS {
                 return None;
             }
-            // SAFETY: owner < 1024, so the row lies between `OWNERS_AT` and `entries`; 4-aligned.
+            // SAFETY: owner < 1024, so the row lies between `OWNERS_AT` and `index`; 4-aligned.
             Some(unsafe { &*self.base.add(OWNERS_AT + OWNER_ROW * owner as usize).cast() })
         }
 
-        /// Copy `len` bytes into the payload of a slot that the caller has claimed.
+        /// Copy `len` bytes (at most msgsize are) into the payload of a slot that the
+        /// caller has claimed.
         ///
         /// # Safety
-        /// `from` is readable for `len` bytes; slot < nslots.
+        /// `from` is readable for `len` bytes; the slot is one of this segment.
         #[inline(always)]
-        pub unsafe fn write_payload(&self, slot: u32, from: *const u8, len: usize) {
+        pub unsafe fn write_payload(&self, slot: Slot<'_>, from: *const u8, len: usize) {
             let len = len.min(self.geometry.msgsize as usize);
             // SAFETY: header and `msgsize` bytes fit in a stride; the caller grants the rest.
             // Another process may race us only by breaking the protocol: the bytes are then
             // garbage, but they are bytes.
-            unsafe { self.slot_base(slot).add(SLOT_HEADER).copy_from_nonoverlapping(from, len) }
+            unsafe { slot.at.add(SLOT_HEADER).copy_from_nonoverlapping(from, len) }
         }
 
-        /// Copy `len` bytes out of the payload of a slot that the caller has taken.
+        /// Copy `len` bytes (at most msgsize are) out of the payload of a slot that the
+        /// caller has taken.
         ///
         /// # Safety
-        /// `to` is writable for `len` bytes; slot < nslots.
+        /// `to` is writable for `len` bytes; the slot is one of this segment.
         #[inline(always)]
-        pub unsafe fn read_payload(&self, slot: u32, to: *mut u8, len: usize) {
+        pub unsafe fn read_payload(&self, slot: Slot<'_>, to: *mut u8, len: usize) {
             let len = len.min(self.geometry.msgsize as usize);
             // SAFETY: as in write_payload.
-            unsafe { self.slot_base(slot).add(SLOT_HEADER).copy_to_nonoverlapping(to, len) }
+            unsafe { slot.at.add(SLOT_HEADER).copy_to_nonoverlapping(to, len) }
         }
 
         /// Ask for the lines of a slot's message ahead of writing them.
         #[inline(always)]
-        pub fn prefetch(&self, slot: u32) {
+        pub fn prefetch(&self, number: u32) {
             #[cfg(all(target_arch = "x86_64", not(miri)))]
-            {
-                let base = self.slot_base(slot.min(self.geometry.nslots - 1));
-                let mut at = 0;
-                while at < (self.geometry.stride as usize).min(1536) {
+            if let Some(slot) = self.slot(number) {
+                let mut ahead = self.geometry.stride.min(1536) as usize;
+                while ahead > 0 {
+                    ahead -= 64;
                     // SAFETY: a prefetch touches nothing that the program can see, and
                     // processors without the instruction treat it as a no-op.
                     unsafe {
-                        std::arch::asm!("prefetchw [{}]", in(reg) base.add(at),
+                        std::arch::asm!("prefetchw [{}]", in(reg) slot.at.add(ahead),
                             options(nostack, preserves_flags, readonly));
                     }
-                    at += 64;
                 }
             }
             #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-            let _ = slot;
+            let _ = number;
         }
     }
 }
 #[cfg(not(loom))]
-pub use mapped::Segment;
+pub use mapped::{Segment, Slot};
 
 #[cfg(loom)]
 #[allow(missing_docs)] // as its counterpart above
 mod modelled {
     use super::super::event::Event;
     use super::super::layout::{
-        Apart, Counters, CountersAndPoison, FinderWords, HeadWords, NotifyWords, OWNERS, TailWords,
-        WaitWords,
+        Apart, Counters, CountersAndPoison, FinderWords, NotifyWords, OWNERS, WaitWords,
     };
     use super::*;
-    use crate::sync::AtomicU64;
     use loom::cell::UnsafeCell;
 
     /// A segment whose words are loom's. Payloads are one byte, and loom reports any
@@ -164,9 +212,31 @@ mod modelled {
         geometry: Geometry,
         control: Control,
         owners: Vec<OwnerRow>,
-        entries: Vec<AtomicU32>,
-        heap: Vec<HeapNode>,
+        index: Vec<AtomicU32>,
+        heap: (Vec<AtomicU64>, Vec<AtomicU32>),
         slots: Vec<(SlotHeader, UnsafeCell<u8>)>,
+    }
+
+    /// One slot of a segment; its header is what it dereferences to.
+    #[derive(Clone, Copy)]
+    pub struct Slot<'a> {
+        header: &'a SlotHeader,
+        payload: &'a UnsafeCell<u8>,
+        number: u32,
+    }
+
+    impl core::ops::Deref for Slot<'_> {
+        type Target = SlotHeader;
+
+        fn deref(&self) -> &SlotHeader {
+            self.header
+        }
+    }
+
+    impl Slot<'_> {
+        pub fn number(&self) -> u32 {
+            self.number
+        }
     }
 
     // SAFETY: the cells are accessed under the protocol that the models check.
@@ -186,8 +256,10 @@ mod modelled {
         pub fn new(geometry: Geometry) -> Segment {
             let n = geometry.nslots;
             let control = Control {
-                tail: Apart(TailWords { word: w(), hint: w() }),
-                head: Apart(HeadWords { word: w(), hint: w() }),
+                tail: Apart(w()),
+                confirmed: Apart(w()),
+                head: Apart(w()),
+                finalized: Apart(w()),
                 wait: Apart(WaitWords {
                     receivers: Event::new(),
                     pollers: Event::new(),
@@ -208,6 +280,7 @@ mod modelled {
                     rebuilds_done: h(),
                     uniform: h(),
                     reserved: h(),
+                    base: w(),
                 }),
                 counters: CountersAndPoison {
                     counters: Counters {
@@ -242,8 +315,8 @@ mod modelled {
                 geometry,
                 control,
                 owners: (0..OWNERS).map(|_| OwnerRow { pid: h(), uid: h(), asleep: h() }).collect(),
-                entries: (0..n).map(|_| h()).collect(),
-                heap: (0..n).map(|_| HeapNode { key: w(), slot: w() }).collect(),
+                index: (0..n).map(AtomicU32::new).collect(),
+                heap: ((0..n).map(|_| w()).collect(), (0..n).map(|_| h()).collect()),
                 slots: (0..n).map(|_| slot()).collect(),
             }
         }
@@ -253,32 +326,33 @@ mod modelled {
         pub fn control(&self) -> &Control {
             &self.control
         }
-        pub fn slot(&self, slot: u32) -> Option<&SlotHeader> {
-            self.slots.get(slot as usize).map(|s| &s.0)
+        pub fn slot(&self, number: u32) -> Option<Slot<'_>> {
+            let (header, payload) = self.slots.get(number as usize)?;
+            Some(Slot { header, payload, number })
         }
-        pub fn entry(&self, home: u32) -> &AtomicU32 {
-            &self.entries[home as usize]
+        pub fn entry(&self, place: u32) -> &AtomicU32 {
+            &self.index[place as usize]
         }
-        pub fn node(&self, at: u32) -> &HeapNode {
-            &self.heap[at as usize]
+        pub fn heap(&self) -> (&[AtomicU64], &[AtomicU32]) {
+            (&self.heap.0, &self.heap.1)
         }
         pub fn owner(&self, owner: u32) -> Option<&OwnerRow> {
             self.owners.get(owner as usize)
         }
         /// # Safety
         /// `from` is readable for one byte.
-        pub unsafe fn write_payload(&self, slot: u32, from: *const u8, _len: usize) {
+        pub unsafe fn write_payload(&self, slot: Slot<'_>, from: *const u8, _len: usize) {
             // SAFETY: loom checks the exclusiveness, the caller grants `from`.
-            self.slots[slot as usize].1.with_mut(|cell| unsafe { *cell = *from });
+            slot.payload.with_mut(|cell| unsafe { *cell = *from });
         }
         /// # Safety
         /// `to` is writable for one byte.
-        pub unsafe fn read_payload(&self, slot: u32, to: *mut u8, _len: usize) {
+        pub unsafe fn read_payload(&self, slot: Slot<'_>, to: *mut u8, _len: usize) {
             // SAFETY: as above.
-            self.slots[slot as usize].1.with(|cell| unsafe { *to = *cell });
+            slot.payload.with(|cell| unsafe { *to = *cell });
         }
-        pub fn prefetch(&self, _slot: u32) {}
+        pub fn prefetch(&self, _number: u32) {}
     }
 }
 #[cfg(loom)]
-pub use modelled::Segment;
+pub use modelled::{Segment, Slot};

@@ -6,79 +6,77 @@
 //! 3  write header and payload
 //! 4  name the slot in the tail by compare-and-swap: a lane send takes effect here
 //! 5  make the slot QUEUED        6  note that it is confirmed
-//! 7  index it if it is not at home; fetch ahead
-//! 8  mixed: make looking receivers look again: a mixed send takes effect here at the latest
+//! 7  index it if it is elsewhere than proposed; fetch ahead
+//! 8  mixed and not settled: make the head mixed, and looking receivers look again: a send
+//!    takes effect here at the latest
 //! 9  wake a receiver if one sleeps, or complete the notification
 //! ```
 
-use super::engine::{Engine, Progress, Refused};
-use super::word::{FIRE, Head, MIX, SEQ_MASK, Tail, Word, seq_distance};
+use super::engine::{Engine, Look, Place, Progress, Refused};
+use super::segment::Slot;
+use super::word::{ARMED, FIRE, Head, MIX, Tail, Word};
 use crate::fault::step;
 use crate::sync::Ordering;
 
 const HINT_PRIO: u32 = 40;
+const HINT_COUNT: u64 = (1 << HINT_PRIO) - 1;
 
 impl Engine {
     /// Send `len` bytes (at most msgsize) with priority `prio` (at most 32767).
     ///
     /// # Safety
     /// `message` is readable for `len` bytes.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn try_send(
         &self,
         message: *const u8,
         len: usize,
         prio: u32,
+        look: Look,
     ) -> Result<(), Refused> {
-        let mut progress = Progress::new();
-        let t = loop {
-            let t = Tail(self.tail_word().load(Ordering::Acquire));
-            match self.has_room(t) {
-                Some(true) => break t,
-                Some(false) => return Err(Refused::WouldBlock),
-                None if self.is_stuck(&mut progress) => return Err(self.poison()),
-                None => {}
-            }
+        let t = Tail(self.tail_word().load(Ordering::Acquire));
+        if self.known_room(t) == 0 {
+            self.check_room(look)?;
+        }
+        let begun = t;
+        let mut place = self.place(t.take_count());
+        let (slot, claim) = match self.claim(place) {
+            Some(claimed) => claimed,
+            None => self.claim_after_reclaim(place)?,
         };
-        let claimed = match self.claim(t) {
-            None if self.reclaim() => self.claim(t),
-            claimed => claimed,
-        };
-        let Some((index, claim)) = claimed else { return Err(Refused::NoSlot) };
-        let Some(slot) = self.segment.slot(index) else { return Err(self.poison()) };
         step!(SendClaimed);
         // Relaxed: the word orders the header and the payload.
         slot.len.store(len as u32, Ordering::Relaxed);
         slot.prio.store(prio, Ordering::Relaxed);
         slot.sender.store(self.sender, Ordering::Relaxed);
-        // SAFETY: index < nslots and the slot is claimed; the caller grants `message`.
-        unsafe { self.segment.write_payload(index, message, len) };
+        // SAFETY: a slot of ours, and claimed; the caller grants `message`.
+        unsafe { self.segment.write_payload(slot, message, len) };
         step!(SendCopied);
 
+        let mut progress = Progress::new();
         loop {
             let t = Tail(self.tail_word().load(Ordering::Acquire));
-            if t.is_firing() {
-                self.complete_firing(t);
-                if self.is_stuck(&mut progress) {
-                    return Err(self.poison());
+            // If nobody has sent meanwhile there still is the room that there was.
+            if t.is_firing() || t != begun && self.known_room(t) == 0 {
+                match self.may_publish(t, look, &mut progress) {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(refused) => {
+                        self.release(&slot);
+                        return Err(refused);
+                    }
                 }
-                continue;
             }
-            match self.has_room(t) {
-                Some(true) => {}
-                Some(false) => {
-                    self.release(slot);
-                    return Err(Refused::WouldBlock);
-                }
-                None if self.is_stuck(&mut progress) => return Err(self.poison()),
-                None => continue,
-            }
-            // Read before the tail's exchange: a registration made later is not ours to fire.
-            let armed = t.is_armed().then(|| self.registration_word());
-            let flags = self.flags_after(t, prio);
+            let hint = self.control().confirmed.0.load(Ordering::Acquire);
+            let (flags, armed) = if hint == confirmation(t, prio) && !t.is_mixed() && !t.is_armed()
+            {
+                (t.flags(), None)
+            } else {
+                self.flags_after(t, prio)
+            };
             // I6. Relaxed: the tail's exchange orders it.
             slot.seq.store(t.count(), Ordering::Relaxed);
-            let next = Tail::new(t.count() + 1, index, flags);
+            let next = Tail::new(t.count() + 1, slot.number(), flags);
             if self
                 .tail_word()
                 .compare_exchange(t.0, next.0, Ordering::SeqCst, Ordering::Relaxed)
@@ -95,21 +93,18 @@ impl Engine {
                 Ordering::Relaxed,
             );
             step!(SendConfirmed);
-            let hint = next.count() | (prio as u64) << HINT_PRIO;
-            self.control().tail.0.hint.store(hint, Ordering::Release);
+            self.control().confirmed.0.store(confirmation(next, prio), Ordering::Release);
             step!(SendHinted);
-            self.index(t, index);
-            step!(SendIndexed);
-            if flags & MIX != 0 {
-                self.linearize();
-                step!(SendLinearized);
+            if t != begun {
+                place = self.place(t.take_count());
             }
-            if flags & FIRE != 0 {
-                self.complete_firing(next);
-            } else if let Some(armed) = armed {
-                step!(SendUnwoken);
-                self.fire_if_it_was_empty(t, armed);
-                self.wake_receiver();
+            self.set_slot_at(place, slot.number());
+            step!(SendIndexed);
+            // Fetch a slot for a send soon to come: spare_slots() sees to it that there are
+            // more than these beyond those queued, so that no receiver is using it.
+            self.segment.prefetch(self.slot_at(self.place_after(place, self.prefetch)));
+            if flags & (MIX | ARMED) != 0 {
+                self.finish_send(t, next, armed);
             } else {
                 step!(SendUnwoken);
                 self.wake_receiver();
@@ -118,11 +113,49 @@ impl Engine {
         }
     }
 
-    /// The tail's flags after a send of `prio` behind `t`; confirms the send of `t` (I1).
-    #[inline(always)]
-    fn flags_after(&self, t: Tail, prio: u32) -> u64 {
-        let hint = self.control().tail.0.hint.load(Ordering::Acquire);
-        let last_prio = if hint & ((1 << HINT_PRIO) - 1) == t.count() {
+    /// There seems to be no room: look for it.
+    #[cold]
+    fn check_room(&self, look: Look) -> Result<(), Refused> {
+        let mut progress = Progress::new();
+        loop {
+            let t = Tail(self.tail_word().load(Ordering::Acquire));
+            match self.look_for_room(t, look) {
+                Some(true) => return Ok(()),
+                Some(false) => return Err(Refused::WouldBlock),
+                None if self.is_stuck(&mut progress) => return Err(self.poison()),
+                None => {}
+            }
+        }
+    }
+
+    /// No slot is free: what the dead hold may be.
+    #[cold]
+    fn claim_after_reclaim(&self, place: Place) -> Result<(Slot<'_>, Word), Refused> {
+        if self.reclaim() { self.claim(place).ok_or(Refused::NoSlot) } else { Err(Refused::NoSlot) }
+    }
+
+    /// Whether to send behind `t`, or else read the tail anew.
+    #[cold]
+    fn may_publish(&self, t: Tail, look: Look, progress: &mut Progress) -> Result<bool, Refused> {
+        if t.is_firing() {
+            self.complete_firing(t);
+        } else {
+            match self.look_for_room(t, look) {
+                Some(true) => return Ok(true),
+                Some(false) => return Err(Refused::WouldBlock),
+                None => {}
+            }
+        }
+        if self.is_stuck(progress) { Err(self.poison()) } else { Ok(false) }
+    }
+
+    /// The tail's flags after a send of `prio` behind `t`, and the registration if there is
+    /// one; confirms the send of `t` (I1).
+    fn flags_after(&self, t: Tail, prio: u32) -> (u64, Option<u64>) {
+        // Read before the tail's exchange: a registration made later is not ours to fire.
+        let armed = t.is_armed().then(|| self.registration_word());
+        let hint = self.control().confirmed.0.load(Ordering::Acquire);
+        let last_prio = if hint & HINT_COUNT == t.count() {
             Some((hint >> HINT_PRIO) as u32)
         } else {
             self.confirm(t);
@@ -143,22 +176,30 @@ impl Engine {
                 flags |= FIRE;
             }
         }
-        flags
+        (flags, armed)
     }
 
-    /// Leave word of where message `t.count()` lies, and fetch ahead.
-    #[inline(always)]
-    fn index(&self, t: Tail, index: u32) {
-        let home = self.home(t.take_count());
-        if home != index {
-            // A hint: the receiver checks the slot's word.
-            self.segment.entry(home).store(index, Ordering::Release);
+    /// What a send in mixed mode, or with a registration, has still to do.
+    fn finish_send(&self, t: Tail, next: Tail, armed: Option<u64>) {
+        // An armed queue tells by the head whether it was empty: no look of before then.
+        if next.is_mixed() && (!next.is_settled() || next.is_armed()) {
+            self.linearize();
+            step!(SendLinearized);
         }
-        // Fetch only what no receiver can be using: slots beyond those queued.
-        let ahead = t.count().wrapping_add(self.prefetch as u64) & SEQ_MASK;
-        let queued_at_most = seq_distance(ahead, self.oldest_possible());
-        if queued_at_most < self.nslots() as u64 - 2 {
-            self.segment.prefetch(self.home(ahead as u32));
+        if next.is_firing() {
+            self.complete_firing(next);
+            return;
         }
+        step!(SendUnwoken);
+        if let Some(armed) = armed {
+            self.fire_if_it_was_empty(t, armed);
+        }
+        self.wake_receiver();
     }
+}
+
+/// What the senders' note says when the send that `t` names, of `prio`, is confirmed.
+#[inline(always)]
+fn confirmation(t: Tail, prio: u32) -> u64 {
+    t.count() | (prio as u64) << HINT_PRIO
 }

@@ -16,9 +16,10 @@
 //! change and its wake, or a woken sleeper that was killed before it looked; nothing is
 //! lost then but time.
 
-use super::engine::{Engine, Refused};
+use super::engine::{Engine, Look, Refused};
 use super::event::{Event, Slept, Waited};
 use super::layout::WaitWords;
+use super::word::{Head, Tail};
 use crate::deadline::{Clock, Wait};
 use crate::error::{Errno, Result};
 use crate::report::say;
@@ -33,8 +34,10 @@ const POLL_LEAST: u32 = 1200;
 const POLL_MOST: u32 = 4000;
 /// Calls in a row that did not wait, after which the first look comes late.
 const RUN: u32 = 8;
-/// Pauses before a late first look, about 2.5 microseconds.
-const LATE: u32 = 100;
+/// Fewest pauses before a late first look, about 0.1 microseconds.
+const LATE_LEAST: u32 = 4;
+/// Most, about 10 microseconds.
+const LATE_MOST: u32 = 400;
 /// How often a wait lets others run before it sleeps, where polling does not pay.
 const YIELDS: u32 = 2;
 /// First slice of a sleep.
@@ -53,11 +56,17 @@ pub(super) struct Patience {
     budget: AtomicU32,
     /// Calls in a row that did not wait.
     run: AtomicU32,
+    /// Pauses before a late first look.
+    late: AtomicU32,
 }
 
 impl Patience {
     pub(super) const fn new() -> Patience {
-        Patience { budget: AtomicU32::new(POLL_MOST), run: AtomicU32::new(0) }
+        Patience {
+            budget: AtomicU32::new(POLL_MOST),
+            run: AtomicU32::new(0),
+            late: AtomicU32::new(LATE_LEAST),
+        }
     }
 
     /// A call did not have to wait.
@@ -70,6 +79,15 @@ impl Patience {
     fn learn(&self, pauses: u32) {
         let budget = self.budget.load(Relaxed);
         self.budget.store(((budget * 7 + pauses * 2 + 64) / 8).min(POLL_MOST), Relaxed);
+    }
+
+    /// A late first look, after so many pauses, found so much. If the other side is at
+    /// full speed it is worth while to let more gather, as far as the queue has room for
+    /// it; if not, waiting would only be late.
+    fn learn_late(&self, pauses: u32, gathered: u32, maxmsg: u32) {
+        let next = if gathered * 4 >= pauses { pauses * 2 } else { pauses / 2 };
+        let most = (maxmsg * 2 / 5).clamp(LATE_LEAST, LATE_MOST);
+        self.late.store(next.clamp(LATE_LEAST, most), Relaxed);
     }
 
     fn give_up(&self) {
@@ -172,18 +190,14 @@ pub(super) struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// Try again until `attempt` succeeds; it has just refused with `refused`.
+    /// Try until `attempt` succeeds, or fails for good.
     #[cold]
     pub(super) fn run<T>(
         self,
-        refused: Refused,
-        mut attempt: impl FnMut() -> core::result::Result<T, Refused>,
+        mut attempt: impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Result<T> {
-        if let Some(error) = failure(refused) {
-            return Err(error);
-        }
         if self.wait == Wait::Never {
-            return self.without_waiting(refused, attempt);
+            return self.without_waiting(attempt);
         }
         let limit = Limit::of(self.wait);
         if let Some(done) = self.poll(limit, &mut attempt) {
@@ -200,15 +214,20 @@ impl Waiting<'_> {
     /// in mid-call may be about to free.
     fn without_waiting<T>(
         &self,
-        mut refused: Refused,
-        mut attempt: impl FnMut() -> core::result::Result<T, Refused>,
+        mut attempt: impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Result<T> {
-        let patience = clock::monotonic_ns() + SLOT_PATIENCE;
-        while refused == Refused::NoSlot && clock::monotonic_ns() < patience {
-            yield_now();
-            match attempt() {
-                Ok(done) => return Ok(done),
-                Err(again) => refused = again,
+        let mut refused = match attempt(Look::Close) {
+            Ok(done) => return Ok(done),
+            Err(refused) => refused,
+        };
+        if refused == Refused::NoSlot {
+            let patience = clock::monotonic_ns() + SLOT_PATIENCE;
+            while refused == Refused::NoSlot && clock::monotonic_ns() < patience {
+                yield_now();
+                match attempt(Look::Close) {
+                    Ok(done) => return Ok(done),
+                    Err(again) => refused = again,
+                }
             }
         }
         Err(failure(refused).unwrap_or_else(|| self.side.would_block()))
@@ -226,7 +245,7 @@ impl Waiting<'_> {
     fn poll<T>(
         &self,
         limit: Option<Limit>,
-        attempt: &mut impl FnMut() -> core::result::Result<T, Refused>,
+        attempt: &mut impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Option<Result<T>> {
         let late = self.patience.run.load(Relaxed) >= RUN;
         self.patience.run.store(0, Relaxed);
@@ -238,15 +257,28 @@ impl Waiting<'_> {
         let mut looks = 0u32;
         while pauses < budget {
             let next = match pauses {
-                0 if late => LATE,
-                0..64 => 2,
+                0 if late => self.patience.late.load(Relaxed),
+                0..64 => 1,
                 _ => 8,
             };
             for _ in 0..next {
                 pause();
             }
             pauses += next;
-            match attempt() {
+            looks += 1;
+            let close = looks % 32 == 0;
+            if self.side == Side::Receiver {
+                self.engine.fetch_first();
+            }
+            let came = attempt(if close { Look::Close } else { Look::Glance });
+            if late && looks == 1 {
+                self.patience.learn_late(
+                    next,
+                    self.known(),
+                    self.engine.segment().geometry().maxmsg,
+                );
+            }
+            match came {
                 Ok(done) => {
                     self.patience.learn(pauses);
                     return Some(Ok(done));
@@ -257,8 +289,7 @@ impl Waiting<'_> {
                     }
                 }
             }
-            looks += 1;
-            if looks % 32 == 0
+            if close
                 && (limit.is_some_and(Limit::is_over)
                     || self.side == Side::Receiver && self.engine.is_armed())
             {
@@ -269,18 +300,27 @@ impl Waiting<'_> {
         None
     }
 
+    /// What has gathered meanwhile: messages or room.
+    fn known(&self) -> u32 {
+        let control = self.engine.segment().control();
+        match self.side {
+            Side::Sender => self.engine.known_room(Tail(control.tail.0.load(Relaxed))),
+            Side::Receiver => self.engine.known_messages(Head(control.head.0.load(Relaxed))),
+        }
+    }
+
     /// The one that ends this wait probably wants our processor: let it run, which is
     /// cheaper than to be woken by it.
     fn let_run<T>(
         &self,
-        attempt: &mut impl FnMut() -> core::result::Result<T, Refused>,
+        attempt: &mut impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Option<Result<T>> {
         if self.side == Side::Receiver && self.engine.is_armed() {
             return None;
         }
         for _ in 0..YIELDS {
             yield_now();
-            match attempt() {
+            match attempt(Look::Close) {
                 Ok(done) => return Some(Ok(done)),
                 Err(refused) => {
                     if let Some(error) = failure(refused) {
@@ -295,7 +335,7 @@ impl Waiting<'_> {
     fn sleep<T>(
         &self,
         limit: Option<Limit>,
-        mut attempt: impl FnMut() -> core::result::Result<T, Refused>,
+        mut attempt: impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Result<T> {
         let event = self.side.event(self.words());
         let mut slice = SLICE;
@@ -325,9 +365,9 @@ impl Waiting<'_> {
     /// Try once, as one who has announced itself.
     fn look<T>(
         &self,
-        attempt: &mut impl FnMut() -> core::result::Result<T, Refused>,
+        attempt: &mut impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Option<Result<T>> {
-        let done = match attempt() {
+        let done = match attempt(Look::Close) {
             Ok(done) => Ok(done),
             Err(_) if self.engine.is_poisoned() => return Some(Err(damaged())),
             Err(refused) => {

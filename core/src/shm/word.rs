@@ -1,12 +1,13 @@
 //! The three kinds of 64-bit words that carry a queue, as plain values.
 //!
 //! ```text
-//! Tail  (the last send)     0-39 count | 40 SHUT | 41-60 slot | 61 FIRE | 62 ARMED | 63 MIX
+//! Tail  (the last send)     0-38 count | 39 SETTLED | 40 SHUT | 41-60 slot
+//!                           61 FIRE | 62 ARMED | 63 MIX
 //! Head  (the last receive)  0-31 count | 32-41 epoch | 42 SNAP | 43-62 slot | 63 MIX
 //! Word  (a slot)           61-63 tag, then
 //!        FREE      0-31 generation
-//!        CLAIMED   45-60 owner | 0-39 stamp
-//!        QUEUED    45-59 priority | 0-39 seq
+//!        CLAIMED   45-60 owner | 0-38 stamp
+//!        QUEUED    45-59 priority | 0-38 seq
 //!        TAKING    45-60 owner | 32-41 epoch | 0-31 take
 //!        TAKEN     as TAKING
 //! ```
@@ -19,7 +20,7 @@
 #![forbid(unsafe_code)]
 
 /// Bits of a send count.
-pub const SEQ_BITS: u32 = if cfg!(narrow) { 6 } else { 40 };
+pub const SEQ_BITS: u32 = if cfg!(narrow) { 6 } else { 39 };
 /// Bits of a receive count.
 pub const TAKE_BITS: u32 = if cfg!(narrow) { 5 } else { 32 };
 /// Bits of the head's epoch.
@@ -43,6 +44,8 @@ pub const MIX: u64 = 1 << 63;
 pub const ARMED: u64 = 1 << 62;
 /// Tail: the send that it names found the queue empty and armed.
 pub const FIRE: u64 = 1 << 61;
+/// Tail: as long as this is set, the head has MIX; sends need not look.
+pub const SETTLED: u64 = 1 << 39;
 /// Tail: no more sends. Kept through every change; set by a later layout minor.
 pub const SHUT: u64 = 1 << 40;
 /// Head: a receiver is looking for the best message of this epoch.
@@ -77,7 +80,7 @@ pub const fn take_distance(later: u32, earlier: u32) -> u32 {
 pub struct Tail(pub u64);
 
 impl Tail {
-    const FLAGS: u64 = MIX | ARMED | FIRE | SHUT;
+    const FLAGS: u64 = MIX | ARMED | FIRE | SHUT | SETTLED;
 
     /// A tail word from its parts.
     #[inline(always)]
@@ -108,6 +111,11 @@ impl Tail {
     #[inline(always)]
     pub const fn is_mixed(self) -> bool {
         self.0 & MIX != 0
+    }
+    /// Whether the head is sure to have MIX, and keeps it until this flag is cleared.
+    #[inline(always)]
+    pub const fn is_settled(self) -> bool {
+        self.0 & SETTLED != 0
     }
     /// Whether a registration waits for an arrival.
     #[inline(always)]
@@ -176,10 +184,11 @@ impl Head {
     pub const fn next_epoch(self, mix: u64) -> Head {
         Head::new(self.count(), self.epoch().wrapping_add(1), self.slot(), mix)
     }
-    /// The receive after this one, which takes `slot`.
+    /// The receive after this one, which takes `slot`. SNAP stays: the next receiver
+    /// will look too.
     #[inline(always)]
     pub const fn advanced(self, slot: u32) -> Head {
-        Head::new(self.count().wrapping_add(1), self.epoch(), slot, self.0 & MIX)
+        Head::new(self.count().wrapping_add(1), self.epoch(), slot, self.0 & (MIX | SNAP))
     }
 }
 
@@ -293,7 +302,8 @@ mod tests {
     fn parts_come_back_as_they_went_in() {
         let t = Tail::new(SEQ_MASK, NO_SLOT, MIX | FIRE);
         assert_eq!((t.count(), t.slot(), t.flags()), (SEQ_MASK, NO_SLOT, MIX | FIRE));
-        assert_eq!(Tail::new(SEQ_MASK + 1, 3, SHUT), Tail::new(0, 3, SHUT));
+        assert!(!t.is_settled() && t.with(SETTLED, 0).is_settled());
+        assert_eq!(Tail::new(SEQ_MASK + 1, 3, SHUT | SETTLED), Tail::new(0, 3, SHUT | SETTLED));
 
         let h = Head::new(TAKE_MASK, 1, 77, SNAP);
         assert_eq!((h.count(), h.epoch(), h.slot()), (TAKE_MASK, 1, 77));
@@ -309,9 +319,9 @@ mod tests {
     }
 
     #[test]
-    fn an_advanced_head_forgets_the_look_and_keeps_the_mode() {
+    fn an_advanced_head_keeps_the_mode_and_the_look() {
         let h = Head::new(TAKE_MASK, 1, 5, SNAP | MIX).advanced(9);
-        assert_eq!(h, Head::new(0, 1, 9, MIX));
+        assert_eq!(h, Head::new(0, 1, 9, SNAP | MIX));
     }
 
     #[test]

@@ -266,8 +266,8 @@ impl Stage {
     pub fn dump(&self) {
         let engine = self.engine();
         let control = engine.segment().control();
-        let t = Tail(control.tail.0.word.load(SeqCst));
-        let h = Head(control.head.0.word.load(SeqCst));
+        let t = Tail(control.tail.0.load(SeqCst));
+        let h = Head(control.head.0.load(SeqCst));
         eprintln!(
             "tail: count {} slot {} flags {:#x} | head: count {} epoch {} slot {} mix {} snap {}",
             t.count(),
