@@ -308,8 +308,9 @@ impl Engine {
     }
 
     /// Whether receivers should sleep at once rather than poll: only a sleeping receiver
-    /// counts as blocked for the registration.
+    /// counts as blocked for the registration. The word says so before the tail does, and
+    /// to read it takes no line from a sender.
     pub fn is_armed(&self) -> bool {
-        Tail(self.tail_word().load(Ordering::Relaxed)).is_armed()
+        Registration(self.notify().word.load(Ordering::Relaxed)).is_armed()
     }
 }

@@ -128,7 +128,8 @@ impl Engine {
     pub fn new(segment: SegmentRef, owner: u32, owners: Owners, sender: u64) -> Engine {
         let geometry = segment.geometry();
         let lines = geometry.stride / 64;
-        let prefetch = (24 / lines.max(1)).clamp(2, 16).min(geometry.nslots / 4).max(1);
+        // Far enough that a line arrives in time, near enough that it is still there then.
+        let prefetch = (64 / lines.max(1)).min(geometry.nslots / 32).max(2);
         let place_factor = u64::MAX / geometry.nslots as u64 + 1;
         // As a limit of sends the tail's own count says: look at the head first.
         let sent = Tail(segment.control().tail.0.load(Ordering::Relaxed)).count();

@@ -27,9 +27,13 @@ use crate::sync::local::AtomicU32;
 use crate::sync::{Ordering::Relaxed, pause, yield_now};
 use crate::sys::{clock, process};
 
-/// Pauses polled at least, about 30 microseconds: more than a sleeper needs to wake, or
-/// two processes that just met would never find out that polling pays.
-const POLL_LEAST: u32 = 1200;
+/// Pauses polled at least, about 8 microseconds.
+const POLL_LEAST: u32 = 300;
+/// Pauses polled now and then all the same, about 40 microseconds: more than a sleeper
+/// needs to wake, or two processes that just met would never find out that polling pays.
+const POLL_TRIAL: u32 = 1600;
+/// Vain waits after which there is a trial.
+const TRIAL_AFTER: u32 = 8;
 /// Pauses polled at most, about 100 microseconds.
 const POLL_MOST: u32 = 4000;
 /// Calls in a row that did not wait, after which the first look comes late.
@@ -54,6 +58,8 @@ const SLOT_PATIENCE: i64 = 1_000_000;
 pub(super) struct Patience {
     /// Pauses worth polling.
     budget: AtomicU32,
+    /// Waits in a row that polled in vain.
+    vain: AtomicU32,
     /// Calls in a row that did not wait.
     run: AtomicU32,
     /// Pauses before a late first look.
@@ -64,6 +70,7 @@ impl Patience {
     pub(super) const fn new() -> Patience {
         Patience {
             budget: AtomicU32::new(POLL_MOST),
+            vain: AtomicU32::new(0),
             run: AtomicU32::new(0),
             late: AtomicU32::new(LATE_LEAST),
         }
@@ -76,7 +83,15 @@ impl Patience {
         self.run.store(self.run.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
+    /// How long to poll.
+    fn polls(&self) -> u32 {
+        let budget = self.budget.load(Relaxed);
+        let trial = self.vain.load(Relaxed) % TRIAL_AFTER == TRIAL_AFTER - 1;
+        if trial { budget.max(POLL_TRIAL) } else { budget }
+    }
+
     fn learn(&self, pauses: u32) {
+        self.vain.store(0, Relaxed);
         let budget = self.budget.load(Relaxed);
         self.budget.store(((budget * 7 + pauses * 2 + 64) / 8).min(POLL_MOST), Relaxed);
     }
@@ -91,6 +106,7 @@ impl Patience {
     }
 
     fn give_up(&self) {
+        self.vain.store(self.vain.load(Relaxed).wrapping_add(1), Relaxed);
         let budget = self.budget.load(Relaxed);
         self.budget.store((budget * 7 / 8).max(POLL_LEAST), Relaxed);
     }
@@ -252,7 +268,7 @@ impl Waiting<'_> {
         if !self.polling_pays() {
             return self.let_run(attempt);
         }
-        let budget = self.patience.budget.load(Relaxed);
+        let budget = self.patience.polls();
         let mut pauses = 0;
         let mut looks = 0u32;
         while pauses < budget {
