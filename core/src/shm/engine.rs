@@ -35,6 +35,8 @@ use super::word::{
 use crate::sync::local;
 use crate::sync::{AtomicU64, Ordering, dekker_barrier, pause};
 
+/// How many places are tried before the search for a free slot begins.
+const NEIGHBOURS: u32 = if cfg!(loom) { 2 } else { 16 };
 /// How long a sender that finds the queue full waits for a receiver that looks: pauses,
 /// two microseconds or so, far more than a look takes.
 const LOOKING: u32 = if cfg!(loom) { 0 } else { 80 };
@@ -443,13 +445,21 @@ impl Engine {
     #[inline(always)]
     pub(super) fn claim(&self, place: Place) -> Option<(Slot<'_>, Word)> {
         match self.try_claim(self.slot_at(place)) {
-            None => self.search_free(),
+            None => self.search_free(place),
             claimed => claimed,
         }
     }
 
     #[cold]
-    fn search_free(&self) -> Option<(Slot<'_>, Word)> {
+    fn search_free(&self, place: Place) -> Option<(Slot<'_>, Word)> {
+        // Another sender has this slot. The slots of the next messages are free as a rule,
+        // and the two then only exchange them.
+        for ahead in 1..NEIGHBOURS.min(self.nslots()) {
+            let claimed = self.try_claim(self.slot_at(self.place_after(place, ahead)));
+            if claimed.is_some() {
+                return claimed;
+            }
+        }
         let n = self.nslots();
         let mut index = self.sending.0.cursor.load(Ordering::Relaxed);
         for _ in 0..n {
