@@ -1,0 +1,206 @@
+//! The processes of a measurement, and what they tell while they work.
+//!
+//! Every measurement runs in forked processes; the program itself only starts them, sleeps,
+//! reads their counts and ends them. So nothing of one measurement is left in the next, and
+//! a transport that hangs or dies takes no other with it.
+
+use crate::machine::pin;
+use crate::shared::Shared;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use std::{fs, io, mem, process, ptr, thread};
+
+/// Processes of one measurement at most.
+const SEATS: usize = 8;
+
+/// Numbers that a process may leave behind.
+const RESULTS: usize = 8;
+
+/// No measurement takes so long, in s.
+const PATIENCE_S: u32 = 60;
+
+/// What one process tells the others. Has its cache lines for itself.
+#[repr(C, align(128))]
+pub struct Seat {
+    /// Messages sent or received so far; only its process changes it.
+    done: AtomicU64,
+    /// The result, as the bits of an f64 each; valid when the process has ended.
+    results: [AtomicU64; RESULTS],
+}
+
+impl Seat {
+    /// So many messages have passed.
+    #[inline(always)]
+    pub fn count(&self, done: u64) {
+        // Relaxed: it is read now and then as a count, and orders nothing.
+        self.done.store(done, Ordering::Relaxed);
+    }
+
+    /// Leave the result behind.
+    pub fn leave<const N: usize>(&self, values: [f64; N]) {
+        for (place, value) in self.results.iter().zip(values) {
+            // Relaxed: it is read after the process has ended.
+            place.store(value.to_bits(), Ordering::Relaxed);
+        }
+    }
+
+    fn result(&self, index: usize) -> f64 {
+        f64::from_bits(self.results[index].load(Ordering::Relaxed))
+    }
+}
+
+/// The processes, which do not outlive this.
+pub struct Crew {
+    seats: Shared<[Seat; SEATS]>,
+    members: Vec<Child>,
+}
+
+/// Counts at one time.
+pub struct Counts {
+    at: Instant,
+    /// Messages, of each process.
+    pub done: Vec<u64>,
+    /// How often it slept, of each process.
+    pub sleeps: Vec<u64>,
+}
+
+impl Counts {
+    /// Seconds from then to now.
+    pub fn seconds_since(&self, then: &Counts) -> f64 {
+        (self.at - then.at).as_secs_f64()
+    }
+}
+
+impl Crew {
+    /// Nobody yet.
+    pub fn new() -> io::Result<Crew> {
+        Ok(Crew { seats: Shared::new()?, members: Vec::new() })
+    }
+
+    /// Start a process that does this work, on one processor if told.
+    pub fn start(
+        &mut self,
+        processor: Option<usize>,
+        work: impl FnOnce(&Seat) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let index = self.members.len();
+        let child = Child::start(|| {
+            if let Some(processor) = processor {
+                pin(processor)?;
+            }
+            work(&self.seats[index])
+        })?;
+        self.members.push(child);
+        Ok(())
+    }
+
+    /// Return when every process has had a message pass.
+    pub fn await_first_messages(&mut self) -> io::Result<()> {
+        let began = Instant::now();
+        while self.seats[..self.members.len()]
+            .iter()
+            .any(|seat| seat.done.load(Ordering::Relaxed) == 0)
+        {
+            self.check()?;
+            if began.elapsed().as_secs() > PATIENCE_S.into() {
+                return Err(io::Error::other("no message passes"));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// How far everybody is now.
+    pub fn counts(&mut self) -> io::Result<Counts> {
+        self.check()?;
+        let sleeps = self.members.iter().map(Child::sleeps).collect();
+        let seats = &self.seats[..self.members.len()];
+        let done = seats.iter().map(|seat| seat.done.load(Ordering::Relaxed)).collect();
+        Ok(Counts { at: Instant::now(), done, sleeps })
+    }
+
+    /// Wait for the first process to end, and take what it left behind.
+    pub fn finish<const N: usize>(mut self) -> io::Result<[f64; N]> {
+        self.members.swap_remove(0).finish()?;
+        Ok(std::array::from_fn(|index| self.seats[0].result(index)))
+    }
+
+    /// An error if a process has ended.
+    fn check(&mut self) -> io::Result<()> {
+        if self.members.iter_mut().any(|child| child.has_ended()) {
+            return Err(io::Error::other("a process ended early"));
+        }
+        Ok(())
+    }
+}
+
+/// A forked process.
+struct Child(libc::pid_t);
+
+impl Child {
+    fn start(work: impl FnOnce() -> io::Result<()>) -> io::Result<Child> {
+        let parent = process::id() as libc::pid_t;
+        // SAFETY: no other thread runs in this process, so the child is as good as new.
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                // SAFETY: touch no memory. A measurement that hangs ends by the alarm.
+                unsafe {
+                    libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                    libc::alarm(PATIENCE_S);
+                    if libc::getppid() != parent {
+                        libc::_exit(1);
+                    }
+                }
+                let result = work();
+                if let Err(error) = &result {
+                    eprintln!("mqueue_bench: a process of a measurement: {error}");
+                }
+                // SAFETY: ends this process without touching what it shares with its parent.
+                unsafe { libc::_exit(result.is_err() as i32) }
+            }
+            child => Ok(Child(child)),
+        }
+    }
+
+    /// How often its threads gave up their processor to wait.
+    fn sleeps(&self) -> u64 {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.0)) else { return 0 };
+        let of_task = |task: fs::DirEntry| -> Option<u64> {
+            let status = fs::read_to_string(task.path().join("status")).ok()?;
+            let line =
+                |line: &str| line.strip_prefix("voluntary_ctxt_switches:").map(str::to_owned);
+            status.lines().find_map(line)?.trim().parse().ok()
+        };
+        tasks.flatten().filter_map(of_task).sum()
+    }
+
+    fn has_ended(&self) -> bool {
+        // SAFETY: numbers only, so all zeros are a value, and the call writes one struct.
+        let pid = unsafe {
+            let mut info: libc::siginfo_t = mem::zeroed();
+            let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+            libc::waitid(libc::P_PID, self.0 as libc::id_t, &mut info, flags);
+            info.si_pid()
+        };
+        pid != 0
+    }
+
+    fn finish(self) -> io::Result<()> {
+        let mut status = 0;
+        // SAFETY: writes one number.
+        let ended = unsafe { libc::waitpid(self.0, &mut status, 0) };
+        mem::forget(self);
+        if ended > 0 && status == 0 { Ok(()) } else { Err(io::Error::other("a process failed")) }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // SAFETY: our own child, which nobody has waited for.
+        unsafe {
+            libc::kill(self.0, libc::SIGKILL);
+            libc::waitpid(self.0, ptr::null_mut(), 0);
+        }
+    }
+}
