@@ -68,8 +68,8 @@ struct Line(AtomicU32);
 /// How long a cache line takes from one processor to the other and back, in ns: the floor
 /// under every round trip. On virtual machines it changes while they run.
 pub fn line_round_trip((here, there): (usize, usize)) -> io::Result<f64> {
-    const BATCHES: u32 = 15;
-    const TRIPS: u32 = 1000;
+    const BATCHES: u32 = 100;
+    const TRIPS: u32 = 150;
     let (ping, pong) = (Line(AtomicU32::new(0)), Line(AtomicU32::new(0)));
     if here == there {
         return Ok(0.0);

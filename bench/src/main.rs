@@ -11,10 +11,12 @@
 
 mod machine;
 mod peers;
+mod picture;
 mod process;
 mod report;
 mod scenario;
 mod shared;
+mod targets;
 mod transport;
 
 use machine::{Machine, Usage};
@@ -22,6 +24,7 @@ use peers::Peer;
 use report::{Placement, Report, Sample};
 use scenario::{Scenario, Setting};
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -34,8 +37,9 @@ mqueue_bench: mqueue_rs beside the kernel's queues, other libraries and bare rin
   --rounds N     measure everything N times (5)
   --only NAME    only scenarios whose name begins so: throughput, 'throughput 64/',
                  'round trip', contention, 'one process', mixed, memory; may be repeated
-  --peers LIST   only these, with commas between; mqueue_rs, kernel and vyukov always
+  --peers LIST   only these, with commas between; mqueue_rs, 'kernel mq' and vyukov always
   --quick        once and for a short time: to see that it works, not to be quoted
+  --svg FILE     draw a picture, too
   --json         for programs, with every sample
   --help         this";
 
@@ -44,13 +48,14 @@ struct Options {
     only: Vec<String>,
     peers: Option<String>,
     quick: bool,
+    svg: Option<PathBuf>,
     json: bool,
 }
 
 fn options() -> Result<Option<Options>, lexopt::Error> {
     use lexopt::prelude::*;
     let mut options =
-        Options { rounds: 5, only: Vec::new(), peers: None, quick: false, json: false };
+        Options { rounds: 5, only: Vec::new(), peers: None, quick: false, svg: None, json: false };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
@@ -58,6 +63,7 @@ fn options() -> Result<Option<Options>, lexopt::Error> {
             Long("only") => options.only.push(parser.value()?.string()?),
             Long("peers") => options.peers = Some(parser.value()?.string()?),
             Long("quick") => (options.quick, options.rounds) = (true, 1),
+            Long("svg") => options.svg = Some(parser.value()?.into()),
             Long("json") => options.json = true,
             Short('h') | Long("help") => return Ok(None),
             _ => return Err(argument.unexpected()),
@@ -104,8 +110,7 @@ fn run(options: &Options, scenarios: Vec<Scenario>, mut peers: Vec<Peer>) -> io:
     let processors = machine.pair();
     let millis = |full, quick| Duration::from_millis(if options.quick { quick } else { full });
     let setting = Setting { span: millis(150, 20), silence: millis(1000, 100), processors };
-    let names: Vec<&'static str> = peers.iter().map(|peer| peer.name).collect();
-    let mut report = Report::new(machine, names);
+    let mut report = Report::new(machine, &peers);
 
     for round in 1..=options.rounds {
         for (index, scenario) in scenarios.iter().enumerate() {
@@ -113,13 +118,14 @@ fn run(options: &Options, scenarios: Vec<Scenario>, mut peers: Vec<Peer>) -> io:
                 continue;
             }
             for peer in &peers {
+                let Ok(measure) = peer.measure else { continue };
                 if report.is_blank(scenario, peer.name) {
                     continue;
                 }
                 for _ in 0..TRIES {
                     let before = machine::line_round_trip(processors)?;
                     let usage = Usage::now();
-                    let measured = (peer.measure)(scenario, &setting);
+                    let measured = measure(scenario, &setting);
                     let others = usage.others_since();
                     let lines = [before, machine::line_round_trip(processors)?];
                     let figures = match measured {
@@ -180,6 +186,10 @@ fn main() -> ExitCode {
                 println!("{:#}", report.json());
             } else {
                 print!("{}", report.table());
+            }
+            if let Some(Err(error)) = options.svg.map(|file| picture::draw(&report, &file)) {
+                eprintln!("mqueue_bench: the picture: {error}");
+                return ExitCode::FAILURE;
             }
             ExitCode::from(u8::from(report.has_failed()))
         }

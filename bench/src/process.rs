@@ -60,8 +60,8 @@ pub struct Counts {
     at: Instant,
     /// Messages, of each process.
     pub done: Vec<u64>,
-    /// How often it slept, of each process.
-    pub sleeps: Vec<u64>,
+    /// How often they slept, all together.
+    pub sleeps: u64,
 }
 
 impl Counts {
@@ -94,43 +94,37 @@ impl Crew {
         Ok(())
     }
 
-    /// Return when every process has had a message pass.
-    pub fn await_first_messages(&mut self) -> io::Result<()> {
+    /// Return when every process has had a message pass, and all together so many.
+    pub fn await_messages(&mut self, wanted: u64) -> io::Result<()> {
         let began = Instant::now();
-        while self.seats[..self.members.len()]
-            .iter()
-            .any(|seat| seat.done.load(Ordering::Relaxed) == 0)
-        {
-            self.check()?;
+        loop {
+            let done = self.counts()?.done;
+            if done.iter().all(|&done| done > 0) && done.iter().sum::<u64>() >= wanted {
+                return Ok(());
+            }
             if began.elapsed().as_secs() > PATIENCE_S.into() {
                 return Err(io::Error::other("no message passes"));
             }
             thread::sleep(Duration::from_millis(1));
         }
-        Ok(())
     }
 
     /// How far everybody is now.
     pub fn counts(&mut self) -> io::Result<Counts> {
-        self.check()?;
-        let sleeps = self.members.iter().map(Child::sleeps).collect();
+        if self.members.iter().any(Child::has_ended) {
+            return Err(io::Error::other("a process ended early"));
+        }
         let seats = &self.seats[..self.members.len()];
         let done = seats.iter().map(|seat| seat.done.load(Ordering::Relaxed)).collect();
-        Ok(Counts { at: Instant::now(), done, sleeps })
+        let at = Instant::now();
+        let sleeps = self.members.iter().map(Child::sleeps).sum();
+        Ok(Counts { at, done, sleeps })
     }
 
     /// Wait for the first process to end, and take what it left behind.
     pub fn finish<const N: usize>(mut self) -> io::Result<[f64; N]> {
         self.members.swap_remove(0).finish()?;
         Ok(std::array::from_fn(|index| self.seats[0].result(index)))
-    }
-
-    /// An error if a process has ended.
-    fn check(&mut self) -> io::Result<()> {
-        if self.members.iter_mut().any(|child| child.has_ended()) {
-            return Err(io::Error::other("a process ended early"));
-        }
-        Ok(())
     }
 }
 

@@ -1,8 +1,9 @@
 //! From samples to a table and to JSON.
 
 use crate::machine::{Machine, NEAR_MOST_NS};
-use crate::peers::{KERNEL, LIMIT, OURS};
+use crate::peers::{KERNEL, LIMIT, OURS, Peer};
 use crate::scenario::{Figures, Scenario, Unit};
+use crate::targets;
 use serde_json::{Value, json};
 use std::fmt::{self, Write};
 use std::io;
@@ -56,6 +57,10 @@ impl Sample {
     pub fn placement(&self) -> Placement {
         placement(self.lines)
     }
+
+    fn line(&self) -> f64 {
+        (self.lines[0] + self.lines[1]) / 2.0
+    }
 }
 
 fn placement(lines: [f64; 2]) -> Placement {
@@ -92,11 +97,15 @@ pub struct Cell {
     pub by_kernel: Option<f64>,
     /// How many times as good as the limit in the same round.
     pub by_limit: Option<f64>,
-    /// Cache-line round trip, ns.
-    pub line: f64,
+    /// How many times the cache-line round trip before and after, of times.
+    pub by_line: Option<f64>,
     /// Processors that others kept busy.
     pub others: f64,
 }
+
+/// Width of the tables' first column, and of one for each transport.
+const LABEL: usize = 26;
+const WIDTH: usize = 12;
 
 /// Everything that was measured on one machine.
 pub struct Report {
@@ -105,15 +114,27 @@ pub struct Report {
     /// The samples, mixed ones included.
     pub samples: Vec<Sample>,
     machine: Machine,
+    /// Those that are here.
     peers: Vec<&'static str>,
+    /// Those that are not, and why.
+    missing: Vec<(&'static str, &'static str)>,
     /// What was not measured: scenario, transport, and why, if it is not simply beyond it.
     blanks: Vec<(String, &'static str, Option<String>)>,
 }
 
 impl Report {
     /// Nothing yet.
-    pub fn new(machine: Machine, peers: Vec<&'static str>) -> Report {
-        Report { scenarios: Vec::new(), samples: Vec::new(), machine, peers, blanks: Vec::new() }
+    pub fn new(machine: Machine, all: &[Peer]) -> Report {
+        let here = all.iter().filter(|peer| peer.measure.is_ok());
+        let missing = all.iter().filter_map(|peer| Some((peer.name, peer.measure.err()?)));
+        Report {
+            scenarios: Vec::new(),
+            samples: Vec::new(),
+            machine,
+            peers: here.map(|peer| peer.name).collect(),
+            missing: missing.collect(),
+            blanks: Vec::new(),
+        }
     }
 
     /// A scenario cannot be measured with a transport.
@@ -167,13 +188,25 @@ impl Report {
             resident: over(&|sample| sample.figures.resident),
             by_kernel: by(KERNEL),
             by_limit: by(LIMIT),
-            line: over(&|sample| Some((sample.lines[0] + sample.lines[1]) / 2.0))?,
+            by_line: over(&|sample| {
+                let has_line = unit == Unit::Time && sample.line() > 0.0;
+                has_line.then(|| sample.figures.typical / sample.line())
+            }),
             others: over(&|sample| Some(sample.others))?,
         })
     }
 
-    fn dropped(&self) -> usize {
-        self.samples.iter().filter(|sample| sample.placement() == Placement::Mixed).count()
+    /// What was not measured though the transport offers it: transport, reason, scenarios.
+    fn refused(&self) -> Vec<(&str, &str, Vec<&str>)> {
+        let mut list: Vec<(&str, &str, Vec<&str>)> = Vec::new();
+        for (scenario, peer, why) in &self.blanks {
+            let Some(why) = why else { continue };
+            match list.iter_mut().find(|(name, reason, _)| name == peer && reason == why) {
+                Some((_, _, scenarios)) => scenarios.push(scenario),
+                None => list.push((peer, why, vec![scenario])),
+            }
+        }
+        list
     }
 
     /// For people: for each placement a table of each group of scenarios.
@@ -185,8 +218,11 @@ impl Report {
     }
 
     fn write_table(&self, text: &mut String) -> fmt::Result {
-        let Machine { model, kernel, processors } = &self.machine;
-        writeln!(text, "{model}, {} processors, Linux {kernel}", processors.len())?;
+        for placement in PLACEMENTS {
+            if self.samples_of(placement) > 0 {
+                writeln!(text, "{}", self.circumstances(placement))?;
+            }
+        }
         for placement in PLACEMENTS {
             let mut group = "";
             for (index, scenario) in self.scenarios.iter().enumerate() {
@@ -202,16 +238,42 @@ impl Report {
                 self.write_row(text, scenario, &cells)?;
             }
         }
+        targets::write(text, self)?;
         writeln!(text)?;
-        for (scenario, peer, why) in &self.blanks {
-            if let Some(why) = why {
-                writeln!(text, "{peer}: {scenario}: {why}")?;
-            }
+        for (peer, why) in &self.missing {
+            writeln!(text, "{peer}: {why}")?;
         }
-        match self.dropped() {
+        for (peer, why, scenarios) in self.refused() {
+            writeln!(text, "{peer}: {why}: {}", scenarios.join(", "))?;
+        }
+        match self.samples_of(Placement::Mixed) {
             0 => Ok(()),
             dropped => writeln!(text, "{dropped} samples dropped: the processors moved meanwhile"),
         }
+    }
+
+    /// The machine, and how long a cache line takes there and back in a placement.
+    pub fn circumstances(&self, placement: Placement) -> String {
+        let Machine { model, kernel, processors } = &self.machine;
+        let of = self.samples.iter().filter(|sample| sample.placement() == placement);
+        let line = median(of.map(Sample::line)).unwrap_or(f64::NAN);
+        let count = processors.len();
+        format!("{model}, {count} processors, Linux {kernel}; {placement}: cache line {line:.0} ns")
+    }
+
+    /// Names of the transports that are here.
+    pub fn peers(&self) -> &[&'static str] {
+        &self.peers
+    }
+
+    fn samples_of(&self, placement: Placement) -> usize {
+        self.samples.iter().filter(|sample| sample.placement() == placement).count()
+    }
+
+    /// The placement with the most samples.
+    pub fn usual_placement(&self) -> Placement {
+        let most = PLACEMENTS.into_iter().rev().max_by_key(|&place| self.samples_of(place));
+        most.unwrap_or(Placement::Near)
     }
 
     fn write_heading(
@@ -221,14 +283,14 @@ impl Report {
         placement: Placement,
     ) -> fmt::Result {
         let title = format!("{placement}: {}", scenario.group);
-        write!(text, "\n{title:24}")?;
+        write!(text, "\n{title:LABEL$}")?;
         for peer in &self.peers {
-            write!(text, "{peer:>12}")?;
+            write!(text, "{peer:>WIDTH$}")?;
         }
         writeln!(
             text,
-            "{:>10}{:>9}{:>8}{:>9}{:>8}{:>8}",
-            "x kernel", "x limit", "sleeps", "line ns", "others", "rounds"
+            "{:>10}{:>9}{:>8}{:>8}{:>8}",
+            "x kernel", "x limit", "sleeps", "others", "rounds"
         )
     }
 
@@ -242,9 +304,9 @@ impl Report {
             if !cells.iter().flatten().any(|cell| value(cell).is_some()) {
                 return Ok(());
             }
-            write!(text, "{label:24}")?;
+            write!(text, "{label:LABEL$}")?;
             for cell in cells {
-                write!(text, "{:>12}", cell.as_ref().and_then(value).unwrap_or_default())?;
+                write!(text, "{:>WIDTH$}", cell.as_ref().and_then(value).unwrap_or_default())?;
             }
             if label.starts_with(' ') {
                 return writeln!(text);
@@ -255,11 +317,10 @@ impl Report {
             };
             writeln!(
                 text,
-                "{:>10}{:>9}{:>8}{:>9.0}{:>8.2}{:>8}",
+                "{:>10}{:>9}{:>8}{:>8.2}{:>8}",
                 ours.by_kernel.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
                 ours.by_limit.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
                 ours.sleeps.map_or_else(String::new, |sleeps| format!("{sleeps:.3}")),
-                ours.line,
                 ours.others,
                 ours.rounds,
             )
@@ -312,29 +373,30 @@ impl Report {
                         "resident": cell.resident,
                         "by_kernel": cell.by_kernel,
                         "by_limit": cell.by_limit,
-                        "line_ns": cell.line,
+                        "by_line": cell.by_line,
                         "others_processors": cell.others,
                     }));
                 }
             }
             rows
         };
-        let blanks: Vec<Value> = self
-            .blanks
+        let refused = self.refused();
+        let refused = refused
             .iter()
-            .map(|(scenario, peer, why)| json!({"scenario": scenario, "transport": peer, "why": why}))
-            .collect();
+            .map(|(peer, why, list)| json!({"transport": peer, "why": why, "scenarios": list}));
+        let missing = self.missing.iter().map(|(peer, why)| json!({"transport": peer, "why": why}));
         json!({
             "machine": {
                 "model": self.machine.model,
                 "processors": self.machine.processors.len(),
                 "kernel": self.machine.kernel,
             },
+            "targets": targets::json(self),
             "near": rows(Placement::Near),
             "far": rows(Placement::Far),
             "alone": rows(Placement::Alone),
-            "not_measured": blanks,
-            "samples_dropped": self.dropped(),
+            "not_measured": missing.chain(refused).collect::<Vec<Value>>(),
+            "samples_dropped": self.samples_of(Placement::Mixed),
             "samples": samples,
         })
     }

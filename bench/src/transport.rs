@@ -4,16 +4,30 @@ use std::ffi::CString;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{io, process};
 
+#[cfg(boost)]
+mod boost;
 mod kernel;
+mod pipe;
 mod ring;
+mod seqpacket;
 mod shm;
 mod spsc;
+mod sysv;
 mod vyukov;
+#[cfg(zeromq)]
+mod zeromq;
 
+#[cfg(boost)]
+pub use boost::Boost;
 pub use kernel::Kernel;
+pub use pipe::Pipe;
+pub use seqpacket::Seqpacket;
 pub use shm::Shm;
 pub use spsc::Spsc;
+pub use sysv::SysV;
 pub use vyukov::{Blocking as VyukovFutex, Spinning as VyukovSpin};
+#[cfg(zeromq)]
+pub use zeromq::ZeroMq;
 
 /// What calls do that cannot be done at once.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,13 +57,13 @@ pub struct Spec {
     pub receivers: usize,
 }
 
-/// What a process does with a queue. Processes are numbered from 0, for each role.
+/// What a process does with a queue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Send only.
     Sender,
-    /// Receive only.
-    Receiver,
+    /// Receive only; receivers are numbered from 0.
+    Receiver(usize),
     /// Send and receive.
     Both,
 }

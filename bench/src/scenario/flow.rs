@@ -23,9 +23,9 @@ pub fn flow<T: Transport>(spec: &Spec, setting: &Setting, place: Place) -> io::R
             Ok(())
         })?;
     }
-    for _ in 0..spec.receivers {
+    for receiver in 0..spec.receivers {
         crew.start(setting.processor(place, false), |seat| {
-            let mut end = queue.open(Role::Receiver)?;
+            let mut end = queue.open(Role::Receiver(receiver))?;
             let mut message = vec![0; spec.size];
             let is_ordered = spec.levels == 1 && spec.senders == 1 && spec.receivers == 1;
             for number in 0u64.. {
@@ -38,13 +38,13 @@ pub fn flow<T: Transport>(spec: &Spec, setting: &Setting, place: Place) -> io::R
             Ok(())
         })?;
     }
-    let (before, after) = watch(&mut crew, setting)?;
+    let (before, after) = watch(&mut crew, spec, setting)?;
     let done: Vec<f64> = after.done.iter().zip(&before.done).map(|(b, a)| (b - a) as f64).collect();
     let (sent, received) = done.split_at(spec.senders);
     let messages: f64 = received.iter().sum();
     Ok(Figures {
         fairness: (done.len() > 2).then(|| (fairness(sent), fairness(received))),
-        sleeps: Some(sleeps(&before, &after) / messages),
+        sleeps: Some((after.sleeps - before.sleeps) as f64 / messages.max(1.0)),
         ..Figures::typical(messages / after.seconds_since(&before) / 1e6)
     })
 }
@@ -69,26 +69,23 @@ pub fn both_ways<T: Transport>(spec: &Spec, setting: &Setting) -> io::Result<Fig
             Ok(())
         })?;
     }
-    let (before, after) = watch(&mut crew, setting)?;
+    let (before, after) = watch(&mut crew, spec, setting)?;
     let done: Vec<f64> = after.done.iter().zip(&before.done).map(|(b, a)| (b - a) as f64).collect();
     let pairs: f64 = done.iter().sum();
     Ok(Figures {
-        sleeps: Some(sleeps(&before, &after) / pairs),
+        sleeps: Some((after.sleeps - before.sleeps) as f64 / pairs.max(1.0)),
         ..Figures::typical(pairs / after.seconds_since(&before) / 1e6)
     })
 }
 
-/// Look at the counts when everything has been used once, and a span later.
-fn watch(crew: &mut Crew, setting: &Setting) -> io::Result<(Counts, Counts)> {
-    crew.await_first_messages()?;
+/// Look at the counts when every page has been touched and everybody is warm, and a span
+/// later.
+fn watch(crew: &mut Crew, spec: &Spec, setting: &Setting) -> io::Result<(Counts, Counts)> {
+    crew.await_messages(4 * spec.depth as u64)?;
     thread::sleep(setting.span / 4);
     let before = crew.counts()?;
     thread::sleep(setting.span);
     Ok((before, crew.counts()?))
-}
-
-fn sleeps(before: &Counts, after: &Counts) -> f64 {
-    after.sleeps.iter().zip(&before.sleeps).map(|(b, a)| b.saturating_sub(*a) as f64).sum()
 }
 
 /// The least over the most.

@@ -38,7 +38,7 @@ pub fn round_trip<T: Transport>(
     let (there, back) = (T::create(spec)?, T::create(spec)?);
     let mut crew = Crew::new()?;
     crew.start(setting.processor(place, true), |seat| {
-        let (mut there, mut back) = (there.open(Role::Sender)?, back.open(Role::Receiver)?);
+        let (mut there, mut back) = (there.open(Role::Sender)?, back.open(Role::Receiver(0))?);
         let mut message = vec![0; spec.size];
         let mut trip = || -> io::Result<u64> {
             let began = Instant::now();
@@ -52,7 +52,7 @@ pub fn round_trip<T: Transport>(
         Ok(())
     })?;
     crew.start(setting.processor(place, false), |_| {
-        let (mut there, mut back) = (there.open(Role::Receiver)?, back.open(Role::Sender)?);
+        let (mut there, mut back) = (there.open(Role::Receiver(0))?, back.open(Role::Sender)?);
         let mut message = vec![0; spec.size];
         loop {
             repeat(manner, || there.receive(&mut message))?;

@@ -29,7 +29,11 @@ impl Transport for Kernel {
         let mode: mode_t = 0o600;
         // SAFETY: a C string, and the two arguments that O_CREAT asks for.
         let descriptor = unsafe { libc::mq_open(queue.name.as_ptr(), oflag, mode, &raw mut attr) };
-        checked(descriptor as isize, errno)?;
+        checked(descriptor as isize, errno).map_err(|error| match error.raw_os_error() {
+            Some(libc::EMFILE) => io::Error::other("beyond RLIMIT_MSGQUEUE"),
+            Some(libc::EINVAL) => io::Error::other("beyond fs.mqueue.msg_max or msgsize_max"),
+            _ => error,
+        })?;
         drop(Descriptor(descriptor));
         Ok(queue)
     }
