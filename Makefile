@@ -119,9 +119,10 @@ demo: $(DEMO_PROGRAMS) ## pass real files through queues, beside the kernel's (D
 		-exec $(DEMO)/demo $(if $(DEMO_REPEAT),-n $(DEMO_REPEAT)) {} +
 
 .PHONY: bench
-bench: $(NATIVE_LIBS) | $(LINK)/$(SONAME) ## measure, beside the kernel's queues (BENCH="--rounds 9 --json")
+bench: $(NATIVE_LIBS) | $(LINK)/$(SONAME) ## measure, beside other queues (BENCH="--quick --only mixed")
 	+@MQRS_LIBRARY=$(LINK) CARGO_TARGET_DIR=$(abspath $(CARGO_TARGET_DIR))/bench \
-		cargo run --release --locked --quiet --manifest-path bench/Cargo.toml -- $(BENCH)
+		cargo run --release --locked --quiet --manifest-path bench/Cargo.toml \
+		--features '$(BENCH_FEATURES)' -- $(BENCH)
 
 # Processes killed and stopped at random; says its SEED, which plays it again (nearly:
 # the machine's own hazards are not in it).

@@ -9,6 +9,7 @@
 //! ratios within the rounds are what to look at. A transport is a file in `transport/` and a
 //! line in `peers.rs`; a scenario is a function in `scenario/` and a line in `scenario.rs`.
 
+mod calls;
 mod machine;
 mod peers;
 mod picture;
@@ -36,7 +37,8 @@ mqueue_bench: mqueue_rs beside the kernel's queues, other libraries and bare rin
 
   --rounds N     measure everything N times (5)
   --only NAME    only scenarios whose name begins so: throughput, 'throughput 64/',
-                 'round trip', contention, 'one process', mixed, memory; may be repeated
+                 'round trip', contention, 'one process', mixed, 'system calls',
+                 memory; may be repeated
   --peers LIST   only these, with commas between; mqueue_rs, 'kernel mq' and vyukov always
   --quick        once and for a short time: to see that it works, not to be quoted
   --svg FILE     draw a picture, too
@@ -107,6 +109,7 @@ fn chosen_scenarios(options: &Options) -> Result<Vec<Scenario>, String> {
 fn run(options: &Options, scenarios: Vec<Scenario>, mut peers: Vec<Peer>) -> io::Result<Report> {
     let machine = Machine::look();
     machine::raise_limits();
+    calls::prepare();
     let processors = machine.pair();
     let millis = |full, quick| Duration::from_millis(if options.quick { quick } else { full });
     let setting = Setting { span: millis(150, 20), silence: millis(1000, 100), processors };

@@ -39,6 +39,10 @@ pub fn all() -> Vec<Peer> {
         of::<transport::ZeroMq>("zeromq"),
         #[cfg(not(zeromq))]
         missing("zeromq", "not installed; on Debian: apt-get install libzmq3-dev"),
+        #[cfg(feature = "iceoryx2")]
+        of::<transport::Iceoryx2>("iceoryx2"),
+        #[cfg(not(feature = "iceoryx2"))]
+        missing("iceoryx2", "not in this build; try make bench BENCH_FEATURES=iceoryx2"),
         of::<transport::VyukovFutex>(LIMIT),
         of::<transport::VyukovSpin>("vyukov spin"),
         of::<transport::Spsc>("spsc"),

@@ -4,9 +4,11 @@
 //! reads their counts and ends them. So nothing of one measurement is left in the next, and
 //! a transport that hangs or dies takes no other with it.
 
+use crate::calls;
 use crate::machine::pin;
 use crate::shared::Shared;
-use std::sync::atomic::{AtomicU64, Ordering};
+use perf_event::Counter;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, io, mem, process, ptr, thread};
 
@@ -24,6 +26,8 @@ const PATIENCE_S: u32 = 60;
 pub struct Seat {
     /// Messages sent or received so far; only its process changes it.
     done: AtomicU64,
+    /// 1 when it may begin; only the program itself changes it.
+    may_begin: AtomicU32,
     /// The result, as the bits of an f64 each; valid when the process has ended.
     results: [AtomicU64; RESULTS],
 }
@@ -53,15 +57,19 @@ impl Seat {
 pub struct Crew {
     seats: Shared<[Seat; SEATS]>,
     members: Vec<Child>,
+    /// Of each, if they are counted.
+    calls: Option<Vec<Counter>>,
 }
 
 /// Counts at one time.
 pub struct Counts {
     at: Instant,
     /// Messages, of each process.
-    pub done: Vec<u64>,
+    done: Vec<u64>,
     /// How often they slept, all together.
     pub sleeps: u64,
+    /// System calls of all together, if they are counted.
+    pub calls: Option<u64>,
 }
 
 impl Counts {
@@ -69,12 +77,22 @@ impl Counts {
     pub fn seconds_since(&self, then: &Counts) -> f64 {
         (self.at - then.at).as_secs_f64()
     }
+
+    /// Messages from then to now, of each process.
+    pub fn done_since(&self, then: &Counts) -> Vec<f64> {
+        self.done.iter().zip(&then.done).map(|(now, then)| (now - then) as f64).collect()
+    }
 }
 
 impl Crew {
     /// Nobody yet.
     pub fn new() -> io::Result<Crew> {
-        Ok(Crew { seats: Shared::new()?, members: Vec::new() })
+        Ok(Crew { seats: Shared::new()?, members: Vec::new(), calls: None })
+    }
+
+    /// Nobody yet; count the system calls of those to come.
+    pub fn counting_calls() -> io::Result<Crew> {
+        Ok(Crew { calls: Some(Vec::new()), ..Crew::new()? })
     }
 
     /// Start a process that does this work, on one processor if told.
@@ -85,11 +103,19 @@ impl Crew {
     ) -> io::Result<()> {
         let index = self.members.len();
         let child = Child::start(|| {
+            let seat = &self.seats[index];
+            while seat.may_begin.load(Ordering::Relaxed) == 0 {
+                thread::yield_now();
+            }
             if let Some(processor) = processor {
                 pin(processor)?;
             }
-            work(&self.seats[index])
+            work(seat)
         })?;
+        if let Some(calls) = &mut self.calls {
+            calls.push(calls::count(child.0)?);
+        }
+        self.seats[index].may_begin.store(1, Ordering::Relaxed);
         self.members.push(child);
         Ok(())
     }
@@ -118,7 +144,14 @@ impl Crew {
         let done = seats.iter().map(|seat| seat.done.load(Ordering::Relaxed)).collect();
         let at = Instant::now();
         let sleeps = self.members.iter().map(Child::sleeps).sum();
-        Ok(Counts { at, done, sleeps })
+        let calls = match &mut self.calls {
+            None => None,
+            Some(counters) => {
+                let each = counters.iter_mut().map(Counter::read);
+                Some(each.sum::<io::Result<u64>>()?)
+            }
+        };
+        Ok(Counts { at, done, sleeps, calls })
     }
 
     /// Wait for the first process to end, and take what it left behind.

@@ -148,9 +148,9 @@ impl Report {
         self.blanks.iter().any(|(title, name, _)| *title == scenario.title() && *name == peer)
     }
 
-    /// Whether something went wrong with the library itself.
+    /// Whether the library could not do everything.
     pub fn has_failed(&self) -> bool {
-        self.blanks.iter().any(|(_, peer, why)| *peer == OURS && why.is_some())
+        self.blanks.iter().any(|(_, peer, _)| *peer == OURS)
     }
 
     /// The medians; none if there is no sample.
@@ -177,6 +177,7 @@ impl Report {
             over(&|sample| {
                 let other = others.iter().find(|other| other.round == sample.round)?;
                 Some(unit.ratio(sample.figures.typical, other.figures.typical))
+                    .filter(|r| r.is_finite())
             })
         };
         Some(Cell {
@@ -407,6 +408,7 @@ fn unit_name(unit: Unit) -> &'static str {
     match unit {
         Unit::Rate => "M/s",
         Unit::Time => "ns",
+        Unit::Calls => "each",
         Unit::Bytes => "KiB",
     }
 }
@@ -414,6 +416,7 @@ fn unit_name(unit: Unit) -> &'static str {
 fn shown(unit: Unit, value: f64) -> String {
     let value = if unit == Unit::Bytes { value / 1024.0 } else { value };
     match value {
+        _ if unit == Unit::Calls => format!("{value:.4}"),
         0.0..10.0 => format!("{value:.2}"),
         10.0..100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),

@@ -32,6 +32,7 @@ pub enum Place {
 #[derive(Clone, Copy)]
 enum What {
     Flow { senders: usize, receivers: usize, place: Place },
+    Calls,
     BothWays,
     RoundTrip(Manner, Place),
     Pair,
@@ -47,6 +48,8 @@ pub enum Unit {
     Rate,
     /// Nanoseconds; less is better.
     Time,
+    /// System calls for each message; less is better.
+    Calls,
     /// Bytes; less is better.
     Bytes,
 }
@@ -156,6 +159,10 @@ pub fn all() -> Vec<Scenario> {
         mixed("1+1", Unit::Rate, What::Flow { senders: 1, receivers: 1, place: Place::Apart });
         mixed("both ways", Unit::Rate, What::BothWays);
     }
+    for depth in [10, 1024] {
+        let name = format!("{SIZE}/{depth}");
+        add("system calls", name, Unit::Calls, What::Calls, SIZE, depth, 1);
+    }
     add("memory", "1024 x 256".to_owned(), Unit::Bytes, What::Memory, 256, 1024, 1);
     list
 }
@@ -173,6 +180,7 @@ impl Scenario {
             What::Flow { place: Place::Apart, .. }
                 | What::RoundTrip(_, Place::Apart)
                 | What::BothWays
+                | What::Calls
         )
     }
 
@@ -197,6 +205,7 @@ impl Scenario {
         let spec = self.spec();
         match self.what {
             What::Flow { place, .. } => flow::flow::<T>(&spec, setting, place),
+            What::Calls => flow::calls::<T>(&spec, setting),
             What::BothWays => flow::both_ways::<T>(&spec, setting),
             What::RoundTrip(manner, place) => {
                 round_trip::round_trip::<T>(&spec, setting, manner, place)

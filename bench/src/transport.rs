@@ -6,6 +6,8 @@ use std::{io, process};
 
 #[cfg(boost)]
 mod boost;
+#[cfg(feature = "iceoryx2")]
+mod iceoryx2;
 mod kernel;
 mod pipe;
 mod ring;
@@ -17,6 +19,8 @@ mod vyukov;
 #[cfg(zeromq)]
 mod zeromq;
 
+#[cfg(feature = "iceoryx2")]
+pub use self::iceoryx2::Iceoryx2;
 #[cfg(boost)]
 pub use boost::Boost;
 pub use kernel::Kernel;

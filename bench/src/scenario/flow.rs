@@ -10,6 +10,37 @@ use std::{io, thread};
 pub fn flow<T: Transport>(spec: &Spec, setting: &Setting, place: Place) -> io::Result<Figures> {
     let queue = T::create(spec)?;
     let mut crew = Crew::new()?;
+    start(&queue, &mut crew, spec, setting, place)?;
+    let (before, after) = watch(&mut crew, spec, setting)?;
+    let done = after.done_since(&before);
+    let (sent, received) = done.split_at(spec.senders);
+    let messages: f64 = received.iter().sum();
+    Ok(Figures {
+        fairness: (done.len() > 2).then(|| (fairness(sent), fairness(received))),
+        sleeps: Some((after.sleeps - before.sleeps) as f64 / messages.max(1.0)),
+        ..Figures::typical(messages / after.seconds_since(&before) / 1e6)
+    })
+}
+
+/// From one sender to one receiver, not timed: what they ask of the kernel.
+pub fn calls<T: Transport>(spec: &Spec, setting: &Setting) -> io::Result<Figures> {
+    let queue = T::create(spec)?;
+    let mut crew = Crew::counting_calls()?;
+    start(&queue, &mut crew, spec, setting, Place::Apart)?;
+    let (before, after) = watch(&mut crew, spec, setting)?;
+    let calls = after.calls.zip(before.calls).map_or(0, |(after, before)| after - before) as f64;
+    let messages = after.done_since(&before)[1];
+    Ok(Figures::typical(calls / messages.max(1.0)))
+}
+
+/// Start the senders, then the receivers.
+fn start<T: Transport>(
+    queue: &T,
+    crew: &mut Crew,
+    spec: &Spec,
+    setting: &Setting,
+    place: Place,
+) -> io::Result<()> {
     for sender in 0..spec.senders {
         crew.start(setting.processor(place, true), |seat| {
             let mut end = queue.open(Role::Sender)?;
@@ -38,15 +69,7 @@ pub fn flow<T: Transport>(spec: &Spec, setting: &Setting, place: Place) -> io::R
             Ok(())
         })?;
     }
-    let (before, after) = watch(&mut crew, spec, setting)?;
-    let done: Vec<f64> = after.done.iter().zip(&before.done).map(|(b, a)| (b - a) as f64).collect();
-    let (sent, received) = done.split_at(spec.senders);
-    let messages: f64 = received.iter().sum();
-    Ok(Figures {
-        fairness: (done.len() > 2).then(|| (fairness(sent), fairness(received))),
-        sleeps: Some((after.sleeps - before.sleeps) as f64 / messages.max(1.0)),
-        ..Figures::typical(messages / after.seconds_since(&before) / 1e6)
-    })
+    Ok(())
 }
 
 /// Two processes, both sending and receiving on one queue that stays half full.
@@ -70,7 +93,7 @@ pub fn both_ways<T: Transport>(spec: &Spec, setting: &Setting) -> io::Result<Fig
         })?;
     }
     let (before, after) = watch(&mut crew, spec, setting)?;
-    let done: Vec<f64> = after.done.iter().zip(&before.done).map(|(b, a)| (b - a) as f64).collect();
+    let done = after.done_since(&before);
     let pairs: f64 = done.iter().sum();
     Ok(Figures {
         sleeps: Some((after.sleeps - before.sleeps) as f64 / pairs.max(1.0)),
