@@ -40,11 +40,18 @@ pub fn round_trip<T: Transport>(
     crew.start(setting.processor(place, true), |seat| {
         let (mut there, mut back) = (there.open(Role::Sender)?, back.open(Role::Receiver(0))?);
         let mut message = vec![0; spec.size];
+        let mut number = 0u64;
         let mut trip = || -> io::Result<u64> {
+            number += 1;
+            message[..8].copy_from_slice(&number.to_ne_bytes());
             let began = Instant::now();
             repeat(manner, || there.send(&message, 0))?;
             repeat(manner, || back.receive(&mut message))?;
-            Ok(began.elapsed().as_nanos() as u64)
+            let time = began.elapsed().as_nanos() as u64;
+            if message[..8] != number.to_ne_bytes() {
+                return Err(io::Error::other("another message came back"));
+            }
+            Ok(time)
         };
         let (times, trips, sleeps) = measure(setting, manner, &mut trip)?;
         let quantile = |part| times.value_at_quantile(part) as f64;
