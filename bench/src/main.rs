@@ -23,7 +23,7 @@ mod transport;
 use machine::{Machine, Usage};
 use peers::Peer;
 use report::{Placement, Report, Sample};
-use scenario::{Scenario, Setting};
+use scenario::{Scenario, Setting, Unit};
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -106,14 +106,21 @@ fn chosen_scenarios(options: &Options) -> Result<Vec<Scenario>, String> {
     Ok(chosen)
 }
 
-fn run(options: &Options, scenarios: Vec<Scenario>, mut peers: Vec<Peer>) -> io::Result<Report> {
+fn run(
+    options: &Options,
+    mut scenarios: Vec<Scenario>,
+    mut peers: Vec<Peer>,
+) -> io::Result<Report> {
     let machine = Machine::look();
     machine::raise_limits();
-    calls::prepare();
     let processors = machine.pair();
     let millis = |full, quick| Duration::from_millis(if options.quick { quick } else { full });
     let setting = Setting { span: millis(150, 20), silence: millis(1000, 100), processors };
     let mut report = Report::new(machine, &peers);
+    if !calls::prepare() {
+        scenarios.retain(|scenario| scenario.unit != Unit::Calls);
+        report.missing.push(("system calls", "only root may count them"));
+    }
 
     for round in 1..=options.rounds {
         for (index, scenario) in scenarios.iter().enumerate() {

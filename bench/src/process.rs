@@ -19,7 +19,7 @@ const SEATS: usize = 8;
 const RESULTS: usize = 8;
 
 /// No measurement takes so long, in s.
-const PATIENCE_S: u32 = 60;
+const PATIENCE_S: u32 = 120;
 
 /// What one process tells the others. Has its cache lines for itself.
 #[repr(C, align(128))]

@@ -113,11 +113,11 @@ pub struct Report {
     pub scenarios: Vec<Scenario>,
     /// The samples, mixed ones included.
     pub samples: Vec<Sample>,
+    /// What is not measured at all, and why.
+    pub missing: Vec<(&'static str, &'static str)>,
     machine: Machine,
     /// Those that are here.
     peers: Vec<&'static str>,
-    /// Those that are not, and why.
-    missing: Vec<(&'static str, &'static str)>,
     /// What was not measured: scenario, transport, and why, if it is not simply beyond it.
     blanks: Vec<(String, &'static str, Option<String>)>,
 }

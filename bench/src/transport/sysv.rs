@@ -39,7 +39,8 @@ impl Transport for SysV {
             let mut settings: libc::msqid_ds = mem::zeroed();
             checked(libc::msgctl(id, libc::IPC_STAT, &mut settings) as isize, errno)?;
             settings.msg_qbytes = (spec.depth * spec.size) as libc::msglen_t;
-            checked(libc::msgctl(id, libc::IPC_SET, &mut settings) as isize, errno)?;
+            let set = checked(libc::msgctl(id, libc::IPC_SET, &mut settings) as isize, errno);
+            set.map_err(|_| io::Error::other("beyond kernel.msgmnb"))?;
         }
         Ok(queue)
     }
