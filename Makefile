@@ -72,6 +72,7 @@ test: ## everything that must hold before a change goes in
 	+cargo test --workspace
 	+cargo test -p mqueue_core --features faults --test crash --test torture
 	+$(MAKE) models
+	+$(MAKE) bench-test
 	@tools/report-skips $(SKIPS) tests/allowed_skips
 
 # The models replace every atomic by loom's, so they have a target directory of
@@ -118,10 +119,14 @@ demo: $(DEMO_PROGRAMS) ## pass real files through queues, beside the kernel's (D
 		-type f \( -name '*.rs' -o -name '*.c' -o -name '*.h' -o -name '*.md' \) \
 		-exec $(DEMO)/demo $(if $(DEMO_REPEAT),-n $(DEMO_REPEAT)) {} +
 
-.PHONY: bench
-bench: $(NATIVE_LIBS) | $(LINK)/$(SONAME) ## measure, beside the kernel's queues (BENCH="--rounds 9 --json")
-	+@MQRS_LIBRARY=$(LINK) CARGO_TARGET_DIR=$(abspath $(CARGO_TARGET_DIR))/bench \
-		cargo run --release --locked --quiet --manifest-path bench/Cargo.toml -- $(BENCH)
+BENCH_CARGO = MQRS_LIBRARY=$(LINK) CARGO_TARGET_DIR=$(abspath $(CARGO_TARGET_DIR))/bench cargo
+BENCH_OPTIONS = --release --locked --manifest-path bench/Cargo.toml --features '$(BENCH_FEATURES)'
+
+.PHONY: bench bench-test
+bench: $(NATIVE_LIBS) | $(LINK)/$(SONAME) ## measure, beside other queues (BENCH="--quick --only mixed")
+	+@$(BENCH_CARGO) run --quiet $(BENCH_OPTIONS) -- $(BENCH)
+bench-test: $(NATIVE_LIBS) | $(LINK)/$(SONAME) ## that the measurements work
+	+$(BENCH_CARGO) test $(BENCH_OPTIONS)
 
 # Processes killed and stopped at random; says its SEED, which plays it again (nearly:
 # the machine's own hazards are not in it).

@@ -1,87 +1,71 @@
-//! mqueue_rs beside the kernel's queues, in one run.
+//! mqueue_rs beside the kernel's queues, other libraries, and bare rings, in one run.
 //!
 //! ```text
-//! for each round, for each scenario:
-//!     cache-line round trip, ours, cache-line round trip, the kernel's, cache-line round trip
+//! for each round, for each scenario, for each transport:
+//!     cache-line round trip, the measurement, cache-line round trip
 //! ```
 //!
-//! What differs between machines, or between two minutes of one, is in both columns; the
-//! ratios of the rounds are what to look at. A transport is a file in `transport/`, a
-//! scenario a function in `scenario.rs` and a line in `SCENARIOS`.
+//! What differs between machines, or between two minutes of one, is in every column; the
+//! ratios within the rounds are what to look at. A transport is a file in `transport/` and a
+//! line in `peers.rs`; a scenario is a function in `scenario/` and a line in `scenario.rs`.
 
+mod calls;
 mod machine;
+mod peers;
+mod picture;
+mod process;
 mod report;
 mod scenario;
+mod shared;
+mod targets;
 mod transport;
 
 use machine::{Machine, Usage};
+use peers::Peer;
 use report::{Placement, Report, Sample};
-use scenario::{Figures, Manner, Setting};
+use scenario::{Scenario, Setting, Unit};
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use transport::{Kernel, Shm, Transport};
 
-/// Messages in a queue: what the library gives without being asked. The kernel's have the
-/// same if we may raise its limit; else both have what it allows.
-const DEPTH: u32 = 64;
-
-/// A sample is taken anew so often if the processors moved meanwhile.
+/// A measurement is made anew so often if the processors moved meanwhile.
 const TRIES: u32 = 3;
 
 const HELP: &str = "\
-mqueue_bench: mqueue_rs beside the kernel's queues
+mqueue_bench: mqueue_rs beside the kernel's queues, other libraries and bare rings
 
-  --rounds N   measure everything N times (5)
-  --quick      for a short time each: to see that it works, not to be quoted
-  --json       for programs, with every sample
-  --help       this";
-
-/// Where the processes of a scenario run.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Where {
-    /// Two processes, each on a processor of its own.
-    Apart,
-    /// One processor for all.
-    Together,
-}
-
-#[derive(Clone, Copy)]
-enum What {
-    Pair,
-    RoundTrip(Manner),
-}
-
-const SCENARIOS: [(&str, Where, What); 5] = [
-    ("send + receive, one process", Where::Together, What::Pair),
-    ("round trip, blocking", Where::Apart, What::RoundTrip(Manner::Blocking)),
-    ("round trip, polling", Where::Apart, What::RoundTrip(Manner::Polling)),
-    ("round trip after 2 ms of sleep", Where::Apart, What::RoundTrip(Manner::AfterSleep)),
-    ("round trip, one processor", Where::Together, What::RoundTrip(Manner::Blocking)),
-];
-
-fn measure<T: Transport>(what: What, setting: Setting) -> io::Result<Figures> {
-    scenario::be_patient();
-    match what {
-        What::Pair => scenario::pair::<T>(setting),
-        What::RoundTrip(manner) => scenario::round_trip::<T>(setting, manner),
-    }
-}
+  --rounds N     measure everything N times (5)
+  --only NAME    only scenarios whose name begins so: throughput, 'throughput 64/',
+                 'round trip', contention, 'one process', mixed, 'system calls',
+                 memory; may be repeated
+  --peers LIST   only these, with commas between; mqueue_rs, 'kernel mq' and vyukov always
+  --quick        once and for a short time: to see that it works, not to be quoted
+  --svg FILE     draw a picture, too
+  --json         for programs, with every sample
+  --help         this";
 
 struct Options {
     rounds: u32,
+    only: Vec<String>,
+    peers: Option<String>,
     quick: bool,
+    svg: Option<PathBuf>,
     json: bool,
 }
 
 fn options() -> Result<Option<Options>, lexopt::Error> {
     use lexopt::prelude::*;
-    let mut options = Options { rounds: 5, quick: false, json: false };
+    let mut options =
+        Options { rounds: 5, only: Vec::new(), peers: None, quick: false, svg: None, json: false };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Long("rounds") => options.rounds = parser.value()?.parse()?,
-            Long("quick") => options.quick = true,
+            Long("only") => options.only.push(parser.value()?.string()?),
+            Long("peers") => options.peers = Some(parser.value()?.string()?),
+            Long("quick") => (options.quick, options.rounds) = (true, 1),
+            Long("svg") => options.svg = Some(parser.value()?.into()),
             Long("json") => options.json = true,
             Short('h') | Long("help") => return Ok(None),
             _ => return Err(argument.unexpected()),
@@ -90,49 +74,99 @@ fn options() -> Result<Option<Options>, lexopt::Error> {
     Ok(Some(options))
 }
 
-fn run(options: &Options) -> io::Result<Report> {
+/// The transports that were asked for, and those that the ratios need.
+fn chosen_peers(options: &Options) -> Result<Vec<Peer>, String> {
+    let mut chosen = peers::all();
+    if let Some(list) = &options.peers {
+        let wanted: Vec<&str> = list.split(',').collect();
+        let is_known = |name: &&str| chosen.iter().any(|peer| peer.name == *name);
+        if let Some(unknown) = wanted.iter().find(|name| !is_known(name)) {
+            let names: Vec<&str> = chosen.iter().map(|peer| peer.name).collect();
+            return Err(format!(
+                "no transport is called '{unknown}'; there are {}",
+                names.join(", ")
+            ));
+        }
+        let always = [peers::OURS, peers::KERNEL, peers::LIMIT];
+        chosen.retain(|peer| always.contains(&peer.name) || wanted.contains(&peer.name));
+    }
+    Ok(chosen)
+}
+
+fn chosen_scenarios(options: &Options) -> Result<Vec<Scenario>, String> {
+    let mut chosen = scenario::all();
+    if !options.only.is_empty() {
+        chosen
+            .retain(|scenario| options.only.iter().any(|only| scenario.title().starts_with(only)));
+    }
+    if chosen.is_empty() {
+        let names: Vec<String> = scenario::all().iter().map(Scenario::title).collect();
+        return Err(format!("no scenario begins so; there are\n  {}", names.join("\n  ")));
+    }
+    Ok(chosen)
+}
+
+fn run(
+    options: &Options,
+    mut scenarios: Vec<Scenario>,
+    mut peers: Vec<Peer>,
+) -> io::Result<Report> {
     let machine = Machine::look();
-    let depth = transport::raise_limit(DEPTH);
-    let why_not = scenario::availability::<Kernel>(depth).err().map(|error| error.to_string());
-    let pair = machine.pair();
-    let span = Duration::from_millis(if options.quick { 20 } else { 200 });
-    let mut samples = Vec::new();
+    machine::raise_limits();
+    let processors = machine.pair();
+    let millis = |full, quick| Duration::from_millis(if options.quick { quick } else { full });
+    let setting = Setting { span: millis(150, 20), silence: millis(1000, 100), processors };
+    let mut report = Report::new(machine, &peers);
+    if !calls::prepare() {
+        scenarios.retain(|scenario| scenario.unit != Unit::Calls);
+        report.missing.push(("system calls", "only root may count them"));
+    }
 
     for round in 1..=options.rounds {
-        for (scenario, place, what) in SCENARIOS {
-            if place == Where::Apart && pair.0 == pair.1 {
+        for (index, scenario) in scenarios.iter().enumerate() {
+            if scenario.is_apart() && processors.0 == processors.1 {
                 continue;
             }
-            let processors = if place == Where::Apart { pair } else { (pair.0, pair.0) };
-            let setting = Setting { depth, span, processors };
-            for _ in 0..TRIES {
-                let before = machine::line_round_trip(pair)?;
-                let usage = Usage::now();
-                let ours = measure::<Shm>(what, setting)?;
-                let between = machine::line_round_trip(pair)?;
-                let kernels = match why_not {
-                    None => Some(measure::<Kernel>(what, setting)?),
-                    Some(_) => None,
-                };
-                let others = usage.others_since();
-                let lines = [before, between, machine::line_round_trip(pair)?];
-                let sample = Sample { scenario, round, lines, ours, kernels, others };
-                let is_usable = sample.placement() != Placement::Mixed;
-                samples.push(sample);
-                if is_usable {
-                    break;
+            for peer in &peers {
+                let Ok(measure) = peer.measure else { continue };
+                if report.is_blank(scenario, peer.name) {
+                    continue;
+                }
+                for _ in 0..TRIES {
+                    let before = machine::line_round_trip(processors)?;
+                    let usage = Usage::now();
+                    let measured = measure(scenario, &setting);
+                    let others = usage.others_since();
+                    let lines = [before, machine::line_round_trip(processors)?];
+                    let figures = match measured {
+                        Ok(figures) => figures,
+                        Err(error) => {
+                            report.blank(scenario, peer.name, &error);
+                            break;
+                        }
+                    };
+                    let (scenario, peer) = (index, peer.name);
+                    let sample = Sample { scenario, peer, round, lines, figures, others };
+                    let is_usable = sample.placement() != Placement::Mixed;
+                    report.samples.push(sample);
+                    if is_usable {
+                        break;
+                    }
                 }
             }
+            if io::stderr().is_terminal() {
+                eprint!("\rround {round} of {}: {:40}", options.rounds, scenario.title());
+                let _ = io::stderr().flush();
+            }
         }
-        if io::stderr().is_terminal() {
-            eprint!("\rround {round} of {}", options.rounds);
-            let _ = io::stderr().flush();
-        }
+        // Nobody always comes behind the same neighbour.
+        peers.rotate_left(1);
     }
     if io::stderr().is_terminal() {
         eprintln!();
     }
-    Ok(Report { machine, depth, why_not, samples })
+    report.scenarios = scenarios;
+    Ok(report)
 }
 
 fn main() -> ExitCode {
@@ -147,13 +181,31 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(&options) {
-        Ok(report) if options.json => println!("{:#}", report.json()),
-        Ok(report) => print!("{}", report.table()),
+    let chosen = chosen_scenarios(&options)
+        .and_then(|scenarios| chosen_peers(&options).map(|peers| (scenarios, peers)));
+    let (scenarios, peers) = match chosen {
+        Ok(chosen) => chosen,
         Err(error) => {
             eprintln!("mqueue_bench: {error}");
-            return ExitCode::FAILURE;
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options, scenarios, peers) {
+        Ok(report) => {
+            if options.json {
+                println!("{:#}", report.json());
+            } else {
+                print!("{}", report.table());
+            }
+            if let Some(Err(error)) = options.svg.map(|file| picture::draw(&report, &file)) {
+                eprintln!("mqueue_bench: the picture: {error}");
+                return ExitCode::FAILURE;
+            }
+            ExitCode::from(u8::from(report.has_failed()))
+        }
+        Err(error) => {
+            eprintln!("mqueue_bench: {error}");
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
 }
