@@ -2,17 +2,20 @@
 //! system call when nobody sleeps.
 //!
 //! ```text
-//! word = sequence << 1 | F          F: somebody may be asleep
-//! sleeper: announce (sequence + 1, F = 1), look at the queue AGAIN, sleep if the word
+//! word = sequence << 8 | n          n: so many may be asleep, at most
+//! sleeper: announce (sequence + 1, n + 1), look at the queue AGAIN, sleep if the word
 //!          is still the announced one
-//! waker:   change the queue, read the word; F = 0: done.  F = 1: sequence + 1, wake
-//!          one; if nobody was asleep and the word has not changed since: F = 0
+//! waker:   change the queue, read the word; n = 0: done.  Else: sequence + 1, wake one
+//!          and take it from n; if nobody was asleep and the word has not changed
+//!          since: n = 0
 //! ```
 //!
-//! No sleeper is counted, so one that is killed costs one vain wake and nothing else.
+//! n is never less than the number of those asleep: only who has woken somebody takes one
+//! off, and only if nothing else happened meanwhile; 255 stands for any number. It may be more: who was killed, or did not sleep
+//! after all, is found out by one vain wake. So there is one wake for each sleep at most.
 //! The waker moves the sequence before it wakes: a sleeper between its second look and
-//! its sleep then does not fall asleep, and clearing F afterwards can only strip an F
-//! whose setter has come too late to sleep.
+//! its sleep then does not fall asleep, and clearing n afterwards can only strip those
+//! who have come too late to sleep.
 //!
 //! Source: the two-phase wait of event counts; futex(2), futex_waitv (Linux 5.16).
 
@@ -23,7 +26,10 @@ use crate::sys::futex;
 #[cfg(loom)]
 use modelled::Bed;
 
-const SOMEBODY: u32 = 1;
+/// The part of the word that is n.
+const ASLEEP: u32 = 255;
+/// One step of the sequence.
+const STEP: u32 = 256;
 
 /// A word to sleep on.
 #[cfg_attr(not(loom), repr(transparent))]
@@ -72,10 +78,17 @@ impl Event {
         let announced = self.announce();
         step!(WaitAnnounced);
         if let Some(done) = look() {
+            self.withdraw(announced);
             return Waited::Done(done);
         }
-        let Some(slept) = sleep(announced) else { return Waited::TimeUp };
+        let Some(slept) = sleep(announced) else {
+            self.withdraw(announced);
+            return Waited::TimeUp;
+        };
         step!(WaitWoken);
+        if slept != Slept::Changed {
+            self.withdraw(announced);
+        }
         look().map_or(Waited::InVain(slept), Waited::Done)
     }
 
@@ -84,7 +97,8 @@ impl Event {
     pub fn announce(&self) -> u32 {
         let mut seen = self.word.load(Ordering::Relaxed);
         loop {
-            let next = seen.wrapping_add(2) | SOMEBODY;
+            let asleep = ((seen & ASLEEP) + 1).min(ASLEEP);
+            let next = (seen & !ASLEEP).wrapping_add(STEP) | asleep;
             match self.word.compare_exchange(seen, next, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => {
                     // SYNC: Dekker pair with wake_one: we change the word and then read the
@@ -97,6 +111,19 @@ impl Event {
         }
     }
 
+    /// Say that this thread is not asleep after all; if anything else happened meanwhile, it
+    /// takes a vain wake to find that out.
+    fn withdraw(&self, announced: u32) {
+        if announced & ASLEEP != ASLEEP {
+            let _ = self.word.compare_exchange(
+                announced,
+                announced - 1,
+                Ordering::SeqCst,
+                Ordering::Relaxed,
+            );
+        }
+    }
+
     /// Wake one sleeper if there may be one; tells whether there was.
     ///
     /// The caller has changed the queue by a read-modify-write before.
@@ -106,31 +133,34 @@ impl Event {
         dekker_barrier();
         // Relaxed: the barrier orders it after the change of the queue.
         let seen = self.word.load(Ordering::Relaxed);
-        seen & SOMEBODY != 0 && self.wake(1)
+        seen & ASLEEP != 0 && self.wake(1)
     }
 
     /// Wake everybody.
     pub fn wake_all(&self) {
         dekker_barrier();
-        if self.word.load(Ordering::Relaxed) & SOMEBODY != 0 {
+        if self.word.load(Ordering::Relaxed) & ASLEEP != 0 {
             self.wake(i32::MAX);
         }
     }
 
     #[cold]
     fn wake(&self, most: i32) -> bool {
-        let moved = self.word.fetch_add(2, Ordering::SeqCst).wrapping_add(2);
-        if self.futex_wake(most) > 0 {
-            return true;
-        }
-        // Whoever announced since has a newer word and keeps its F.
+        let moved = self.word.fetch_add(STEP, Ordering::SeqCst).wrapping_add(STEP);
+        let woken = self.futex_wake(most).max(0) as u32;
+        let left = match moved & ASLEEP {
+            ASLEEP if woken > 0 => ASLEEP,
+            _ if woken == 0 => 0,
+            asleep => asleep.saturating_sub(woken),
+        };
+        // Whoever announced since has a newer word, in which it is counted: that stays.
         let _ = self.word.compare_exchange(
             moved,
-            moved & !SOMEBODY,
+            moved & !ASLEEP | left,
             Ordering::SeqCst,
             Ordering::Relaxed,
         );
-        false
+        woken > 0
     }
 
     /// The word itself, for a wait on several.
