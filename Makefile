@@ -131,6 +131,14 @@ torture: export SEED ?=
 torture: ## kill and stop processes for SECONDS (60), from SEED
 	+cargo test -p mqueue_core --features faults --test torture
 
+# What each call answered, held against its begin and end: OPERATIONS of them.
+.PHONY: order
+order: export OPERATIONS ?= 100000000
+order: export SEED ?=
+order: ## judge the order of OPERATIONS (100 million) calls, from SEED
+	+cargo test -p mqueue_core --test order
+	+cargo test -p mqueue_core --features faults --test order
+
 # Half an hour: each mutant is a build and a test. Its line of output names the test.
 .PHONY: mutants
 mutants: ## that some test fails for each way to break the code in mutants/
