@@ -33,6 +33,8 @@ enum Levels {
     Few(u64),
     /// Now one, now four: from a lane to mixed and back.
     Changing,
+    /// Many, but nearly in the order in which they are sent, like those of a lane.
+    Falling,
 }
 
 /// What a scene is like.
@@ -75,7 +77,7 @@ fn main() {
     let mut rng = Rng::new(seed);
     let mut depths = Deck(vec![1, 2, 10, 64], 0);
     let few = [1, 2, 32, 32768].map(Levels::Few);
-    let mut levels = Deck([&few[..], &[Levels::Changing; 2]].concat(), 0);
+    let mut levels = Deck([&few[..], &[Levels::Changing, Levels::Falling]].concat(), 0);
     let mut crowds = Deck((0..16).map(|k| (1 + k / 4, 1 + k % 4)).collect(), 0);
     let mut hows = Deck(vec![Some(How::Try), Some(How::Timed), Some(How::Block), None], 0);
     let mut homes = Deck(vec![false, true], 0);
@@ -201,6 +203,8 @@ fn send_all(scene: Scene, number: u64, mut caller: Caller, mut rng: Rng) {
             // All senders at the same time; a quarter of a millisecond is a few dozen messages.
             Levels::Changing if now() >> 18 & 1 == 0 => 1,
             Levels::Changing => rng.below(4),
+            Levels::Falling if rng.one_in(40) => rng.below(256),
+            Levels::Falling => 255 - now() / 40_000 % 256,
         };
         let words = 1 + rng.below(MSGSIZE as u64 / 8) as usize;
         let message = id(number, prio as u32, k);
