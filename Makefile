@@ -70,7 +70,8 @@ test: ## everything that must hold before a change goes in
 	+@if cargo clippy --version >/dev/null 2>&1; then set -x; \
 		cargo clippy --workspace --all-targets --features mqueue_core/faults -- -D warnings; fi
 	+cargo test --workspace
-	+cargo test -p mqueue_core --features faults --test crash --test torture --test histories
+	+cargo test -p mqueue_core --features faults --test crash --test torture \
+		--test order --test histories
 	+$(MAKE) models
 	@tools/report-skips $(SKIPS) tests/allowed_skips
 

@@ -69,7 +69,8 @@ impl<T: Copy> Deck<T> {
 }
 
 fn main() {
-    let operations = number("OPERATIONS", 6_000_000) as usize;
+    let short = if cfg!(feature = "faults") { 2_000_000 } else { 6_000_000 };
+    let operations = number("OPERATIONS", short) as usize;
     let seed = number("SEED", now() >> 10);
     begin(300 + (operations / 20_000) as u32);
     println!("order: OPERATIONS={operations} SEED={seed}");
