@@ -70,7 +70,8 @@ test: ## everything that must hold before a change goes in
 	+@if cargo clippy --version >/dev/null 2>&1; then set -x; \
 		cargo clippy --workspace --all-targets --features mqueue_core/faults -- -D warnings; fi
 	+cargo test --workspace
-	+cargo test -p mqueue_core --features faults --test crash --test torture
+	+cargo test -p mqueue_core --features faults --test crash --test torture \
+		--test order --test histories
 	+$(MAKE) models
 	+$(MAKE) bench-test
 	@tools/report-skips $(SKIPS) tests/allowed_skips
@@ -135,6 +136,15 @@ torture: export SECONDS ?= 60
 torture: export SEED ?=
 torture: ## kill and stop processes for SECONDS (60), from SEED
 	+cargo test -p mqueue_core --features faults --test torture
+
+# What each call answered, held against its begin and end: OPERATIONS of them under full
+# load, a tenth of that in short races that are searched for an order.
+.PHONY: order
+order: export OPERATIONS ?= 100000000
+order: export SEED ?=
+order: ## judge the order of OPERATIONS (100 million) calls, from SEED
+	+cargo test -p mqueue_core --test order
+	+cargo test -p mqueue_core --features faults --test order --test histories
 
 # Half an hour: each mutant is a build and a test. Its line of output names the test.
 .PHONY: mutants

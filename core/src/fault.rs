@@ -2,7 +2,7 @@
 //!
 //! Without the feature `faults` (and outside the models) a step is nothing at all.
 //! With it, [`arm`] makes the process send itself a signal when it reaches a step for
-//! the n-th time. In the models the calling thread unwinds from there and never comes
+//! the n-th time, and [`unsettle`] makes a thread dawdle at random steps. In the models the calling thread unwinds from there and never comes
 //! back, which is what a process stopped for ever looks like to the others.
 
 #![forbid(unsafe_code)]
@@ -116,6 +116,7 @@ mod armed {
     use super::Step;
     use crate::sync::Ordering::Relaxed;
     use crate::sync::local::{AtomicI32, AtomicU64};
+    use std::cell::Cell;
 
     const ANY: u64 = u64::MAX;
     static STEP: AtomicU64 = AtomicU64::new(ANY);
@@ -130,8 +131,40 @@ mod armed {
         COUNTDOWN.store(nth, Relaxed);
     }
 
+    std::thread_local! {
+        /// The random state of a thread that is slow at times; 0: this one is not.
+        static UNREST: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// Make this thread slow at random steps, so that others do much in the midst of its
+    /// calls; the same ones for the same `seed`.
+    pub fn unsettle(seed: u64) {
+        UNREST.set(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    }
+
+    #[cold]
+    fn dawdle(mut unrest: u64) {
+        unrest ^= unrest << 13;
+        unrest ^= unrest >> 7;
+        unrest ^= unrest << 17;
+        UNREST.set(unrest);
+        let pauses = match unrest >> 32 & 31 {
+            0..4 => unrest & 63,
+            4 => unrest & 1023,
+            5 => return crate::sync::yield_now(),
+            _ => 0,
+        };
+        for _ in 0..pauses {
+            crate::sync::pause();
+        }
+    }
+
     #[inline]
     pub(crate) fn reached(step: Step) {
+        let unrest = UNREST.get();
+        if unrest != 0 {
+            dawdle(unrest);
+        }
         if COUNTDOWN.load(Relaxed) == u64::MAX {
             return;
         }
@@ -146,9 +179,9 @@ mod armed {
     }
 }
 #[cfg(all(feature = "faults", not(loom)))]
-pub use armed::arm;
-#[cfg(all(feature = "faults", not(loom)))]
 pub(crate) use armed::reached;
+#[cfg(all(feature = "faults", not(loom)))]
+pub use armed::{arm, unsettle};
 
 #[cfg(loom)]
 mod abandoned {

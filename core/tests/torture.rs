@@ -20,7 +20,7 @@ use mqueue_core::sync::AtomicU64;
 use mqueue_core::sync::Ordering::SeqCst;
 use processes::ledger::{Ledger, Shared};
 use processes::work::{How, MSGSIZE, Receiver, Sender, Shape, drain, send_pill};
-use processes::{Child, Fate, Rng, Stage, begin, pause, spawn};
+use processes::{Child, Fate, Rng, Stage, begin, number, pause, spawn};
 use std::ffi::c_void;
 use std::time::{Duration, Instant};
 
@@ -409,13 +409,6 @@ fn play_round(
         return Err(format!("{verdict:?}, missing {:x?}", scene.ledger.missing()));
     }
     scene.stage.check_as_new()
-}
-
-fn number(name: &str, otherwise: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(value) if !value.is_empty() => value.parse().expect(name),
-        _ => otherwise,
-    }
 }
 
 fn main() {

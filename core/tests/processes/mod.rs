@@ -6,13 +6,17 @@
 
 #![allow(dead_code, reason = "each of the tests uses a part")]
 
+#[path = "../history/mod.rs"]
+pub mod history;
 pub mod ledger;
+pub mod log;
 pub mod work;
 
 use mqueue_core::shm::layout::OWNERS;
 use mqueue_core::shm::word::{Head, Tail, Word};
 use mqueue_core::shm::{Engine, ShmQueue};
 use mqueue_core::sync::Ordering::SeqCst;
+use mqueue_core::sync::{AtomicU64, fence};
 use mqueue_core::{attr::OpenOptions, name::Address, oflag::OpenFlags, queue::Queue};
 use std::ffi::{CStr, CString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,9 +43,45 @@ impl Rng {
     }
 }
 
-/// Nanoseconds on the monotonic clock, the same for all processors.
+/// A number from the environment.
+pub fn number(name: &str, otherwise: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(value) if !value.is_empty() => value.parse().expect(name),
+        _ => otherwise,
+    }
+}
+
+/// Nanoseconds on the monotonic clock, the same for all processors: what this thread did
+/// before can be seen by all by then, and nothing that follows has begun.
 pub fn now() -> u64 {
-    mqueue_core::sys::clock::monotonic_ns() as u64
+    fence(SeqCst);
+    let now = mqueue_core::sys::clock::monotonic_ns() as u64;
+    // The processor may read its time stamp counter later than memory that follows.
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has it.
+    unsafe {
+        core::arch::x86_64::_mm_lfence();
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    fence(SeqCst);
+    now
+}
+
+/// Histories are judged by the clock, so it must never run backwards from one process to
+/// another.
+pub fn check_clock() {
+    let latest: ledger::Shared<AtomicU64> = ledger::Shared::new(1);
+    let compare = || {
+        for _ in 0..200_000 {
+            let seen = latest[0].load(SeqCst);
+            let now = now();
+            assert!(now >= seen, "the clock runs backwards between processors");
+            latest[0].fetch_max(now, SeqCst);
+        }
+    };
+    let mut other = spawn(compare);
+    compare();
+    assert_eq!(other.wait(Duration::from_secs(60)), Fate::Exited(0), "a look at the clock");
 }
 
 pub fn pause(time: Duration) {
@@ -80,9 +120,17 @@ pub fn spawn(work: impl FnOnce()) -> Child {
         libc::close(ALIVE);
         ALIVE = -1;
     }
-    let done = catch_unwind(AssertUnwindSafe(work));
+    or_end(work);
     // SAFETY: ends this process without running what belongs to its parent.
-    unsafe { libc::_exit(if done.is_ok() { 0 } else { 101 }) }
+    unsafe { libc::_exit(0) }
+}
+
+/// Do `work`; a panic is the end of the process, whichever thread it is in.
+pub fn or_end(work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        // SAFETY: as in `spawn`.
+        unsafe { libc::_exit(101) }
+    }
 }
 
 impl Child {

@@ -29,7 +29,7 @@ pub enum How {
 impl How {
     pub const ALL: [How; 3] = [How::Block, How::Timed, How::Try];
 
-    fn wait(self, rng: &mut Rng) -> Wait {
+    pub fn wait(self, rng: &mut Rng) -> Wait {
         match self {
             How::Block => Wait::Unlimited,
             How::Timed => Wait::For(50_000 + rng.below(3_000_000) as i64),
@@ -43,14 +43,14 @@ fn word(id: u64, k: usize) -> u64 {
 }
 
 /// Fill `buffer` with the message `id`.
-fn compose(buffer: &mut [u8], id: u64) {
+pub fn compose(buffer: &mut [u8], id: u64) {
     for (k, bytes) in buffer.chunks_exact_mut(8).enumerate() {
         bytes.copy_from_slice(&word(id, k).to_ne_bytes());
     }
 }
 
 /// The id of a message, if it is whole.
-fn read(message: &[u8], prio: u32) -> Option<u64> {
+pub fn read(message: &[u8], prio: u32) -> Option<u64> {
     let first = message.first_chunk::<8>()?;
     let id = u64::from_ne_bytes(*first);
     let is_whole = message.len() % 8 == 0
@@ -124,7 +124,9 @@ impl<'a> Sender<'a> {
             match send(self.queue, &self.buffer[..len], prio, self.how.wait(&mut self.rng)) {
                 Ok(()) => break,
                 Err(error) if [libc::EAGAIN, libc::ETIMEDOUT, libc::EINTR].contains(&error.0) => {
-                    self.ledger.note_full(begin, now());
+                    if error.0 != libc::EINTR {
+                        self.ledger.note_full(begin, now());
+                    }
                     if stop() {
                         return self.ledger.drop_send(record);
                     }
@@ -171,7 +173,9 @@ impl<'a> Receiver<'a> {
                     return note(self.ledger, &self.buffer[..len], prio, begin, self.number);
                 }
                 Err(error) if [libc::EAGAIN, libc::ETIMEDOUT, libc::EINTR].contains(&error.0) => {
-                    self.ledger.note_empty(begin, now());
+                    if error.0 != libc::EINTR {
+                        self.ledger.note_empty(begin, now());
+                    }
                     if self.rng.one_in(4) {
                         std::thread::yield_now();
                     }
