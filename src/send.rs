@@ -29,8 +29,7 @@ use std::ffi::{c_int, c_void};
 ///   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
 ///                    handle without MQRS_OPT_RESTART
 ///   -EBADMSG         the queue is damaged
-///   -EUSERS          this is the first call of a forked child, and 1024 handles have
-///                    the queue open
+///   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 ///
 /// Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
