@@ -573,7 +573,7 @@ int mqrs_timedsend(mqrs_queue *q,
  * q, msg, len, prio  as in mqrs_send
  * clock              CLOCK_REALTIME, CLOCK_MONOTONIC or CLOCK_BOOTTIME of <time.h>
  * deadline_ns        absolute time on that clock, in nanoseconds, >= 0; INT64_MAX never
- *                    comes. A CLOCK_REALTIME deadline follows the clock when it is set
+ *                    comes. When CLOCK_REALTIME is set, its deadlines follow within 0.1 s
  *
  * If there is room the message is sent, however old the deadline. On a handle with
  * O_NONBLOCK the call never waits.
@@ -677,7 +677,7 @@ ssize_t mqrs_timedreceive(mqrs_queue *q,
  * q, buf, cap  as in mqrs_receive
  * clock        CLOCK_REALTIME, CLOCK_MONOTONIC or CLOCK_BOOTTIME of <time.h>
  * deadline_ns  absolute time on that clock, in nanoseconds, >= 0; INT64_MAX never comes.
- *              A CLOCK_REALTIME deadline follows the clock when it is set
+ *              When CLOCK_REALTIME is set, its deadlines follow within 0.1 s
  * prio         receives the message's priority; may be NULL
  *
  * If there is a message it is received, however old the deadline. On a handle with

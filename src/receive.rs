@@ -79,7 +79,7 @@ pub unsafe extern "C" fn mqrs_timedreceive(
 /// q, buf, cap  as in mqrs_receive
 /// clock        CLOCK_REALTIME, CLOCK_MONOTONIC or CLOCK_BOOTTIME of <time.h>
 /// deadline_ns  absolute time on that clock, in nanoseconds, >= 0; INT64_MAX never comes.
-///              A CLOCK_REALTIME deadline follows the clock when it is set
+///              When CLOCK_REALTIME is set, its deadlines follow within 0.1 s
 /// prio         receives the message's priority; may be NULL
 ///
 /// If there is a message it is received, however old the deadline. On a handle with

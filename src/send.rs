@@ -80,7 +80,7 @@ pub unsafe extern "C" fn mqrs_timedsend(
 /// q, msg, len, prio  as in mqrs_send
 /// clock              CLOCK_REALTIME, CLOCK_MONOTONIC or CLOCK_BOOTTIME of <time.h>
 /// deadline_ns        absolute time on that clock, in nanoseconds, >= 0; INT64_MAX never
-///                    comes. A CLOCK_REALTIME deadline follows the clock when it is set
+///                    comes. When CLOCK_REALTIME is set, its deadlines follow within 0.1 s
 ///
 /// If there is room the message is sent, however old the deadline. On a handle with
 /// O_NONBLOCK the call never waits.

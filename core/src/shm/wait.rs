@@ -203,7 +203,7 @@ impl Waiting<'_> {
         mut refused: Refused,
         mut attempt: impl FnMut() -> core::result::Result<T, Refused>,
     ) -> Result<T> {
-        let patience = clock::monotonic_ns() + SLOT_PATIENCE;
+        let patience = clock::monotonic_ns().saturating_add(SLOT_PATIENCE);
         while refused == Refused::NoSlot && clock::monotonic_ns() < patience {
             yield_now();
             match attempt() {
