@@ -381,9 +381,8 @@ macro_rules! instead_of {
         /// The functions that are put before the C library's.
         pub const CALLS: &[&str] = &[$(stringify!($name),)*];
         $(
-            #[allow(clippy::missing_safety_doc, reason = "the C library's function")]
             #[unsafe(no_mangle)]
-            pub unsafe extern "C" fn $name($($arg: $type),*) -> $result {
+            unsafe extern "C" fn $name($($arg: $type),*) -> $result {
                 let kind: Option<Kind> = $kind;
                 let fails = kind.and_then(fails);
                 if let Some(errno) = fails && kind != Some(Kind::Close) {

@@ -35,6 +35,21 @@ pub struct Stage {
     pub is_touched: bool,
 }
 
+impl Stage {
+    pub fn new(shared: &'static Shared, name: CString) -> Stage {
+        Stage {
+            shared,
+            name,
+            queue: null_mut(),
+            made: null_mut(),
+            fd: -1,
+            peer: None,
+            numbers: None,
+            is_touched: false,
+        }
+    }
+}
+
 pub struct Deed {
     pub name: &'static str,
     /// Whose comment in the header tells the errors.
@@ -160,6 +175,7 @@ pub const DEEDS: &[Deed] = &[
     SEND_WAKES,
     RECEIVE,
     Deed { name: "receive in a child", in_child: true, ..RECEIVE },
+    RECEIVE_WAKES,
     RECEIVE_WAITS,
     Deed { name: "receive waits without futex_waitv", without: NO_FUTEX_WAITV, ..RECEIVE_WAITS },
     RECEIVE_WAITS_ON,
@@ -197,7 +213,7 @@ pub const DEEDS: &[Deed] = &[
     UNLINK,
 ];
 
-const OPEN_MAKES: Deed = Deed {
+pub const OPEN_MAKES: Deed = Deed {
     name: "open makes a queue",
     function: "mqrs_open",
     run: |stage| open(stage, libc::O_CREAT | libc::O_RDWR, 0o600, 0),
@@ -267,7 +283,7 @@ const OPEN_CLEARS_UP: Deed = Deed {
     ..OPEN_FINDS
 };
 
-const OPEN_FD: Deed = Deed {
+pub const OPEN_FD: Deed = Deed {
     name: "open_fd adopts",
     function: "mqrs_open_fd",
     prepare: |stage| {
@@ -397,7 +413,7 @@ const WORDS: Deed = Deed {
     ..DEED
 };
 
-const SEND: Deed = Deed {
+pub const SEND: Deed = Deed {
     name: "send",
     function: "mqrs_send",
     prepare: make,
@@ -474,10 +490,27 @@ const SEND_WAKES: Deed = Deed {
             calls::watch(shared);
             received(queue, 7).expect("the message");
         }));
-        wait_for("a sleeper", || shared.asleep.load(SeqCst) > 0);
+        wait_for_sleep(stage);
     },
     verify: join_peer,
     ..SEND
+};
+
+const RECEIVE_WAKES: Deed = Deed {
+    name: "receive wakes a sender",
+    prepare: |stage| {
+        make(stage);
+        (0..MAXMSG).for_each(|_| assert_eq!(send(stage.queue, 7), 0));
+        let (shared, name) = (stage.shared, stage.name.clone());
+        stage.peer = Some(spawn(move || {
+            let queue = open_or_panic(&name);
+            calls::watch(shared);
+            assert_eq!(send(queue, 8), 0);
+        }));
+        wait_for_sleep(stage);
+    },
+    verify: join_peer,
+    ..RECEIVE
 };
 
 const RECEIVE: Deed = Deed {
@@ -496,7 +529,7 @@ const RECEIVE: Deed = Deed {
     ..DEED
 };
 
-const RECEIVE_WAITS: Deed = Deed {
+pub const RECEIVE_WAITS: Deed = Deed {
     name: "receive waits for a message",
     prepare: |stage| {
         make(stage);
@@ -517,7 +550,7 @@ const RECEIVE_WAITS_ON: Deed = Deed {
     ..RECEIVE_WAITS
 };
 
-const RECEIVE_TIMES_OUT: Deed = Deed {
+pub const RECEIVE_TIMES_OUT: Deed = Deed {
     name: "receive waits in vain",
     function: "mqrs_timedreceive",
     prepare: make,
@@ -597,7 +630,7 @@ const NOTIFY_CANCEL_NOTHING: Deed = Deed {
     ..NOTIFY_CANCEL
 };
 
-const SIGNAL_COMES: Deed = Deed {
+pub const SIGNAL_COMES: Deed = Deed {
     name: "a signal comes",
     function: "mqrs_notify_signal",
     prepare: |stage| {
@@ -662,7 +695,7 @@ const UNLINK: Deed = Deed {
     ..DEED
 };
 
-fn options(mode: u32, flags: u64) -> mqrs_options {
+pub fn options(mode: u32, flags: u64) -> mqrs_options {
     mqrs_options {
         flags,
         maxmsg: MAXMSG as u64,
@@ -794,6 +827,16 @@ fn with_peer_at_go(stage: &mut Stage) {
         wait_for("a word", || shared.go.load(SeqCst) > 0);
         assert_eq!(send(queue, 7), 0);
     }));
+}
+
+/// The peer is asleep in its call.
+fn wait_for_sleep(stage: &Stage) {
+    let pid = stage.peer.as_ref().expect("a peer").pid();
+    wait_for("a sleeper", || {
+        // The state stands behind the name of the program.
+        let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("its status");
+        stage.shared.asleep.load(SeqCst) > 0 && status.contains(") S ")
+    });
 }
 
 pub fn wait_for(what: &str, is_there: impl Fn() -> bool) {

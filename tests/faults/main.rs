@@ -46,8 +46,9 @@ fn main() {
     begin(1200);
     let header = Header::read();
     let shared = Shared::new();
-    let mut run = Run { header, shared, is_loud: filter.is_some(), ..Run::new(shared) };
+    let mut run = Run { is_loud: filter.is_some(), ..Run::new(header, shared) };
 
+    println!("running {} deeds", DEEDS.iter().filter(|deed| chosen(deed.name)).count());
     for deed in DEEDS.iter().filter(|deed| chosen(deed.name)) {
         run.deed(deed);
     }
@@ -86,9 +87,9 @@ enum Verdict {
 }
 
 impl Run {
-    fn new(shared: &'static Shared) -> Run {
+    fn new(header: Header, shared: &'static Shared) -> Run {
         Run {
-            header: Header::read(),
+            header,
             shared,
             is_loud: false,
             deeds: 0,
@@ -116,10 +117,14 @@ impl Run {
                 continue;
             }
             self.seen.insert(kind);
-            // The helper thread goes on for ever, and how many numbers are tried depends on the
-            // first of them: the first calls stand for the others.
-            let varies = deed.has_helper || deed.has_one_number;
-            for nth in 1..=if varies { count.min(3) } else { count } {
+            // How often a wait sleeps depends on the others, the helper thread goes on for ever,
+            // and how many numbers are tried depends on the first: the first stand for all.
+            let most = match kind {
+                Kind::WaitAny | Kind::Wait => 1,
+                _ if deed.has_helper || deed.has_one_number => 3,
+                _ => count,
+            };
+            for nth in 1..=count.min(most) {
                 for &errno in kind.errnos() {
                     let once = Fault { kind, nth, errno, from_then_on: false };
                     for (to, number) in self.shared.numbers.iter().zip(left) {
@@ -138,10 +143,19 @@ impl Run {
 
     /// Run a case in a process of its own.
     fn judge(&mut self, deed: &'static Deed, fault: Option<Fault>) -> bool {
-        self.shared.clear();
-        let (shared, header, name) = (self.shared, &self.header, new_name());
-        let work = || case(deed, fault, shared, header, name);
-        let fate = spawn(|| report(shared, work)).wait(PATIENCE);
+        let (shared, header) = (self.shared, &self.header);
+        let mut fate = Fate::Exited(AGAIN);
+        // A time that is up before the call falls asleep: once more.
+        for _ in 0..20 {
+            let name = new_name();
+            shared.clear();
+            let work = || case(deed, fault, shared, header, name);
+            fate = spawn(|| report(shared, work)).wait(PATIENCE);
+            if fate != Fate::Exited(AGAIN) {
+                break;
+            }
+            remove_what_is_left();
+        }
         let said = self.shared.said();
         let what = match fault {
             None => format!("{}: nothing fails", deed.name),
@@ -223,8 +237,12 @@ impl Run {
     }
 }
 
-/// The exit code of a test that cannot be tried.
+/// The exit code of a test that cannot be tried, and what its reason begins with.
 const SKIPPED: i32 = 77;
+const CANNOT: &str = "needs ";
+/// The exit code of a case in which nothing was made to fail, and its reason.
+const AGAIN: i32 = 75;
+const NOT_MADE: &str = "the call was not made";
 
 /// `libc::name(` in a source.
 fn functions_of_libc(text: &str) -> impl Iterator<Item = String> {
@@ -233,7 +251,6 @@ fn functions_of_libc(text: &str) -> impl Iterator<Item = String> {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
         let is_function =
             rest[end..].starts_with('(') && rest.starts_with(|c: char| c.is_ascii_lowercase());
-        // S_IFMT and its like are constants, WIFEXITED and its like read a number.
         is_function.then(|| rest[..end].to_owned())
     })
 }
@@ -262,7 +279,11 @@ fn report(shared: &'static Shared, work: impl FnOnce() -> Result<Verdict, String
         }
         Ok(Err(why)) => {
             shared.say(&why);
-            if why.starts_with("SKIP") { SKIPPED } else { 1 }
+            match why.as_str() {
+                NOT_MADE => AGAIN,
+                why if why.starts_with(CANNOT) => SKIPPED,
+                _ => 1,
+            }
         }
         Err(panic) => {
             let why = panic
@@ -387,16 +408,7 @@ fn case(
     name: CString,
 ) -> Result<Verdict, String> {
     let before = Held::now();
-    let mut stage = Stage {
-        shared,
-        name,
-        queue: null_mut(),
-        made: null_mut(),
-        fd: -1,
-        peer: None,
-        numbers: None,
-        is_touched: false,
-    };
+    let mut stage = Stage::new(shared, name);
     deed.without.iter().for_each(|&(kind, errno)| calls::take_away(kind, errno));
     (deed.prepare)(&mut stage);
     deed.then_without.iter().for_each(|&(kind, errno)| calls::take_away(kind, errno));
@@ -435,7 +447,7 @@ fn act(
 
     let has_struck = stage.shared.struck.load(SeqCst) != 0;
     if fault.is_some() && !has_struck && !deed.has_helper && !deed.has_one_number {
-        return Err("the call was not made this time".into());
+        return Err(NOT_MADE.into());
     }
     let mut verdict = Verdict::Done;
     if answer != deed.expected {

@@ -86,6 +86,10 @@ pub fn spawn(work: impl FnOnce()) -> Child {
 }
 
 impl Child {
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
     pub fn signal(&self, signal: i32) {
         if self.is_alive() {
             // SAFETY: touches no memory; the pid is ours until it is waited for.
