@@ -385,7 +385,7 @@ macro_rules! instead_of {
             unsafe extern "C" fn $name($($arg: $type),*) -> $result {
                 let kind: Option<Kind> = $kind;
                 let fails = kind.and_then(fails);
-                if let Some(errno) = fails && kind != Some(Kind::Close) {
+                if let Some(errno) = fails.filter(|_| kind != Some(Kind::Close)) {
                     return <$result as Answer>::failing(errno);
                 }
                 static REAL: AtomicPtr<c_void> = AtomicPtr::new(null_mut());

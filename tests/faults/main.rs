@@ -173,9 +173,7 @@ impl Run {
             return false;
         }
         self.passed += 1;
-        if let Some(fault) = fault
-            && self.shared.struck.load(SeqCst) != 0
-        {
+        if let Some(fault) = fault.filter(|_| self.shared.struck.load(SeqCst) != 0) {
             self.struck += u32::from(!fault.from_then_on);
             match said.as_str() {
                 "" => self.absorbed += 1,
@@ -449,6 +447,15 @@ fn act(
     if fault.is_some() && !has_struck && !deed.has_helper && !deed.has_one_number {
         return Err(NOT_MADE.into());
     }
+    // What the kernel does not have is not asked for in vain for ever. (The helper asks again.)
+    let is_absent = |fault: Fault| {
+        fault.kind == Kind::WaitAny
+            && matches!(fault.errno, libc::ENOSYS | libc::EPERM | libc::EINVAL)
+    };
+    let calls_after = stage.shared.calls_after.load(SeqCst);
+    if fault.is_some_and(is_absent) && !deed.has_helper && calls_after > 0 {
+        return Err(format!("{calls_after} more of a call that the kernel does not have"));
+    }
     let mut verdict = Verdict::Done;
     if answer != deed.expected {
         let fault = fault.ok_or(format!("it returned {answer}"))?;
@@ -524,8 +531,15 @@ fn check_error(deed: &Deed, fault: Fault, errno: i32, header: &Header) -> Result
         passes_on |= header.passes_on_under("FORK AND EXEC");
     }
     // Never one that a program takes for something else.
-    let is_ambiguous = matches!(errno, libc::EAGAIN | libc::EINTR | libc::ETIMEDOUT);
-    if passes_on && !is_ambiguous {
+    let is_ambiguous = match errno {
+        libc::EAGAIN => !matches!(fault.kind, Kind::Thread | Kind::WipeOnFork),
+        libc::EINTR => !matches!(fault.kind, Kind::WaitAny | Kind::Wait),
+        _ => errno == libc::ETIMEDOUT,
+    };
+    if is_ambiguous {
+        return Err(format!("{} means something else here", errname(errno)));
+    }
+    if passes_on {
         documented.insert(fault.errno);
     }
     // That is for errors of the library itself.
