@@ -135,8 +135,11 @@
  *
  * A forked child may use its parent's handles at once, whatever other threads were doing at
  * the fork. O_NONBLOCK is each process's own from then on, and notifications stay with the
- * parent. Handles do not survive exec, their descriptors are close-on-exec; mqrs_dup_fd and
- * mqrs_open_fd carry a queue over.
+ * parent. A child's first call on a handle opens the queue once more. That may fail: with
+ * -EMFILE, -ENFILE, -ENOMEM, -EUSERS (the queue is open 1024 times), -ENOENT (/proc is not
+ * mounted, and the queue was unlinked), and what else the file system answers. Nothing has
+ * happened then, and a later call tries again. Handles do not survive exec, their descriptors
+ * are close-on-exec; mqrs_dup_fd and mqrs_open_fd carry a queue over.
  *
  * WHEN A PROCESS DIES
  *
@@ -361,7 +364,9 @@ extern "C" {
  *   -EFBIG         the queue would be longer than RLIMIT_FSIZE lets a file be
  *   -ENOMEM        no memory for the queue or its handle
  *   -EMFILE        the process has too many descriptors; -ENFILE: the system has
- * and what else the file system answers to open(2).
+ *   -EAGAIN        the name kept appearing and vanishing while the call tried
+ *   -ENOLCK        the file system cannot lock files
+ * and what else the file system answers.
  *
  * Threads: any.  Signals: not async-signal-safe.  Fork: a child inherits the handle.
  * Blocks: no.
@@ -394,7 +399,9 @@ int mqrs_open(const char *name,
  *   -ENOTSUP  the queue was made by a newer version that this one does not understand
  *   -EBADMSG  the queue is damaged
  *   -EUSERS   the queue is open 1024 times
- *   -ENOMEM, -EMFILE, -ENFILE  as in mqrs_open
+ *   -ENOENT   /proc is not mounted, and the queue was unlinked
+ *   -ENOMEM, -EMFILE, -ENFILE, -ENOLCK  as in mqrs_open
+ * and what else the file system answers.
  *
  * Threads: any.  Signals: not async-signal-safe.  Fork: a child inherits the handle.
  * Blocks: no.
@@ -413,6 +420,8 @@ int mqrs_open_fd(int fd, int oflag, uint64_t opt_flags, mqrs_queue **out);
  * Returns the descriptor, >= 0, or
  *   -EBADF           q is NULL or no open handle
  *   -EMFILE          the process has too many descriptors; -ENFILE: the system has
+ *   -ENOENT          /proc is not mounted, and the queue was unlinked
+ *   -EBADMSG         the queue is damaged
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *
  * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
@@ -436,6 +445,7 @@ int mqrs_dup_fd(const mqrs_queue *q);
  *   -EPERM           the caller is not allowed to, by the rules of chmod(2) and chown(2)
  *   -EBADMSG         the queue is damaged
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ * and what else the file system answers to chmod(2) and chown(2), -EROFS for one.
  *
  * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
  * Source: chmod(2), chown(2).
@@ -482,6 +492,8 @@ int mqrs_close(mqrs_queue *q);
  *                  or is "/." or "/.."
  *   -ENAMETOOLONG  more than 255 bytes after the slash
  *   -ENOTSUP       that transport is not part of this build
+ *   -EBADMSG       what has the name is a directory
+ * and what else the file system answers to unlink(2), -EROFS for one.
  *
  * Threads: any.  Signals: not async-signal-safe.  Fork: nothing to say.  Blocks: no.
  * Source: POSIX.1-2024 mq_unlink; mq_unlink(3).
@@ -521,8 +533,7 @@ const char *mqrs_name(const mqrs_queue *q);
  *   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
  *                    handle without MQRS_OPT_RESTART
  *   -EBADMSG         the queue is damaged
- *   -EUSERS          this is the first call of a forked child, and 1024 handles have
- *                    the queue open
+ *   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *
  * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
@@ -562,7 +573,7 @@ int mqrs_timedsend(mqrs_queue *q,
  * q, msg, len, prio  as in mqrs_send
  * clock              CLOCK_REALTIME, CLOCK_MONOTONIC or CLOCK_BOOTTIME of <time.h>
  * deadline_ns        absolute time on that clock, in nanoseconds, >= 0; INT64_MAX never
- *                    comes. A CLOCK_REALTIME deadline follows the clock when it is set
+ *                    comes. When CLOCK_REALTIME is set, its deadlines follow within 0.1 s
  *
  * If there is room the message is sent, however old the deadline. On a handle with
  * O_NONBLOCK the call never waits.
@@ -622,8 +633,7 @@ ssize_t mqrs_sendall(mqrs_queue *q, const void *data, size_t len, uint32_t prio)
  *   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
  *                    handle without MQRS_OPT_RESTART
  *   -EBADMSG         the queue is damaged
- *   -EUSERS          this is the first call of a forked child, and 1024 handles have
- *                    the queue open
+ *   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *
  * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
@@ -667,7 +677,7 @@ ssize_t mqrs_timedreceive(mqrs_queue *q,
  * q, buf, cap  as in mqrs_receive
  * clock        CLOCK_REALTIME, CLOCK_MONOTONIC or CLOCK_BOOTTIME of <time.h>
  * deadline_ns  absolute time on that clock, in nanoseconds, >= 0; INT64_MAX never comes.
- *              A CLOCK_REALTIME deadline follows the clock when it is set
+ *              When CLOCK_REALTIME is set, its deadlines follow within 0.1 s
  * prio         receives the message's priority; may be NULL
  *
  * If there is a message it is received, however old the deadline. On a handle with
@@ -708,7 +718,8 @@ ssize_t mqrs_receive_until(mqrs_queue *q,
  *   -EINVAL          signo is no signal, or flags is not 0
  *   -EBUSY           the queue has a registration already, maybe this process's; that of
  *                    a dead process does not count
- *   -EAGAIN          the library's helper thread cannot be started
+ *   -EAGAIN          the library's helper thread cannot be started, or Linux is older
+ *                    than 4.14
  *   -ENOMEM          no memory for the registration
  *   -EBADMSG         the queue is damaged
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
@@ -744,7 +755,8 @@ int mqrs_notify_signal(mqrs_queue *q, int signo, intptr_t value, uint64_t flags)
  *   -EFAULT          fn is NULL
  *   -EBUSY           the queue has a registration already, maybe this process's; that of
  *                    a dead process does not count
- *   -EAGAIN          the library's helper thread cannot be started
+ *   -EAGAIN          the library's helper thread cannot be started, or Linux is older
+ *                    than 4.14
  *   -ENOMEM          no memory for the registration
  *   -EBADMSG         the queue is damaged
  *   -ENOTRECOVERABLE the library failed in an earlier call on q

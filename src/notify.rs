@@ -24,7 +24,8 @@ use std::ffi::{c_int, c_void};
 ///   -EINVAL          signo is no signal, or flags is not 0
 ///   -EBUSY           the queue has a registration already, maybe this process's; that of
 ///                    a dead process does not count
-///   -EAGAIN          the library's helper thread cannot be started
+///   -EAGAIN          the library's helper thread cannot be started, or Linux is older
+///                    than 4.14
 ///   -ENOMEM          no memory for the registration
 ///   -EBADMSG         the queue is damaged
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
@@ -72,7 +73,8 @@ pub unsafe extern "C" fn mqrs_notify_signal(
 ///   -EFAULT          fn is NULL
 ///   -EBUSY           the queue has a registration already, maybe this process's; that of
 ///                    a dead process does not count
-///   -EAGAIN          the library's helper thread cannot be started
+///   -EAGAIN          the library's helper thread cannot be started, or Linux is older
+///                    than 4.14
 ///   -ENOMEM          no memory for the registration
 ///   -EBADMSG         the queue is damaged
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q

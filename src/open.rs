@@ -55,7 +55,9 @@ use std::ffi::{CStr, c_char, c_int};
 ///   -EFBIG         the queue would be longer than RLIMIT_FSIZE lets a file be
 ///   -ENOMEM        no memory for the queue or its handle
 ///   -EMFILE        the process has too many descriptors; -ENFILE: the system has
-/// and what else the file system answers to open(2).
+///   -EAGAIN        the name kept appearing and vanishing while the call tried
+///   -ENOLCK        the file system cannot lock files
+/// and what else the file system answers.
 ///
 /// Threads: any.  Signals: not async-signal-safe.  Fork: a child inherits the handle.
 /// Blocks: no.
@@ -109,7 +111,9 @@ pub unsafe extern "C" fn mqrs_open(
 ///   -ENOTSUP  the queue was made by a newer version that this one does not understand
 ///   -EBADMSG  the queue is damaged
 ///   -EUSERS   the queue is open 1024 times
-///   -ENOMEM, -EMFILE, -ENFILE  as in mqrs_open
+///   -ENOENT   /proc is not mounted, and the queue was unlinked
+///   -ENOMEM, -EMFILE, -ENFILE, -ENOLCK  as in mqrs_open
+/// and what else the file system answers.
 ///
 /// Threads: any.  Signals: not async-signal-safe.  Fork: a child inherits the handle.
 /// Blocks: no.
@@ -150,6 +154,8 @@ fn check_out(out: *mut *mut mqrs_queue) -> Result<()> {
 /// Returns the descriptor, >= 0, or
 ///   -EBADF           q is NULL or no open handle
 ///   -EMFILE          the process has too many descriptors; -ENFILE: the system has
+///   -ENOENT          /proc is not mounted, and the queue was unlinked
+///   -EBADMSG         the queue is damaged
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 ///
 /// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
@@ -175,6 +181,7 @@ pub unsafe extern "C" fn mqrs_dup_fd(q: *const mqrs_queue) -> c_int {
 ///   -EPERM           the caller is not allowed to, by the rules of chmod(2) and chown(2)
 ///   -EBADMSG         the queue is damaged
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
+/// and what else the file system answers to chmod(2) and chown(2), -EROFS for one.
 ///
 /// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
 /// Source: chmod(2), chown(2).
@@ -233,6 +240,8 @@ pub unsafe extern "C" fn mqrs_close(q: *mut mqrs_queue) -> c_int {
 ///                  or is "/." or "/.."
 ///   -ENAMETOOLONG  more than 255 bytes after the slash
 ///   -ENOTSUP       that transport is not part of this build
+///   -EBADMSG       what has the name is a directory
+/// and what else the file system answers to unlink(2), -EROFS for one.
 ///
 /// Threads: any.  Signals: not async-signal-safe.  Fork: nothing to say.  Blocks: no.
 /// Source: POSIX.1-2024 mq_unlink; mq_unlink(3).

@@ -24,8 +24,7 @@ use std::ffi::{c_int, c_void};
 ///   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
 ///                    handle without MQRS_OPT_RESTART
 ///   -EBADMSG         the queue is damaged
-///   -EUSERS          this is the first call of a forked child, and 1024 handles have
-///                    the queue open
+///   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 ///
 /// Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
@@ -80,7 +79,7 @@ pub unsafe extern "C" fn mqrs_timedreceive(
 /// q, buf, cap  as in mqrs_receive
 /// clock        CLOCK_REALTIME, CLOCK_MONOTONIC or CLOCK_BOOTTIME of <time.h>
 /// deadline_ns  absolute time on that clock, in nanoseconds, >= 0; INT64_MAX never comes.
-///              A CLOCK_REALTIME deadline follows the clock when it is set
+///              When CLOCK_REALTIME is set, its deadlines follow within 0.1 s
 /// prio         receives the message's priority; may be NULL
 ///
 /// If there is a message it is received, however old the deadline. On a handle with

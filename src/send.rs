@@ -29,8 +29,7 @@ use std::ffi::{c_int, c_void};
 ///   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
 ///                    handle without MQRS_OPT_RESTART
 ///   -EBADMSG         the queue is damaged
-///   -EUSERS          this is the first call of a forked child, and 1024 handles have
-///                    the queue open
+///   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 ///
 /// Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
@@ -81,7 +80,7 @@ pub unsafe extern "C" fn mqrs_timedsend(
 /// q, msg, len, prio  as in mqrs_send
 /// clock              CLOCK_REALTIME, CLOCK_MONOTONIC or CLOCK_BOOTTIME of <time.h>
 /// deadline_ns        absolute time on that clock, in nanoseconds, >= 0; INT64_MAX never
-///                    comes. A CLOCK_REALTIME deadline follows the clock when it is set
+///                    comes. When CLOCK_REALTIME is set, its deadlines follow within 0.1 s
 ///
 /// If there is room the message is sent, however old the deadline. On a handle with
 /// O_NONBLOCK the call never waits.

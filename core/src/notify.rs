@@ -377,7 +377,7 @@ fn sleep(desk: &Desk, bell: u32, slice: i64) -> bool {
         return true;
     }
     let slice = if is_complete { slice } else { SLICE_POLLING };
-    let until = clock::monotonic_ns() + slice;
+    let until = clock::monotonic_ns().saturating_add(slice);
     match futex::wait_any(&words[..count], until) {
         Some(slept) => slept == Slept::Changed,
         // No futex_waitv: look often. (A changed bell ends this sleep, too.)

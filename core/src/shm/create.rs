@@ -3,8 +3,9 @@
 //! A new queue is an unnamed file (O_TMPFILE) until it is complete: its pages reserved,
 //! its words set, its creator's owner number locked. Then it gets its name, which fails
 //! if there is one already: of many creators exactly one wins, and one that is killed
-//! leaves nothing behind. Where a file system knows no unnamed files, a file with a
-//! random name takes that part; a creator killed at that moment leaves it there.
+//! leaves nothing behind. Where a file system knows no unnamed files, or /proc is not
+//! mounted, by which such a file gets its name, a file with a random name takes that part;
+//! a creator killed at that moment leaves it there.
 
 use super::layout::{
     CONTROL_AT, Geometry, MAXMSG_DEFAULT, MAXMSG_MAX, MSGSIZE_DEFAULT, MSGSIZE_MAX, PROLOGUE,
@@ -18,7 +19,7 @@ use crate::error::{Errno, Result};
 use crate::fault::step;
 use crate::name::ShmName;
 use crate::report::{explain, say};
-use crate::sys::file::{self, Descriptor};
+use crate::sys::file::{self, Descriptor, Identity};
 use crate::sys::map::{self, Mapping};
 use crate::sys::{clock, process};
 use core::ffi::CStr;
@@ -27,6 +28,8 @@ use core::ffi::CStr;
 pub struct Found {
     /// Prologue as the file has it; valid.
     pub prologue: Prologue,
+    /// Which file it is.
+    pub identity: Identity,
     /// A description of ours alone.
     pub probe: Descriptor,
 }
@@ -35,6 +38,8 @@ pub struct Found {
 pub struct Made {
     /// What was written.
     pub prologue: Prologue,
+    /// Which file it is.
+    pub identity: Identity,
     /// A description that holds no lock.
     pub probe: Descriptor,
     /// One more for forked children, where the mode would not let them open the file.
@@ -108,12 +113,13 @@ pub fn geometry(options: &OpenOptions) -> Result<Geometry> {
     })
 }
 
+/// Never without O_NONBLOCK: a FIFO of a queue's name must not block us.
+const OPEN_FLAGS: i32 = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+
 /// Open a queue's file; `ENOENT` if there is none.
 pub fn find(dir: &Descriptor, name: &ShmName) -> Result<Found> {
-    // Never without O_NONBLOCK: a FIFO of that name must not block us.
-    let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let probe =
-        file::open_at(dir.number(), name.file_name(), flags, 0).map_err(|error| match error.0 {
+    let probe = file::open_at(dir.number(), name.file_name(), OPEN_FLAGS, 0).map_err(|error| {
+        match error.0 {
             libc::ENOENT => say(libc::ENOENT, "there is no queue of this name"),
             libc::EACCES | libc::EPERM => say(
                 libc::EACCES,
@@ -121,30 +127,40 @@ pub fn find(dir: &Descriptor, name: &ShmName) -> Result<Found> {
             ),
             libc::EISDIR | libc::ELOOP | libc::ENXIO | libc::ENODEV => not_a_queue(),
             _ => explained(error, "cannot open the queue's file"),
-        })?;
-    let prologue = read_prologue(probe.number())?;
+        }
+    })?;
+    let (prologue, identity) = read_prologue(probe.number())?;
     // Only a shortened file name could be another queue's.
     if name.name_bytes().len() > 250 && !name.matches(prologue.name()) {
         return Err(say(libc::EBADMSG, "the file of this name belongs to a queue of another name"));
     }
-    Ok(Found { prologue, probe })
+    Ok(Found { prologue, identity, probe })
 }
 
 fn not_a_queue() -> Errno {
     say(libc::EBADMSG, "the file of this name is not a queue of this library")
 }
 
+fn looking(error: Errno) -> Errno {
+    explained(error, "cannot read the queue's file")
+}
+
 /// Whether a descriptor is one of a file that begins as a queue does.
-pub fn looks_like_a_queue(fd: i32) -> bool {
+pub fn looks_like_a_queue(fd: i32) -> Result<bool> {
     let mut magic = [0; 8];
-    file::status(fd).is_ok_and(|status| status.is_regular())
-        && file::read_start(fd, &mut magic) == Ok(8)
-        && magic == super::layout::MAGIC
+    if !file::status(fd).map_err(looking)?.is_regular() {
+        return Ok(false);
+    }
+    match file::read_start(fd, &mut magic) {
+        // Not open for reading.
+        Err(Errno(libc::EBADF)) => Ok(false),
+        Err(error) => Err(looking(error)),
+        Ok(got) => Ok(got == magic.len() && magic == super::layout::MAGIC),
+    }
 }
 
 /// Read and check the beginning of a queue's file.
-pub fn read_prologue(fd: i32) -> Result<Prologue> {
-    let looking = |error| explained(error, "cannot read the queue's file");
+pub fn read_prologue(fd: i32) -> Result<(Prologue, Identity)> {
     let status = file::status(fd).map_err(looking)?;
     if !status.is_regular() {
         return Err(not_a_queue());
@@ -153,7 +169,7 @@ pub fn read_prologue(fd: i32) -> Result<Prologue> {
     if file::read_start(fd, &mut bytes).map_err(looking)? < PROLOGUE {
         return Err(not_a_queue());
     }
-    Prologue::decode(&bytes, status.len)
+    Ok((Prologue::decode(&bytes, status.len)?, status.identity))
 }
 
 /// Make a queue; `EEXIST` if there is one of that name.
@@ -166,7 +182,8 @@ pub fn make(
     let exact = options.flags & option::EXACT_MODE != 0;
     let asked = if options.mode == 0 && !exact { 0o600 } else { options.mode & 0o777 };
     let (file, temporary) = unnamed_file(dir, asked)?;
-    let made = complete(&file, name, geometry, asked, exact).and_then(|made| {
+    let at = temporary.as_ref().map_or(c"", Temporary::as_c_str);
+    let made = complete(&file, at, name, geometry, asked, exact).and_then(|made| {
         step!(CreateUnnamed);
         let linked = match &temporary {
             None => file::link_unnamed(file.number(), dir.number(), name.file_name()),
@@ -205,17 +222,24 @@ impl Temporary {
 }
 
 fn unnamed_file(dir: &Descriptor, mode: u32) -> Result<(Descriptor, Option<Temporary>)> {
-    let flags = libc::O_TMPFILE | libc::O_RDWR;
-    match file::open_at(dir.number(), c".", flags, mode) {
-        Ok(file) => return Ok((file, None)),
-        // EISDIR: a kernel that does not know O_TMPFILE.
-        Err(Errno(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)) => {}
-        Err(error) => return Err(cannot_create(error)),
+    if file::may_reopen() {
+        let flags = libc::O_TMPFILE | libc::O_RDWR;
+        match file::open_at(dir.number(), c".", flags, mode) {
+            Ok(file) => return Ok((file, None)),
+            // EISDIR: a kernel that does not know O_TMPFILE.
+            Err(Errno(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)) => {}
+            Err(error) => return Err(cannot_create(error)),
+        }
     }
-    let temporary = Temporary::new();
-    let flags = libc::O_CREAT | libc::O_EXCL | libc::O_RDWR;
-    let file = file::open_at(dir.number(), temporary.as_c_str(), flags, mode);
-    file.map(|file| (file, Some(temporary))).map_err(cannot_create)
+    loop {
+        let temporary = Temporary::new();
+        let flags = libc::O_CREAT | libc::O_EXCL | libc::O_RDWR;
+        match file::open_at(dir.number(), temporary.as_c_str(), flags, mode) {
+            // Not random enough: the next name is another one.
+            Err(Errno(libc::EEXIST)) => {}
+            file => return file.map(|file| (file, Some(temporary))).map_err(cannot_create),
+        }
+    }
 }
 
 fn cannot_create(error: Errno) -> Errno {
@@ -225,9 +249,10 @@ fn cannot_create(error: Errno) -> Errno {
     }
 }
 
-/// Turn an empty file into a queue that we are attached to.
+/// Turn an empty file, which may have the name `at`, into a queue that we are attached to.
 fn complete(
     file: &Descriptor,
+    at: &CStr,
     name: &ShmName,
     geometry: Geometry,
     asked: u32,
@@ -235,7 +260,8 @@ fn complete(
 ) -> Result<Made> {
     let fd = file.number();
     // The kernel has masked the mode; umask(2) itself could only be read by changing it.
-    let mode = if exact { asked } else { file::status(fd).map_err(cannot_create)?.mode & 0o777 };
+    let status = file::status(fd).map_err(cannot_create)?;
+    let mode = if exact { asked } else { status.mode & 0o777 };
     let longest = file::longest_file();
     if geometry.total > longest {
         return Err(explain(
@@ -271,8 +297,8 @@ fn complete(
     if hidden {
         file::change_mode(fd, 0o600).map_err(|e| explained(e, "cannot set the queue's mode"))?;
     }
-    let probe = reopen(fd)?;
-    let spare = if hidden { Some(reopen(fd)?) } else { None };
+    let probe = reopen(fd, at)?;
+    let spare = if hidden { Some(reopen(fd, at)?) } else { None };
     if hidden || exact {
         file::change_mode(fd, mode).map_err(|e| explained(e, "cannot set the queue's mode"))?;
     }
@@ -287,24 +313,40 @@ fn complete(
     const { assert!(PROLOGUE <= CONTROL_AT) };
     segment.prepare();
     let owner = owner::settle(fd, &segment, Locks::Own, |_| ())?;
-    Ok(Made { prologue, probe, spare, mapping, owner, page: page()? })
+    let identity = status.identity;
+    Ok(Made { prologue, identity, probe, spare, mapping, owner, page: page()? })
 }
 
-/// A new description of a queue's file.
-pub fn reopen(fd: i32) -> Result<Descriptor> {
-    file::reopen(fd).map_err(|error| match error.0 {
-        libc::ENOENT | libc::ENOTDIR => {
-            say(error.0, "cannot open /proc/self/fd, which the library needs: is /proc mounted?")
-        }
-        _ => explained(error, "cannot open the queue's file again"),
-    })
+/// A new description of a queue's file, which may have the name `at` in the directory of
+/// queues.
+pub fn reopen(fd: i32, at: &CStr) -> Result<Descriptor> {
+    let doing = "cannot open the queue's file again";
+    match file::reopen(fd) {
+        // /proc is not mounted.
+        Err(Errno(libc::ENOENT | libc::ENOTDIR)) => {}
+        other => return other.map_err(|error| explained(error, doing)),
+    }
+    let gone = || say(libc::ENOENT, "/proc is not mounted, and the queue has another name or none");
+    let again = match file::open_at(directory()?.number(), at, OPEN_FLAGS, 0) {
+        Err(Errno(libc::ENOENT)) => return Err(gone()),
+        other => other.map_err(|error| explained(error, doing))?,
+    };
+    let identity = |fd| file::identity(fd).map_err(looking);
+    if identity(again.number())? == identity(fd)? { Ok(again) } else { Err(gone()) }
 }
 
 /// Map a queue's file.
 pub fn map(fd: i32, geometry: &Geometry) -> Result<Mapping> {
     let len = usize::try_from(geometry.total)
         .map_err(|_| say(libc::ENOMEM, "the queue is larger than this process's address space"))?;
-    map::map_file(fd, len).map_err(|error| explained(error, "cannot map the queue"))
+    map::map_file(fd, len).map_err(|error| match error.0 {
+        // After mlockall(2). As EAGAIN, a program would take it for a full or empty queue.
+        libc::EAGAIN => say(
+            libc::ENOMEM,
+            "cannot map the queue: as much memory is locked as RLIMIT_MEMLOCK (ulimit -l) allows",
+        ),
+        _ => explained(error, "cannot map the queue"),
+    })
 }
 
 /// Remove a queue's name.

@@ -127,8 +127,9 @@ impl ShmQueue {
         flags: OpenFlags,
         options: &OpenOptions,
     ) -> Result<ShmQueue> {
-        let Made { prologue, probe, spare, mapping, owner, page } = made;
-        let queue = ShmQueue::detached(&prologue, probe, spare, Some(name), flags, options.flags)?;
+        let Made { prologue, identity, probe, spare, mapping, owner, page } = made;
+        let file = (probe, identity);
+        let queue = ShmQueue::detached(&prologue, file, spare, Some(name), flags, options.flags);
         queue.install(page, mapping, owner, Sight::Own);
         Ok(queue)
     }
@@ -139,8 +140,9 @@ impl ShmQueue {
         flags: OpenFlags,
         options: &OpenOptions,
     ) -> Result<ShmQueue> {
-        let Found { prologue, probe } = found;
-        let queue = ShmQueue::detached(&prologue, probe, None, Some(name), flags, options.flags)?;
+        let Found { prologue, identity, probe } = found;
+        let file = (probe, identity);
+        let queue = ShmQueue::detached(&prologue, file, None, Some(name), flags, options.flags);
         queue.attach()?;
         Ok(queue)
     }
@@ -149,10 +151,10 @@ impl ShmQueue {
     pub fn open_fd(fd: i32, flags: OpenFlags, option_flags: u64) -> Result<ShmQueue> {
         let not_one = |_| say(libc::EBADF, "the descriptor is not one of a queue");
         let mode = file::flags(fd).map_err(not_one)? & libc::O_ACCMODE;
-        if !create::looks_like_a_queue(fd) {
+        if !create::looks_like_a_queue(fd)? {
             return Err(not_one(Errno(libc::EBADF)));
         }
-        let prologue = create::read_prologue(fd)?;
+        let (prologue, identity) = create::read_prologue(fd)?;
         let allowed = match mode {
             libc::O_RDONLY => flags.direction == Direction::Receive,
             libc::O_WRONLY => flags.direction == Direction::Send,
@@ -164,12 +166,14 @@ impl ShmQueue {
         let name = ShmName::new(prologue.name()).ok();
         // A description of our own, if the file lets us: locks through the giver's would
         // be the giver's as well. The descriptor itself is permission enough.
-        let own = match create::reopen(fd) {
+        let at = name.as_ref().map_or(c"", ShmName::file_name);
+        let own = match create::reopen(fd, at) {
             Err(Errno(libc::EACCES)) => file::duplicate(fd)
                 .map_err(|error| create::explained(error, "cannot duplicate the descriptor"))?,
             other => other?,
         };
-        let queue = ShmQueue::detached(&prologue, own, None, name, flags, option_flags)?;
+        let file = (own, identity);
+        let queue = ShmQueue::detached(&prologue, file, None, name, flags, option_flags);
         queue.attach()?;
         // Nothing can fail any more: the caller's number becomes the handle's.
         let own = Descriptor::adopt(queue.probe.load(Relaxed));
@@ -184,17 +188,16 @@ impl ShmQueue {
         Ok(queue)
     }
 
+    /// A handle of a queue that this process has yet to attach to.
     fn detached(
         prologue: &Prologue,
-        probe: Descriptor,
+        (probe, identity): (Descriptor, Identity),
         spare: Option<Descriptor>,
         name: Option<ShmName>,
         flags: OpenFlags,
         option_flags: u64,
-    ) -> Result<ShmQueue> {
-        let identity = file::identity(probe.number())
-            .map_err(|error| create::explained(error, "cannot look at the queue's file"))?;
-        Ok(ShmQueue {
+    ) -> ShmQueue {
+        ShmQueue {
             attachment: AtomicPtr::new(core::ptr::null_mut()),
             geometry: prologue.geometry,
             direction: flags.direction,
@@ -204,7 +207,7 @@ impl ShmQueue {
             spare: spare.map_or(-1, Descriptor::into_number),
             identity,
             name,
-        })
+        }
     }
 
     /// This process's attachment, made now if a fork has taken it away.
@@ -237,11 +240,18 @@ impl ShmQueue {
     /// The descriptor, if it still is one of this queue.
     fn probe(&self) -> Result<i32> {
         let probe = self.probe.load(Relaxed);
-        if file::identity(probe) == Ok(self.identity) {
-            Ok(probe)
-        } else {
-            Err(say(libc::EBADF, "the program has closed the queue's descriptor"))
+        match file::identity(probe) {
+            Ok(identity) if identity == self.identity => Ok(probe),
+            Ok(_) | Err(Errno(libc::EBADF)) => {
+                Err(say(libc::EBADF, "the program has closed the queue's descriptor"))
+            }
+            Err(error) => Err(create::explained(error, "cannot look at the queue's file")),
         }
+    }
+
+    /// A new description of the queue.
+    fn reopen(&self, probe: i32) -> Result<Descriptor> {
+        create::reopen(probe, self.name.as_ref().map_or(c"", ShmName::file_name))
     }
 
     /// Take an owner number and map the queue, in a process that has neither.
@@ -250,12 +260,12 @@ impl ShmQueue {
         // SAFETY: null, or a page that lives as long as the handle.
         let inherited = unsafe { self.attachment.load(Acquire).as_ref() };
         let page = create::page()?;
-        let anchor = match create::reopen(probe) {
+        let anchor = match self.reopen(probe) {
             Err(Errno(libc::EACCES)) => return self.attach_among_relatives(probe, page),
             other => other?,
         };
         let sight = match inherited {
-            Some(inherited) if !Self::make_probe_our_own(inherited, probe)? => Sight::Shared,
+            Some(inherited) if !self.make_probe_our_own(inherited, probe)? => Sight::Shared,
             _ => Sight::Own,
         };
         self.attach_through(anchor.number(), Locks::Own, page, sight)
@@ -291,14 +301,14 @@ impl ShmQueue {
 
     /// Replace the parent's description under the probe's number by one of our own; false
     /// if another thread is about to (or the call that we have interrupted).
-    fn make_probe_our_own(inherited: &Attachment, probe: i32) -> Result<bool> {
+    fn make_probe_our_own(&self, inherited: &Attachment, probe: i32) -> Result<bool> {
         if inherited.only_in != 0 {
             return Ok(false);
         }
         if let Err(state) = inherited.replacing.compare_exchange(0, 1, SeqCst, SeqCst) {
             return Ok(state == 2);
         }
-        let replaced = create::reopen(probe).and_then(|own| {
+        let replaced = self.reopen(probe).and_then(|own| {
             file::replace(&own, probe)
                 .map_err(|error| create::explained(error, "cannot replace a descriptor"))
         });
@@ -515,8 +525,9 @@ impl ShmQueue {
         self.healthy()?;
         let probe = self.probe()?;
         // A description of its own, so that no lock of ours can outlive us through it.
-        match create::reopen(probe) {
-            Err(Errno(libc::EACCES)) => file::duplicate(probe),
+        match self.reopen(probe) {
+            Err(Errno(libc::EACCES)) => file::duplicate(probe)
+                .map_err(|error| create::explained(error, "cannot duplicate the descriptor")),
             other => other,
         }
         .map(Descriptor::into_number)

@@ -153,9 +153,10 @@ mod locked {
                 Err(error) => return Err(cannot_lock(error)),
             }
             step!(AttachLocked);
+            let is_kept = file::is_locked_by_another(description, second_byte(owner));
             // SYNC: Acquire pairs with the store of whoever cleared up.
-            let is_ours = file::is_locked_by_another(description, second_byte(owner)) == Ok(false)
-                && row.pid.compare_exchange(0, pid, Acquire, Relaxed).is_ok();
+            let is_ours =
+                is_kept == Ok(false) && row.pid.compare_exchange(0, pid, Acquire, Relaxed).is_ok();
             if is_ours {
                 row.asleep.store(0, Relaxed);
                 row.uid.store((sender >> 32) as u32, Relaxed);
@@ -165,6 +166,7 @@ mod locked {
             if locks == Locks::Own {
                 let _ = file::unlock(description, byte(owner));
             }
+            is_kept.map_err(cannot_lock)?;
         }
         Err(crate::report::say(
             libc::EUSERS,

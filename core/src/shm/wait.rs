@@ -237,7 +237,7 @@ impl Waiting<'_> {
             Err(refused) => refused,
         };
         if refused == Refused::NoSlot {
-            let patience = clock::monotonic_ns() + SLOT_PATIENCE;
+            let patience = clock::monotonic_ns().saturating_add(SLOT_PATIENCE);
             while refused == Refused::NoSlot && clock::monotonic_ns() < patience {
                 yield_now();
                 match attempt(Look::Close) {

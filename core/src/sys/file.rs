@@ -109,6 +109,12 @@ pub fn reopen(fd: i32) -> Result<Descriptor> {
     open_at(libc::AT_FDCWD, ProcPath::of(fd).as_c_str(), libc::O_RDWR | libc::O_NONBLOCK, 0)
 }
 
+/// Whether [`reopen`] and [`link_unnamed`] can work: /proc is mounted.
+pub fn may_reopen() -> bool {
+    // SAFETY: a C string.
+    unsafe { libc::access(c"/proc/self/fd".as_ptr(), libc::F_OK) == 0 }
+}
+
 /// A new descriptor number of the same description.
 pub fn duplicate(fd: i32) -> Result<Descriptor> {
     // SAFETY: touches no memory.
@@ -117,8 +123,13 @@ pub fn duplicate(fd: i32) -> Result<Descriptor> {
 
 /// Make the number `onto` mean what `fd` means.
 pub fn replace(fd: &Descriptor, onto: i32) -> Result<()> {
-    // SAFETY: touches no memory.
-    checked(unsafe { libc::dup3(fd.0, onto, libc::O_CLOEXEC) }).map(drop)
+    loop {
+        // SAFETY: touches no memory.
+        match checked(unsafe { libc::dup3(fd.0, onto, libc::O_CLOEXEC) }) {
+            Err(Errno(libc::EINTR)) => {}
+            other => return other.map(drop),
+        }
+    }
 }
 
 /// Access mode and flags of a descriptor.

@@ -76,8 +76,13 @@ fn map_zeros(len: usize) -> Result<Mapping> {
 pub fn map_wiped_on_fork(len: usize) -> Result<(Mapping, bool)> {
     let mapping = map_zeros(len)?;
     // SAFETY: the mapping just made.
-    let is_wiped = unsafe { libc::madvise(mapping.base.cast(), len, libc::MADV_WIPEONFORK) } == 0;
-    Ok((mapping, is_wiped))
+    let result = unsafe { libc::madvise(mapping.base.cast(), len, libc::MADV_WIPEONFORK) };
+    match if result < 0 { Err(Errno::last()) } else { Ok(()) } {
+        Ok(()) => Ok((mapping, true)),
+        // An advice that this kernel does not know.
+        Err(Errno(libc::EINVAL)) => Ok((mapping, false)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Unmap.

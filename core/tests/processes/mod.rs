@@ -134,6 +134,10 @@ pub fn or_end(work: impl FnOnce()) {
 }
 
 impl Child {
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
     pub fn signal(&self, signal: i32) {
         if self.is_alive() {
             // SAFETY: touches no memory; the pid is ours until it is waited for.
