@@ -38,8 +38,10 @@ const TRIAL_AFTER: u32 = 8;
 const POLL_MOST: u32 = 4000;
 /// Calls in a row that did not wait, after which the first look comes late.
 const RUN: u32 = 8;
-/// Fewest pauses before a late first look, about 0.1 microseconds.
-const LATE_LEAST: u32 = 4;
+/// Waits among which one tries whether to look late pays.
+const LATE_TRIAL: u32 = 64;
+/// Pauses before a late first look, to begin with: about 0.4 microseconds.
+const LATE_LEAST: u32 = 16;
 /// Most, about 10 microseconds.
 const LATE_MOST: u32 = 400;
 /// How often a wait lets others run before it sleeps, where polling does not pay.
@@ -62,7 +64,9 @@ pub(super) struct Patience {
     vain: AtomicU32,
     /// Calls in a row that did not wait.
     run: AtomicU32,
-    /// Pauses before a late first look.
+    /// Waits so far.
+    waits: AtomicU32,
+    /// Pauses before the first look; 0: look at once.
     late: AtomicU32,
 }
 
@@ -72,7 +76,8 @@ impl Patience {
             budget: AtomicU32::new(POLL_MOST),
             vain: AtomicU32::new(0),
             run: AtomicU32::new(0),
-            late: AtomicU32::new(LATE_LEAST),
+            waits: AtomicU32::new(0),
+            late: AtomicU32::new(0),
         }
     }
 
@@ -96,13 +101,25 @@ impl Patience {
         self.budget.store(((budget * 7 + pauses * 2 + 64) / 8).min(POLL_MOST), Relaxed);
     }
 
-    /// A late first look, after so many pauses, found so much. If the other side is at
-    /// full speed it is worth while to let more gather, as far as the queue has room for
-    /// it; if not, waiting would only be late.
+    /// How many pauses to make before the first look; 0: none.
+    fn late_pauses(&self, maxmsg: u32) -> u32 {
+        let waits = self.waits.load(Relaxed).wrapping_add(1);
+        self.waits.store(waits, Relaxed);
+        let run = self.run.swap(0, Relaxed);
+        match self.late.load(Relaxed) {
+            0 if run >= RUN || waits % LATE_TRIAL == 0 => LATE_LEAST.min(late_most(maxmsg)),
+            late => late,
+        }
+    }
+
+    /// A late first look, after so many pauses, found so much. If the other side is at full
+    /// speed it is worth while to let more gather, as far as the queue has room for it; if
+    /// not, to look late would only be late.
     fn learn_late(&self, pauses: u32, gathered: u32, maxmsg: u32) {
-        let next = if gathered * 4 >= pauses { pauses * 2 } else { pauses / 2 };
-        let most = (maxmsg * 2 / 5).clamp(LATE_LEAST, LATE_MOST);
-        self.late.store(next.clamp(LATE_LEAST, most), Relaxed);
+        let streams = gathered >= 2 && gathered * 8 >= pauses;
+        let least = LATE_LEAST.min(late_most(maxmsg));
+        let next = if streams { pauses * 2 } else { pauses / 2 };
+        self.late.store(if next < least { 0 } else { next.min(late_most(maxmsg)) }, Relaxed);
     }
 
     fn give_up(&self) {
@@ -110,6 +127,11 @@ impl Patience {
         let budget = self.budget.load(Relaxed);
         self.budget.store((budget * 7 / 8).max(POLL_LEAST), Relaxed);
     }
+}
+
+/// Most pauses before a late first look: in proportion to what can gather.
+fn late_most(maxmsg: u32) -> u32 {
+    (maxmsg * 2 / 5).clamp(4, LATE_MOST)
 }
 
 /// Which side waits.
@@ -263,8 +285,7 @@ impl Waiting<'_> {
         limit: Option<Limit>,
         attempt: &mut impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Option<Result<T>> {
-        let late = self.patience.run.load(Relaxed) >= RUN;
-        self.patience.run.store(0, Relaxed);
+        let late = self.patience.late_pauses(self.engine.segment().geometry().maxmsg);
         if !self.polling_pays() {
             return self.let_run(attempt);
         }
@@ -273,7 +294,7 @@ impl Waiting<'_> {
         let mut looks = 0u32;
         while pauses < budget {
             let next = match pauses {
-                0 if late => self.patience.late.load(Relaxed),
+                0 if late > 0 => late,
                 0..64 => 1,
                 _ => 8,
             };
@@ -287,12 +308,9 @@ impl Waiting<'_> {
                 self.engine.fetch_first();
             }
             let came = attempt(if close { Look::Close } else { Look::Glance });
-            if late && looks == 1 {
-                self.patience.learn_late(
-                    next,
-                    self.known(),
-                    self.engine.segment().geometry().maxmsg,
-                );
+            if late > 0 && looks == 1 {
+                let gathered = self.known() + u32::from(came.is_ok());
+                self.patience.learn_late(late, gathered, self.engine.segment().geometry().maxmsg);
             }
             match came {
                 Ok(done) => {
