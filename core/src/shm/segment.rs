@@ -20,6 +20,11 @@ mod mapped {
     use core::marker::PhantomData;
     use core::ops::Deref;
 
+    /// In which order the slots of a block of sixteen are used at first. Not one after the
+    /// other: a receiver's processor, seeing that, would fetch the slots that follow, and
+    /// so take them from the sender that is filling them.
+    const ORDER: [u32; 16] = [0, 11, 5, 14, 2, 9, 7, 12, 4, 15, 1, 10, 6, 13, 3, 8];
+
     /// A mapped segment. Copies of it are views of the same memory.
     #[derive(Clone, Copy)]
     pub struct Segment {
@@ -84,9 +89,13 @@ mod mapped {
         /// Make zeros an empty queue.
         pub fn prepare(&self) {
             self.control().prepare();
-            for place in 0..self.geometry.nslots {
+            let nslots = self.geometry.nslots;
+            for place in 0..nslots {
+                let block = place - place % 16;
+                let whole = block + 16 <= nslots;
+                let slot = if whole { block + ORDER[(place % 16) as usize] } else { place };
                 // Relaxed: nobody else sees it yet.
-                self.entry(place).store(place, Ordering::Relaxed);
+                self.entry(place).store(slot, Ordering::Relaxed);
             }
         }
 
