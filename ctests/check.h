@@ -414,6 +414,11 @@ HELPER int is_asleep(pid_t thread)
         line[0] = 0;
     fclose(file);
     number = strtol(line, NULL, 10);
+#if defined __x86_64__ || defined __i386__
+    /* The number of futex in programs of 64 and of 32 bits; the thread may be either's. */
+    if (number == 202 || number == 240)
+        return 1;
+#endif
 #ifdef SYS_futex_waitv
     if (number == SYS_futex_waitv)
         return 1;

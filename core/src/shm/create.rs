@@ -163,6 +163,7 @@ pub fn make(
     geometry: Geometry,
     options: &OpenOptions,
 ) -> Result<Made> {
+    mappable(&geometry)?;
     let exact = options.flags & option::EXACT_MODE != 0;
     let asked = if options.mode == 0 && !exact { 0o600 } else { options.mode & 0o777 };
     let (file, temporary) = unnamed_file(dir, asked)?;
@@ -300,10 +301,17 @@ pub fn reopen(fd: i32) -> Result<Descriptor> {
     })
 }
 
+/// The length of a queue as an object of this process: at most half of what there is of
+/// addresses, so that distances within it are numbers.
+fn mappable(geometry: &Geometry) -> Result<usize> {
+    isize::try_from(geometry.total)
+        .map(|len| len as usize)
+        .map_err(|_| say(libc::ENOMEM, "the queue is too large for this process's address space"))
+}
+
 /// Map a queue's file.
 pub fn map(fd: i32, geometry: &Geometry) -> Result<Mapping> {
-    let len = usize::try_from(geometry.total)
-        .map_err(|_| say(libc::ENOMEM, "the queue is larger than this process's address space"))?;
+    let len = mappable(geometry)?;
     map::map_file(fd, len).map_err(|error| explained(error, "cannot map the queue"))
 }
 
