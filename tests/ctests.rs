@@ -94,6 +94,7 @@ programs! {
     notify_signal
     open_modes
     out_of_memory
+    permission_matrix
     permissions
     priority_order
     queue_names

@@ -163,6 +163,10 @@ pub fn make(
     geometry: Geometry,
     options: &OpenOptions,
 ) -> Result<Made> {
+    // Told first, as by the kernel: who may not make files here, or has no room, learns it.
+    if file::exists(dir.number(), name.file_name()) {
+        return Err(exists_already());
+    }
     mappable(&geometry)?;
     let exact = options.flags & option::EXACT_MODE != 0;
     let asked = if options.mode == 0 && !exact { 0o600 } else { options.mode & 0o777 };
@@ -175,9 +179,7 @@ pub fn make(
         };
         match linked {
             Ok(()) => Ok(made),
-            Err(Errno(libc::EEXIST)) => {
-                Err(say(libc::EEXIST, "a queue of this name exists already"))
-            }
+            Err(Errno(libc::EEXIST)) => Err(exists_already()),
             Err(error) => Err(explained(error, "cannot give the queue its name")),
         }
     });
@@ -186,6 +188,10 @@ pub fn make(
     }
     step!(CreateNamed);
     made
+}
+
+fn exists_already() -> Errno {
+    say(libc::EEXIST, "a queue of this name exists already")
 }
 
 /// A random name in the queues' directory, for file systems without unnamed files.

@@ -153,6 +153,15 @@ pub fn status(fd: i32) -> Result<Status> {
     })
 }
 
+/// Whether there is anything of this name.
+pub fn exists(dir: i32, name: &CStr) -> bool {
+    // SAFETY: all-zero bytes are a valid stat; fstatat writes one. `name` is a C string.
+    unsafe {
+        let mut st: libc::stat64 = core::mem::zeroed();
+        libc::fstatat64(dir, name.as_ptr(), &mut st, libc::AT_SYMLINK_NOFOLLOW) == 0
+    }
+}
+
 /// Which file a descriptor is open on.
 pub fn identity(fd: i32) -> Result<Identity> {
     status(fd).map(|status| status.identity)
