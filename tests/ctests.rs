@@ -86,6 +86,7 @@ programs! {
     killed_writer
     many_writers_many_readers
     message_sizes
+    namespaces
     nonblocking
     notify_across_fork
     notify_between_users
