@@ -69,12 +69,27 @@ test: ## everything that must hold before a change goes in
 		cargo fmt --manifest-path bench/Cargo.toml --check; fi
 	+@if cargo clippy --version >/dev/null 2>&1; then set -x; \
 		cargo clippy --workspace --all-targets --features mqueue_core/faults -- -D warnings; fi
+	+$(MAKE) targets
 	+cargo test --workspace
 	+cargo test -p mqueue_core --features faults --test crash --test torture \
 		--test order --test histories
 	+$(MAKE) models
 	+$(MAKE) bench-test
 	@tools/report-skips $(SKIPS) tests/allowed_skips
+
+# Those that compile the same sources otherwise: 32 bits, a weaker memory model, another C
+# library. (Programs of 32 bits are also run: tests/ctests.rs, `of_32_bits`.)
+TARGETS := i686-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-unknown-linux-musl
+
+.PHONY: targets
+targets: ## lints for other kinds of machines, where rustup has their targets
+	+@if cargo clippy --version >/dev/null 2>&1; then \
+		for target in $(TARGETS); do \
+			[ -d "$$(rustc --print target-libdir --target $$target)" ] && \
+				set -- "$$@" --target $$target; \
+		done; \
+		[ $$# = 0 ] || { set -x; cargo clippy --workspace --all-targets \
+			--features mqueue_core/faults "$$@" -- -D warnings; }; fi
 
 # The models replace every atomic by loom's, so they have a target directory of
 # their own; else each change between the two would build everything anew.
@@ -145,6 +160,11 @@ order: export SEED ?=
 order: ## judge the order of OPERATIONS (100 million) calls, from SEED
 	+cargo test -p mqueue_core --test order
 	+cargo test -p mqueue_core --features faults --test order --test histories
+
+.PHONY: standstill
+standstill: export SECONDS ?= 60
+standstill: ## stop all processes but one, again and again, for SECONDS (60)
+	+cargo test --test ctests -- --exact --nocapture shared::standstill
 
 # Half an hour: each mutant is a build and a test. Its line of output names the test.
 .PHONY: mutants

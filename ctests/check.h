@@ -42,6 +42,7 @@
 
 #include "mqueue_rs.h"
 
+/* And as many more as SECONDS in the environment asks a program to run. */
 #define CHECK_WATCHDOG_SECONDS 60
 #define CHECK_SKIPPED 77
 #define HELPER static __attribute__((unused))
@@ -158,8 +159,9 @@ HELPER int64_t now_ns(clockid_t clock)
  * program. When it has ended, or the time is over, its whole process group ends. */
 HELPER void check_begin(void)
 {
+    const char *more = getenv("SECONDS");
+    int most = CHECK_WATCHDOG_SECONDS + (more ? atoi(more) : 0);
     sigset_t child_ended, before;
-    int64_t end = now_ns(CLOCK_MONOTONIC) + CHECK_WATCHDOG_SECONDS * SECOND;
     int status;
     pid_t child;
 
@@ -176,16 +178,16 @@ HELPER void check_begin(void)
         return;
     }
     setpgid(child, child);
-    while (SYSTEM(waitpid(child, &status, WNOHANG)) == 0) {
-        int64_t left = end - now_ns(CLOCK_MONOTONIC);
-        struct timespec pause = {left / SECOND, left % SECOND};
+    /* In seconds that we see: a machine that stands still is nobody's fault. */
+    for (int seconds = 0; SYSTEM(waitpid(child, &status, WNOHANG)) == 0;) {
+        const struct timespec second = {1, 0};
 
-        if (left <= 0) {
-            fprintf(stderr, "watchdog: not finished after %d s\n", CHECK_WATCHDOG_SECONDS);
+        if (sigtimedwait(&child_ended, NULL, &second) == -1 && errno == EAGAIN &&
+            ++seconds == most) {
+            fprintf(stderr, "watchdog: not finished after %d s\n", most);
             kill(-child, SIGKILL);
             _exit(1);
         }
-        sigtimedwait(&child_ended, NULL, &pause);
     }
     kill(-child, SIGKILL);
     if (WIFSIGNALED(status))
@@ -414,6 +416,11 @@ HELPER int is_asleep(pid_t thread)
         line[0] = 0;
     fclose(file);
     number = strtol(line, NULL, 10);
+#if defined __x86_64__ || defined __i386__
+    /* The number of futex in programs of 64 and of 32 bits; the thread may be either's. */
+    if (number == 202 || number == 240)
+        return 1;
+#endif
 #ifdef SYS_futex_waitv
     if (number == SYS_futex_waitv)
         return 1;

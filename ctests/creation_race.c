@@ -44,6 +44,9 @@ static void race(void (*run)(struct line *line, int racer))
 
 static void create_alone(struct line *line, int racer)
 {
+    /* Of a size that takes its time: several are to be at it at once. */
+    const struct mqrs_options options = {.maxmsg = 512, .msgsize = 8192};
+
     for (int round = 0; round < ROUNDS; round++) {
         mqrs_queue *queue = NULL;
         char name[32];
@@ -52,7 +55,7 @@ static void create_alone(struct line *line, int racer)
         (void)racer;
         snprintf(name, sizeof name, "/alone-%d", round);
         start_line(line);
-        result = mqrs_open(name, O_CREAT | O_EXCL | O_RDWR, NULL, 0, &queue);
+        result = mqrs_open(name, O_CREAT | O_EXCL | O_RDWR, &options, sizeof options, &queue);
         if (result == 0)
             __atomic_add_fetch(&line->winners, 1, __ATOMIC_SEQ_CST);
         else

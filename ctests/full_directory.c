@@ -79,7 +79,7 @@ static void fill_file_system(const char *path)
 static void create_too_large(const char *path)
 {
     refuse(ENOSPC, 64, 8192);
-    refuse(ENOSPC, 1000000, 8192);
+    refuse(ENOSPC, 1000000, 1024);
     CHECK_EQUAL(0, count_entries(path));
 
     /* All is there again, for one that fits. */

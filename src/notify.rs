@@ -17,7 +17,8 @@ use std::ffi::{c_int, c_void};
 /// It is sent once, when a message comes to a queue that is empty and on which no
 /// receiver waits; the registration is then used up. To miss nothing, register again
 /// first, then receive until -EAGAIN. The signal has si_code SI_MESGQ, and si_pid and
-/// si_uid of the sender, also when that is another user.
+/// si_uid of the sender, also when that is another user. They are the numbers that the
+/// sender itself sees: one in another pid or user namespace may have any.
 ///
 /// Returns 0, or, having registered nothing,
 ///   -EBADF           q is NULL or no open handle

@@ -1,5 +1,5 @@
 //! Compiles and runs the C programs of `ctests/`, one behaviour each, against the shared
-//! and against the static library.
+//! and against the static library, and as 32-bit programs where the machine runs those.
 //!
 //! A program exits 0 if its behaviours held and 77 if none of them can be tried here; what
 //! it could not try it names in lines that begin with `SKIP`, which are also appended to the
@@ -14,16 +14,22 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 mod common;
+use common::root;
 
 const SKIPPED: i32 = 77;
 
 /// What a static library written in Rust needs of the system.
 const SYSTEM_LIBRARIES: [&str; 6] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"];
 
-#[derive(Clone, Copy)]
+/// The 32-bit programs of 64-bit machines.
+const TARGET_32: &str = "i686-unknown-linux-gnu";
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Linkage {
     Shared,
     Static,
+    /// The shared library, for 32-bit programs.
+    Shared32,
 }
 
 impl Linkage {
@@ -31,7 +37,12 @@ impl Linkage {
         match self {
             Linkage::Shared => "shared",
             Linkage::Static => "static",
+            Linkage::Shared32 => "shared32",
         }
+    }
+
+    fn target(self) -> &'static str {
+        if self == Linkage::Shared32 { TARGET_32 } else { env!("TARGET") }
     }
 }
 
@@ -45,6 +56,10 @@ macro_rules! programs {
 
         mod statically_linked {
             $(#[test] fn $program() { super::run(stringify!($program), super::Linkage::Static) })*
+        }
+
+        mod of_32_bits {
+            $(#[test] fn $program() { super::run(stringify!($program), super::Linkage::Shared32) })*
         }
     };
 }
@@ -71,6 +86,7 @@ programs! {
     killed_writer
     many_writers_many_readers
     message_sizes
+    namespaces
     nonblocking
     notify_across_fork
     notify_between_users
@@ -79,20 +95,33 @@ programs! {
     notify_signal
     open_modes
     out_of_memory
+    permission_matrix
     permissions
     priority_order
     queue_names
     sendall
     set_uid
     signals_during_waits
+    standstill
     stopped_peer
     threads
     too_many_users
     unlink_while_open
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+/// The program that is started in both word sizes at once.
+const IN_PAIRS: &str = "word_sizes";
+
+#[test]
+fn programs_of_both_word_sizes_share_queues() {
+    if let Err(reason) = library_of_32_bits() {
+        return common::skip("32-bit", reason);
+    }
+    let programs = [Linkage::Shared, Linkage::Shared32].map(|size| compile(IN_PAIRS, size));
+    for (first, second, linkage) in [(0, 1, Linkage::Shared), (1, 0, Linkage::Shared32)] {
+        let mut command = Command::new(&programs[first]);
+        judge(IN_PAIRS, linkage, command.env("MQRS_PARTNER", &programs[second]));
+    }
 }
 
 #[test]
@@ -103,8 +132,11 @@ fn every_program_of_the_directory_is_run() {
         .filter_map(|name| name.strip_suffix(".c").map(str::to_owned))
         .collect();
     found.sort();
+    let mut run = PROGRAMS.to_vec();
+    run.push(IN_PAIRS);
+    run.sort();
 
-    assert_eq!(PROGRAMS, found);
+    assert_eq!(run, found);
 }
 
 /// Where cargo has put the libraries of this very build: beside the test program. The ones
@@ -124,15 +156,61 @@ fn workshop() -> &'static Path {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join("ctests")
             .join(profile.expect("the libraries lie in a directory of the profile"));
-        for linkage in [Linkage::Shared, Linkage::Static] {
+        for linkage in [Linkage::Shared, Linkage::Static, Linkage::Shared32] {
             fs::create_dir_all(directory.join(linkage.name())).expect("room for the programs");
         }
-        for name in ["libmqueue_rs.so", "libmqueue_rs.so.0"] {
-            let link = directory.join(name);
-            let _ = fs::remove_file(&link);
-            symlink(libraries().join("libmqueue_rs.so"), link).expect("a link to the library");
-        }
+        link_library(&libraries(), &directory.join(Linkage::Shared.name()));
         directory
+    })
+}
+
+fn link_library(from: &Path, to: &Path) {
+    for name in ["libmqueue_rs.so", "libmqueue_rs.so.0"] {
+        let link = to.join(name);
+        let _ = fs::remove_file(&link);
+        symlink(from.join("libmqueue_rs.so"), link).expect("a link to the library");
+    }
+}
+
+/// The library for 32-bit programs, built now and linked into the workshop; or why there
+/// can be none here.
+fn library_of_32_bits() -> Result<(), &'static str> {
+    static BUILT: OnceLock<Result<(), &'static str>> = OnceLock::new();
+    *BUILT.get_or_init(|| {
+        if env!("TARGET") != "x86_64-unknown-linux-gnu" {
+            return Err("only tried on x86-64 with glibc");
+        }
+        let rustc = Command::new("rustc")
+            .args(["--print", "target-libdir", "--target", TARGET_32])
+            .output()
+            .map_err(|_| "there is no rustc")?;
+        if !Path::new(String::from_utf8_lossy(&rustc.stdout).trim_end()).is_dir() {
+            return Err("rustc lacks the target; try 'rustup target add i686-unknown-linux-gnu'");
+        }
+        let source = workshop().join("trial.c");
+        let trial = workshop().join("trial");
+        fs::write(&source, "#include <stdio.h>\nint main(void) { return puts(\"\") < 0; }\n")
+            .expect("room for a program");
+        let compiled = Command::new("cc").arg("-m32").arg(source).arg("-o").arg(&trial).output();
+        if !compiled.is_ok_and(|output| output.status.success()) {
+            return Err("cc makes no 32-bit programs; on Debian: apt-get install gcc-multilib");
+        }
+        if !Command::new(trial).output().is_ok_and(|output| output.status.success()) {
+            return Err("the kernel runs no 32-bit programs");
+        }
+
+        // Cargo holds no lock while tests run. The headers are for the other builds to make.
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a directory");
+        common::run(
+            Command::new(std::env::var_os("CARGO").expect("cargo runs this"))
+                .args(["build", "--lib", "--target", TARGET_32, "--target-dir"])
+                .arg(target)
+                .env("MQRS_KEEP_HEADERS", "1")
+                .current_dir(root()),
+        );
+        let built = target.join(TARGET_32).join("debug");
+        link_library(&built, &workshop().join(Linkage::Shared32.name()));
+        Ok(())
     })
 }
 
@@ -140,7 +218,7 @@ fn workshop() -> &'static Path {
 fn compile(program: &str, linkage: Linkage) -> PathBuf {
     let executable = workshop().join(linkage.name()).join(program);
     let mut compiler = cc::Build::new()
-        .target(env!("TARGET"))
+        .target(linkage.target())
         .host(env!("HOST"))
         .opt_level(1)
         .debug(true)
@@ -150,16 +228,19 @@ fn compile(program: &str, linkage: Linkage) -> PathBuf {
         .get_compiler()
         .to_command();
     compiler
-        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-pthread", "-I"])
+        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-pthread"])
+        // The test's own times and files; the library's interface has none of these types.
+        .args(["-D_FILE_OFFSET_BITS=64", "-D_TIME_BITS=64", "-I"])
         .arg(root().join("include"))
         .arg(root().join("ctests").join(program).with_extension("c"))
         .arg("-o")
         .arg(&executable);
     match linkage {
-        Linkage::Shared => {
+        Linkage::Shared | Linkage::Shared32 => {
+            let directory = workshop().join(linkage.name());
             let mut rpath = OsString::from("-Wl,-rpath,");
-            rpath.push(workshop());
-            compiler.arg("-L").arg(workshop()).arg("-lmqueue_rs").arg(rpath);
+            rpath.push(&directory);
+            compiler.arg("-L").arg(directory).arg("-lmqueue_rs").arg(rpath);
         }
         Linkage::Static => {
             compiler.arg(libraries().join("libmqueue_rs.a")).args(SYSTEM_LIBRARIES);
@@ -201,13 +282,19 @@ impl Drop for QueueDirectory {
 }
 
 fn run(program: &str, linkage: Linkage) {
-    let executable = compile(program, linkage);
+    if linkage == Linkage::Shared32 {
+        if let Err(reason) = library_of_32_bits() {
+            return common::skip("32-bit", reason);
+        }
+    }
+    judge(program, linkage, &mut Command::new(compile(program, linkage)));
+}
+
+/// Run a program that was compiled.
+fn judge(program: &str, linkage: Linkage, command: &mut Command) {
     let queues = QueueDirectory::new(program, linkage);
 
-    let output = Command::new(&executable)
-        .env("MQRS_DIR", &queues.0)
-        .output()
-        .expect("what was compiled can be run");
+    let output = command.env("MQRS_DIR", &queues.0).output().expect("what was compiled can be run");
 
     let text = text(&output);
     log_skips(&text);

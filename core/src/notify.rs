@@ -282,9 +282,8 @@ fn staff(desk: &'static Desk) -> Result<()> {
 
 /// Note it if a waiting registration has fired.
 fn note_arrival(node: &mut Node) {
-    if let State::Waiting { ticket, .. } = node.state
-        && let Arrival::Arrived { pid, uid } = engine_of(node).arrival(ticket)
-    {
+    let State::Waiting { ticket, .. } = node.state else { return };
+    if let Arrival::Arrived { pid, uid } = engine_of(node).arrival(ticket) {
         node.state = State::Fired { pid, uid };
     }
 }

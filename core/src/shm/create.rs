@@ -179,6 +179,11 @@ pub fn make(
     geometry: Geometry,
     options: &OpenOptions,
 ) -> Result<Made> {
+    // Told first, as by the kernel: who may not make files here, or has no room, learns it.
+    if file::exists(dir.number(), name.file_name()) {
+        return Err(exists_already());
+    }
+    mappable(&geometry)?;
     let exact = options.flags & option::EXACT_MODE != 0;
     let asked = if options.mode == 0 && !exact { 0o600 } else { options.mode & 0o777 };
     let (file, temporary) = unnamed_file(dir, asked)?;
@@ -191,9 +196,7 @@ pub fn make(
         };
         match linked {
             Ok(()) => Ok(made),
-            Err(Errno(libc::EEXIST)) => {
-                Err(say(libc::EEXIST, "a queue of this name exists already"))
-            }
+            Err(Errno(libc::EEXIST)) => Err(exists_already()),
             Err(error) => Err(explained(error, "cannot give the queue its name")),
         }
     });
@@ -202,6 +205,10 @@ pub fn make(
     }
     step!(CreateNamed);
     made
+}
+
+fn exists_already() -> Errno {
+    say(libc::EEXIST, "a queue of this name exists already")
 }
 
 /// A random name in the queues' directory, for file systems without unnamed files.
@@ -335,10 +342,17 @@ pub fn reopen(fd: i32, at: &CStr) -> Result<Descriptor> {
     if identity(again.number())? == identity(fd)? { Ok(again) } else { Err(gone()) }
 }
 
+/// The length of a queue as an object of this process: at most half of what there is of
+/// addresses, so that distances within it are numbers.
+fn mappable(geometry: &Geometry) -> Result<usize> {
+    isize::try_from(geometry.total)
+        .map(|len| len as usize)
+        .map_err(|_| say(libc::ENOMEM, "the queue is too large for this process's address space"))
+}
+
 /// Map a queue's file.
 pub fn map(fd: i32, geometry: &Geometry) -> Result<Mapping> {
-    let len = usize::try_from(geometry.total)
-        .map_err(|_| say(libc::ENOMEM, "the queue is larger than this process's address space"))?;
+    let len = mappable(geometry)?;
     map::map_file(fd, len).map_err(|error| match error.0 {
         // After mlockall(2). As EAGAIN, a program would take it for a full or empty queue.
         libc::EAGAIN => say(

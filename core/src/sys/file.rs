@@ -71,11 +71,13 @@ fn checked(result: libc::c_int) -> Result<libc::c_int> {
     if result < 0 { Err(Errno::last()) } else { Ok(result) }
 }
 
-/// openat(2), close-on-exec, going on after a signal.
+/// openat(2), close-on-exec, going on after a signal. A 32-bit process opens files of any
+/// length (O_LARGEFILE, which is 0 elsewhere).
 pub fn open_at(dir: i32, path: &CStr, flags: i32, mode: u32) -> Result<Descriptor> {
+    let flags = flags | libc::O_CLOEXEC | libc::O_LARGEFILE;
     loop {
         // SAFETY: `path` is a C string.
-        let fd = unsafe { libc::openat(dir, path.as_ptr(), flags | libc::O_CLOEXEC, mode) };
+        let fd = unsafe { libc::openat(dir, path.as_ptr(), flags, mode) };
         match checked(fd) {
             Err(Errno(libc::EINTR)) => {}
             other => return other.map(Descriptor),
@@ -162,6 +164,15 @@ pub fn status(fd: i32) -> Result<Status> {
     })
 }
 
+/// Whether there is anything of this name.
+pub fn exists(dir: i32, name: &CStr) -> bool {
+    // SAFETY: all-zero bytes are a valid stat; fstatat writes one. `name` is a C string.
+    unsafe {
+        let mut st: libc::stat64 = core::mem::zeroed();
+        libc::fstatat64(dir, name.as_ptr(), &mut st, libc::AT_SYMLINK_NOFOLLOW) == 0
+    }
+}
+
 /// Which file a descriptor is open on.
 pub fn identity(fd: i32) -> Result<Identity> {
     status(fd).map(|status| status.identity)
@@ -245,32 +256,37 @@ fn lock_of(byte: i64, kind: libc::c_int) -> libc::flock64 {
     lock
 }
 
+/// fcntl(2) with a lock. The 32-bit fcntl of glibc takes a `flock` of 32-bit offsets for
+/// these commands and makes of it what the kernel takes, so there the kernel is called.
+fn lock_command(fd: i32, command: libc::c_int, lock: &mut libc::flock64) -> Result<()> {
+    // SAFETY: reads and writes one flock64.
+    #[cfg(all(target_env = "gnu", target_pointer_width = "32"))]
+    let result = unsafe { libc::syscall(libc::SYS_fcntl64, fd, command, lock) };
+    // SAFETY: reads and writes one flock64, which is what flock is here.
+    #[cfg(not(all(target_env = "gnu", target_pointer_width = "32")))]
+    let result = unsafe { libc::fcntl(fd, command, lock) };
+    checked(result).map(drop)
+}
+
 /// Lock one byte for the description of `fd`; `EAGAIN` if another holds it.
 pub fn try_lock(fd: i32, byte: i64) -> Result<()> {
-    let lock = lock_of(byte, libc::F_WRLCK);
-    // SAFETY: reads one flock.
-    checked(unsafe { libc::fcntl(fd, libc::F_OFD_SETLK, &lock) }).map(drop)
+    lock_command(fd, libc::F_OFD_SETLK, &mut lock_of(byte, libc::F_WRLCK))
 }
 
 /// Lock one byte against writers' locks; `EAGAIN` if another has one.
 pub fn try_read_lock(fd: i32, byte: i64) -> Result<()> {
-    let lock = lock_of(byte, libc::F_RDLCK);
-    // SAFETY: reads one flock.
-    checked(unsafe { libc::fcntl(fd, libc::F_OFD_SETLK, &lock) }).map(drop)
+    lock_command(fd, libc::F_OFD_SETLK, &mut lock_of(byte, libc::F_RDLCK))
 }
 
 /// Give one byte free.
 pub fn unlock(fd: i32, byte: i64) -> Result<()> {
-    let lock = lock_of(byte, libc::F_UNLCK);
-    // SAFETY: reads one flock.
-    checked(unsafe { libc::fcntl(fd, libc::F_OFD_SETLK, &lock) }).map(drop)
+    lock_command(fd, libc::F_OFD_SETLK, &mut lock_of(byte, libc::F_UNLCK))
 }
 
 /// Whether a description other than that of `fd` holds the byte.
 pub fn is_locked_by_another(fd: i32, byte: i64) -> Result<bool> {
     let mut lock = lock_of(byte, libc::F_WRLCK);
-    // SAFETY: reads and writes one flock.
-    checked(unsafe { libc::fcntl(fd, libc::F_OFD_GETLK, &mut lock) })?;
+    lock_command(fd, libc::F_OFD_GETLK, &mut lock)?;
     Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
 }
 

@@ -67,7 +67,7 @@ pub fn wait(word: &AtomicU32, value: u32, until_ns: i64) -> Slept {
             word.as_ptr(),
             libc::FUTEX_WAIT_BITSET,
             value,
-            &until as *const libc::timespec,
+            until.as_ptr(),
             core::ptr::null::<u32>(),
             libc::FUTEX_BITSET_MATCH_ANY,
         )
@@ -120,7 +120,7 @@ pub fn wake(word: &AtomicU32, most: i32) -> i32 {
 /// Sleep while a word of this process alone is `value`, at most for `ns` nanoseconds.
 pub fn wait_local(word: &local::AtomicU32, value: u32, ns: Option<i64>) -> Slept {
     let most = clock::timespec(ns.unwrap_or(0));
-    let timeout = if ns.is_some() { &raw const most } else { core::ptr::null() };
+    let timeout = if ns.is_some() { most.as_ptr() } else { core::ptr::null() };
     // SAFETY: FUTEX_WAIT reads the word and the timespec, both alive here.
     let result = unsafe {
         libc::syscall(
