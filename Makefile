@@ -70,7 +70,7 @@ test: ## everything that must hold before a change goes in
 	+@if cargo clippy --version >/dev/null 2>&1; then set -x; \
 		cargo clippy --workspace --all-targets --features mqueue_core/faults -- -D warnings; fi
 	+cargo test --workspace
-	+cargo test -p mqueue_core --features faults --test crash --test torture
+	+cargo test -p mqueue_core --features faults --test crash --test torture --test hostile
 	+$(MAKE) models
 	@tools/report-skips $(SKIPS) tests/allowed_skips
 
@@ -130,6 +130,14 @@ torture: export SECONDS ?= 60
 torture: export SEED ?=
 torture: ## kill and stop processes for SECONDS (60), from SEED
 	+cargo test -p mqueue_core --features faults --test torture
+
+# Mutated files, opened and used; a failure names its CASE, which SEED and CASE repeat.
+.PHONY: hostile
+hostile: export COUNT ?= 100000
+hostile: export SEED ?=
+hostile: export CASE ?=
+hostile: ## use COUNT (100000) mutated queue files, from SEED
+	+cargo test -p mqueue_core --features faults --test hostile
 
 # Half an hour: each mutant is a build and a test. Its line of output names the test.
 .PHONY: mutants
