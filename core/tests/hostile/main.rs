@@ -1,6 +1,7 @@
 //! Hostile files: mutated queues by the thousand, each opened and used, with guards
 //! around every mapping and buffer. No call may crash, hang, touch anything else, or
-//! answer otherwise than documented (`attack.rs`).
+//! answer otherwise than documented (`attack.rs`), nor go on for ever because a word
+//! changes at every step of it (`steps.rs`).
 //!
 //! `make hostile COUNT=1000000 SEED=1`; a few thousand are part of `make test`. A failure
 //! names its case, which `make hostile SEED=.. CASE=..` repeats alone. (The numbers of
@@ -12,6 +13,7 @@ mod damage;
 mod guard;
 #[path = "../processes/mod.rs"]
 mod processes;
+mod steps;
 
 use attack::{Ground, Meanwhile, What};
 use damage::Images;
@@ -44,7 +46,11 @@ fn main() {
     guards_notice_a_byte_too_many();
     match number("CASE") {
         Some(case) => run(&dir, seed, case..case + 1),
-        None => run(&dir, seed, 0..count),
+        None => {
+            let words = (count as usize / 100).min(1000);
+            steps::every_call_ends_whatever_changes_under_it(&mut Rng::new(seed), words);
+            run(&dir, seed, 0..count);
+        }
     }
 }
 
