@@ -66,7 +66,8 @@ test: ## everything that must hold before a change goes in
 	@mkdir -p $(dir $(SKIPS)) && : > $(SKIPS)
 	@tools/check-tools
 	@if cargo fmt --version >/dev/null 2>&1; then set -x; cargo fmt --all --check && \
-		cargo fmt --manifest-path bench/Cargo.toml --check; fi
+		cargo fmt --manifest-path bench/Cargo.toml --check && \
+		cargo fmt --manifest-path fuzz/Cargo.toml --check; fi
 	+@if cargo clippy --version >/dev/null 2>&1; then set -x; \
 		cargo clippy --workspace --all-targets --features mqueue_core/faults -- -D warnings; fi
 	+cargo test --workspace
@@ -138,6 +139,11 @@ hostile: export SEED ?=
 hostile: export CASE ?=
 hostile: ## use COUNT (100000) mutated queue files, from SEED
 	+cargo test -p mqueue_core --features faults --test hostile
+
+.PHONY: fuzz
+fuzz: export SECONDS ?= 300
+fuzz: ## coverage-guided attacks, SECONDS (300) in all, on TARGET (all of fuzz/fuzz_targets)
+	+@CARGO_TARGET_DIR=$(abspath $(CARGO_TARGET_DIR))/fuzz tools/fuzz $(TARGET)
 
 # Half an hour: each mutant is a build and a test. Its line of output names the test.
 .PHONY: mutants
