@@ -66,13 +66,14 @@ test: ## everything that must hold before a change goes in
 	@mkdir -p $(dir $(SKIPS)) && : > $(SKIPS)
 	@tools/check-tools
 	@if cargo fmt --version >/dev/null 2>&1; then set -x; cargo fmt --all --check && \
-		cargo fmt --manifest-path bench/Cargo.toml --check; fi
+		cargo fmt --manifest-path bench/Cargo.toml --check && \
+		cargo fmt --manifest-path fuzz/Cargo.toml --check; fi
 	+@if cargo clippy --version >/dev/null 2>&1; then set -x; \
 		cargo clippy --workspace --all-targets --features mqueue_core/faults -- -D warnings; fi
 	+$(MAKE) targets
 	+cargo test --workspace
 	+cargo test -p mqueue_core --features faults --test crash --test torture \
-		--test order --test histories
+		--test order --test histories --test hostile
 	+$(MAKE) models
 	+$(MAKE) bench-test
 	@tools/report-skips $(SKIPS) tests/allowed_skips
@@ -165,6 +166,19 @@ order: ## judge the order of OPERATIONS (100 million) calls, from SEED
 standstill: export SECONDS ?= 60
 standstill: ## stop all processes but one, again and again, for SECONDS (60)
 	+cargo test --test ctests -- --exact --nocapture shared::standstill
+
+# Mutated files, opened and used; a failure names its CASE, which SEED and CASE repeat.
+.PHONY: hostile
+hostile: export COUNT ?= 100000
+hostile: export SEED ?=
+hostile: export CASE ?=
+hostile: ## use COUNT (100000) mutated queue files, from SEED
+	+cargo test -p mqueue_core --features faults --test hostile
+
+.PHONY: fuzz
+fuzz: export SECONDS ?= 300
+fuzz: ## coverage-guided attacks, SECONDS (300) in all, on TARGET (all of fuzz/fuzz_targets)
+	+@CARGO_TARGET_DIR=$(abspath $(CARGO_TARGET_DIR))/fuzz tools/fuzz $(TARGET)
 
 # Half an hour: each mutant is a build and a test. Its line of output names the test.
 .PHONY: mutants

@@ -153,11 +153,21 @@
  * Protection against the other users of a queue. Whoever opens one needs permission to read
  * and to write its file; the direction of a handle is kept by this library only, and a
  * hostile process can corrupt the messages, forge the sender of a notification, or cut the
- * file, which kills those who use it with SIGBUS. Between parties that do not trust each other
- * use the kernel's queues.
+ * file (see below). Between parties that do not trust each other use the kernel's queues.
  * Queues on a network file system, or shared by machines.
  * That a message survives a crash or a restart of the machine.
  * That who waited longest is served first: one that is awake may be quicker.
+ *
+ * WHEN A QUEUE'S FILE IS CUT OFF
+ *
+ * while it is open, who touches a page that is gone gets SIGBUS from the kernel: in any call on
+ * the handle, mqrs_close included, or in the library's helper thread; who sleeps in a call, within
+ * about a second. mqrs_open refuses such a file with -EBADMSG, and mqrs_unlink removes it. A file
+ * with holes, or made long again, reads as zeros: calls answer -EBADMSG, or as on an empty queue;
+ * SIGBUS comes only if there is no memory left to fill a hole.
+ * The library installs no handler for it. A program that must survive installs its own, which
+ * maps zeroed memory over the page of si_addr (mmap with MAP_FIXED) and returns: the call goes on
+ * and answers as for a hole.
  */
 
 #ifndef MQUEUE_RS_H

@@ -106,6 +106,7 @@ programs! {
     stopped_peer
     threads
     too_many_users
+    truncated_while_open
     unlink_while_open
 }
 

@@ -117,11 +117,22 @@ pub(super) struct ReceiverHints {
 pub(super) struct Progress {
     rounds: u32,
     seen: (u64, u64),
+    overtaken: u32,
 }
+
+/// Rounds of one call that others may make fruitless. Honest ones never come near: each of
+/// these rounds would have to lose against another's success.
+pub(super) const ROUNDS_MOST: u32 = 1 << 14;
 
 impl Progress {
     pub(super) fn new() -> Progress {
-        Progress { rounds: 0, seen: (0, 0) }
+        Progress { rounds: 0, seen: (0, 0), overtaken: 0 }
+    }
+
+    /// Count one more round that another made fruitless; true when it cannot be chance.
+    pub(super) fn is_overtaken_again(&mut self) -> bool {
+        self.overtaken += 1;
+        self.overtaken > ROUNDS_MOST
     }
 }
 
@@ -189,10 +200,12 @@ impl Engine {
 
     /// Messages queued at one instant of this call.
     pub fn queued(&self) -> u32 {
+        let mut progress = Progress::new();
         loop {
             let t = self.tail_word().load(Ordering::SeqCst);
             let h = Head(self.head_word().load(Ordering::SeqCst));
-            if self.tail_word().load(Ordering::SeqCst) == t {
+            let is_instant = self.tail_word().load(Ordering::SeqCst) == t;
+            if is_instant || progress.is_overtaken_again() {
                 return Tail(t).queued(h).min(self.segment.geometry().maxmsg);
             }
         }
@@ -249,7 +262,7 @@ impl Engine {
         self.control().counters.poison.load(Ordering::Relaxed) != 0
     }
 
-    /// Count one more fruitless round; true when that cannot be anybody's doing.
+    /// Count one more fruitless round; true when the call must end: [`Engine::give_up`].
     pub(super) fn is_stuck(&self, progress: &mut Progress) -> bool {
         let now =
             (self.tail_word().load(Ordering::Relaxed), self.head_word().load(Ordering::Relaxed));
@@ -261,7 +274,15 @@ impl Engine {
         if progress.rounds > 8 {
             crate::sync::pause();
         }
-        progress.rounds > (4 * self.nslots() + 1000).min(20_000)
+        progress.is_overtaken_again() || progress.rounds > (4 * self.nslots() + 1000).min(20_000)
+    }
+
+    /// The answer of a call that is stuck. If nothing moves, the segment is damaged. If
+    /// somebody moves it without end, the call has come to nothing for now: it may wait, so
+    /// that its time can be up.
+    #[cold]
+    pub(super) fn give_up(&self, progress: &Progress) -> Refused {
+        if progress.overtaken > ROUNDS_MOST { Refused::WouldBlock } else { self.poison() }
     }
 
     /// Complete the slot change of the send that `t` names.
@@ -327,17 +348,18 @@ impl Engine {
         // SYNC: Dekker pair with the SNAP of a mixed receive: the slot was changed, now
         // the head is read.
         dekker_barrier();
+        let mut progress = Progress::new();
         loop {
             let h = Head(self.head_word().load(Ordering::SeqCst));
             if h.is_mixed() && !h.is_snapped() {
                 return h.count();
             }
             let next = h.next_epoch(MIX);
-            if self
+            let is_changed = self
                 .head_word()
                 .compare_exchange(h.0, next.0, Ordering::SeqCst, Ordering::Relaxed)
-                .is_ok()
-            {
+                .is_ok();
+            if is_changed || progress.is_overtaken_again() {
                 return h.count();
             }
         }

@@ -398,7 +398,11 @@ impl Engine {
 
     /// The best message of the heap; entries that are no longer true are dropped.
     fn top(&self, h: Head) -> Top<'_> {
-        while self.finder().len.load(Ordering::Relaxed) > 0 {
+        // Each round drops an entry, unless another process forges the number of them.
+        for _ in 0..=self.nslots() {
+            if self.finder().len.load(Ordering::Relaxed) == 0 {
+                return Top::None;
+            }
             let wanted = self.heap().key(0);
             let index = self.heap().slot(0);
             if let Some(slot) = self.segment.slot(index) {
@@ -419,7 +423,7 @@ impl Engine {
             self.pop();
             step!(FinderDropped);
         }
-        Top::None
+        Top::Again
     }
 
     /// How many looks in a row have found a lane: one priority, no holes.

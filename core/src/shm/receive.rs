@@ -75,7 +75,9 @@ impl Engine {
             match round {
                 Round::Got(slot) => return Ok(slot),
                 Round::Empty => return Err(Refused::WouldBlock),
-                Round::Again if self.is_stuck(&mut progress) => return Err(self.poison()),
+                Round::Again if self.is_stuck(&mut progress) => {
+                    return Err(self.give_up(&progress));
+                }
                 Round::Again => {}
             }
         }
@@ -100,7 +102,9 @@ impl Engine {
                     return Ok(unsafe { self.copy_out(taken, to, cap) });
                 }
                 Round::Empty => return Err(Refused::WouldBlock),
-                Round::Again if self.is_stuck(&mut progress) => return Err(self.poison()),
+                Round::Again if self.is_stuck(&mut progress) => {
+                    return Err(self.give_up(&progress));
+                }
                 Round::Again => {}
             }
         }

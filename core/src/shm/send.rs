@@ -82,6 +82,10 @@ impl Engine {
                 .compare_exchange(t.0, next.0, Ordering::SeqCst, Ordering::Relaxed)
                 .is_err()
             {
+                if progress.is_overtaken_again() {
+                    self.release(&slot);
+                    return Err(Refused::WouldBlock);
+                }
                 continue;
             }
             step!(SendPublished);
@@ -122,7 +126,7 @@ impl Engine {
             match self.look_for_room(t, look) {
                 Some(true) => return Ok(()),
                 Some(false) => return Err(Refused::WouldBlock),
-                None if self.is_stuck(&mut progress) => return Err(self.poison()),
+                None if self.is_stuck(&mut progress) => return Err(self.give_up(&progress)),
                 None => {}
             }
         }
@@ -146,7 +150,7 @@ impl Engine {
                 None => {}
             }
         }
-        if self.is_stuck(progress) { Err(self.poison()) } else { Ok(false) }
+        if self.is_stuck(progress) { Err(self.give_up(progress)) } else { Ok(false) }
     }
 
     /// The tail's flags after a send of `prio` behind `t`, and the registration if there is

@@ -165,6 +165,18 @@ impl Child {
         self.fate
     }
 
+    /// What it has used so far; zero if it is gone.
+    pub fn processor_time(&self) -> Duration {
+        let mut clock = 0;
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: write one clock number and one time.
+        let known = unsafe {
+            libc::clock_getcpuclockid(self.pid, &mut clock) == 0
+                && libc::clock_gettime(clock, &mut time) == 0
+        };
+        if known { Duration::new(time.tv_sec as u64, time.tv_nsec as u32) } else { Duration::ZERO }
+    }
+
     pub fn is_alive(&self) -> bool {
         matches!(self.fate, Fate::Running | Fate::Stopped)
     }
