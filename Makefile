@@ -137,6 +137,17 @@ mutants: ## that some test fails for each way to break the code in mutants/
 	@tools/check-tools
 	+tools/mutants --baseline
 
+# Checkers of memory accesses; tools/sanitize says which does what. Each by itself runs
+# its longer form.
+.PHONY: sanitizers tsan asan valgrind
+sanitizers: ## the three below in their short forms
+	+tools/sanitize --short asan tsan valgrind
+tsan asan valgrind:
+	+tools/sanitize $@
+tsan: ## ThreadSanitizer: C programs; no races between processes
+asan: ## AddressSanitizer, UBSan: C programs, library; no unset values
+valgrind: ## memcheck: C programs, library as installed; no stack bounds
+
 .PHONY: check-tools
 check-tools: ## what the tests need; installs what root may install
 	@tools/check-tools
