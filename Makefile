@@ -70,7 +70,7 @@ test: ## everything that must hold before a change goes in
 	+@if cargo clippy --version >/dev/null 2>&1; then set -x; \
 		cargo clippy --workspace --all-targets --features mqueue_core/faults -- -D warnings; fi
 	+cargo test --workspace
-	+cargo test -p mqueue_core --features faults --test crash --test torture
+	+cargo test -p mqueue_core --features faults --test crash --test torture --test threads
 	+$(MAKE) models
 	@tools/report-skips $(SKIPS) tests/allowed_skips
 
@@ -139,12 +139,13 @@ mutants: ## that some test fails for each way to break the code in mutants/
 
 # Checkers of memory accesses; tools/sanitize says which does what. Each by itself runs
 # its longer form.
-.PHONY: sanitizers tsan asan valgrind
-sanitizers: ## the three below in their short forms
-	+tools/sanitize --short asan tsan valgrind
-tsan asan valgrind:
+.PHONY: sanitizers miri tsan asan valgrind
+sanitizers: ## the four below in their short forms
+	+tools/sanitize --short miri asan tsan valgrind
+miri: ## the engine in Miri (SEEDS=16 schedules); no system calls, no C
+miri tsan asan valgrind:
 	+tools/sanitize $@
-tsan: ## ThreadSanitizer: C programs; no races between processes
+tsan: ## ThreadSanitizer: engine, C programs; no races between processes
 asan: ## AddressSanitizer, UBSan: C programs, library; no unset values
 valgrind: ## memcheck: C programs, library as installed; no stack bounds
 
