@@ -73,7 +73,7 @@ test: ## everything that must hold before a change goes in
 	+$(MAKE) targets
 	+cargo test --workspace
 	+cargo test -p mqueue_core --features faults --test crash --test torture \
-		--test order --test histories --test hostile
+		--test order --test histories --test hostile --test threads
 	+$(MAKE) models
 	+$(MAKE) bench-test
 	@tools/report-skips $(SKIPS) tests/allowed_skips
@@ -185,6 +185,18 @@ fuzz: ## coverage-guided attacks, SECONDS (300) in all, on TARGET (all of fuzz/f
 mutants: ## that some test fails for each way to break the code in mutants/
 	@tools/check-tools
 	+tools/mutants --baseline
+
+# Checkers of memory accesses; tools/sanitize says which does what. Each by itself runs
+# its longer form.
+.PHONY: sanitizers miri tsan asan valgrind
+sanitizers: ## the four below in their short forms
+	+tools/sanitize --short miri asan tsan valgrind
+miri: ## the engine in Miri (SEEDS=16 schedules); no system calls, no C
+miri tsan asan valgrind:
+	+tools/sanitize $@
+tsan: ## ThreadSanitizer: engine, C programs; no races between processes
+asan: ## AddressSanitizer, UBSan: C programs, library; no unset values
+valgrind: ## memcheck: C programs, library as installed; no stack bounds
 
 .PHONY: check-tools
 check-tools: ## what the tests need; installs what root may install

@@ -40,10 +40,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef CHECK_VALGRIND
+#include <valgrind/memcheck.h>
+#endif
+
 #include "mqueue_rs.h"
 
-/* And as many more as SECONDS in the environment asks a program to run. */
+/* A checker that makes programs slower gives them more time; as many seconds more as SECONDS
+ * in the environment asks a program to run are added. */
+#ifndef CHECK_WATCHDOG_SECONDS
 #define CHECK_WATCHDOG_SECONDS 60
+#endif
 #define CHECK_SKIPPED 77
 #define HELPER static __attribute__((unused))
 
@@ -198,6 +205,16 @@ HELPER void check_begin(void)
 HELPER int check_end(void)
 {
     fflush(stdout);
+#ifdef CHECK_VALGRIND
+    /* Here and not at every exit: a forked child leaves behind what its parent owns. */
+    {
+        unsigned long lost = 0, others;
+
+        VALGRIND_DO_LEAK_CHECK;
+        VALGRIND_COUNT_LEAKS(lost, others, others, others);
+        CHECK_EQUAL(0, lost);
+    }
+#endif
     return check_skips == check_behaviours ? CHECK_SKIPPED : 0;
 }
 
@@ -439,13 +456,23 @@ HELPER void wait_until_asleep(pid_t thread)
     }
 }
 
+/* The path of this program. It is read, since to execute the link itself would start the
+ * checker that this program may run in. */
+HELPER const char *own_path(void)
+{
+    static char path[PATH_MAX];
+
+    path[SYSTEM(readlink("/proc/self/exe", path, sizeof path - 1))] = 0;
+    return path;
+}
+
 /* Start this same program anew in a role: argv[1] and up to two arguments. */
 HELPER pid_t start_role(const char *role, const char *argument, const char *another)
 {
     pid_t child = start_child();
 
     if (child == 0) {
-        execl("/proc/self/exe", program_invocation_name, role, argument, another, (char *)NULL);
+        execl(own_path(), program_invocation_name, role, argument, another, (char *)NULL);
         FAIL("exec: %s", strerror(errno));
     }
     return child;

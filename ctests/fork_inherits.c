@@ -311,7 +311,7 @@ static void exec_closes_every_handle(void)
     if ((child = start_child()) == 0) {
         send_text(queue, "from the child", 0);
         JOIN(start_role("inherited", "nothing", NULL));
-        execl("/proc/self/exe", program_invocation_name, "inherited", "nothing", (char *)NULL);
+        execl(own_path(), program_invocation_name, "inherited", "nothing", (char *)NULL);
         FAIL("exec: %s", strerror(errno));
     }
     JOIN(child);

@@ -55,7 +55,7 @@ static void on_a_small_file_system(const char *options, void (*behaviour)(const 
         const char *path = enter_directory("mounted");
 
         SYSTEM(unshare(CLONE_NEWNS));
-        SYSTEM(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+        SYSTEM(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL));
         SYSTEM(mount("tmpfs", path, "tmpfs", 0, options));
         behaviour(path);
         CHILD_END;
@@ -140,8 +140,8 @@ static void use_read_only(const char *path)
     const char *view = enter_directory("view");
 
     /* A second view of it that is read-only: the first is in use for writing. */
-    SYSTEM(mount(path, view, NULL, MS_BIND, NULL));
-    SYSTEM(mount(NULL, view, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL));
+    SYSTEM(mount(path, view, "none", MS_BIND, NULL));
+    SYSTEM(mount("none", view, "none", MS_REMOUNT | MS_BIND | MS_RDONLY, NULL));
     refuse(EROFS, 4, 64);
     CHECK_ERROR(EROFS, mqrs_unlink("/made-before"));
     CHECK_ERROR(EROFS, mqrs_open("/made-before", O_RDWR, NULL, 0, &other));

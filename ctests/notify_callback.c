@@ -112,6 +112,30 @@ static void a_callback_may_register_again_and_loses_nothing(void)
     close_and_unlink(queue, name);
 }
 
+/* The library's threads in this process, by their name: a checker that the program may run
+ * in can have threads of its own. */
+static unsigned count_helpers(void)
+{
+    unsigned count = 0;
+    struct dirent *entry;
+    DIR *tasks = opendir("/proc/self/task");
+
+    CHECK(tasks != NULL);
+    while ((entry = readdir(tasks)) != NULL) {
+        char path[64], name[32] = "";
+        FILE *file;
+
+        snprintf(path, sizeof path, "/proc/self/task/%.16s/comm", entry->d_name);
+        if ((file = fopen(path, "re")) == NULL)
+            continue;
+        if (fgets(name, sizeof name, file) != NULL)
+            count += strcmp(name, "mqrs-notify\n") == 0;
+        fclose(file);
+    }
+    closedir(tasks);
+    return count;
+}
+
 static int running, most_running;
 
 static void hold_the_helper(mqrs_queue *queue, void *user)
@@ -132,7 +156,6 @@ static void callbacks_of_all_queues_run_one_at_a_time_on_one_thread(void)
     enum { QUEUES = 5 };
     char names[QUEUES][32];
     mqrs_queue *queues[QUEUES];
-    unsigned threads_before;
 
     most_running = 0;
     for (int i = 0; i < QUEUES; i++) {
@@ -140,11 +163,9 @@ static void callbacks_of_all_queues_run_one_at_a_time_on_one_thread(void)
         queues[i] = create_queue(names[i], 4, 16, 0);
     }
     CHECK_OK(mqrs_notify_callback(queues[0], hold_the_helper, NULL, 0));
-    threads_before = count_entries("/proc/self/task");
-    CHECK_EQUAL(2, threads_before);
     for (int i = 1; i < QUEUES; i++)
         CHECK_OK(mqrs_notify_callback(queues[i], hold_the_helper, NULL, 0));
-    CHECK_EQUAL(threads_before, count_entries("/proc/self/task"));
+    CHECK_EQUAL(1, count_helpers());
     for (int i = 0; i < QUEUES; i++)
         send_text(queues[i], "x", 0);
     for (int i = 0; i < QUEUES; i++) {

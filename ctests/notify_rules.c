@@ -263,7 +263,7 @@ static void exec_ends_a_registration(void)
         CHECK_OK(register_signal(1));
         SYSTEM(fcntl(ready[1], F_SETFD, 0));
         snprintf(number, sizeof number, "%d", ready[1]);
-        execl("/proc/self/exe", program_invocation_name, "stay", number, (char *)NULL);
+        execl(own_path(), program_invocation_name, "stay", number, (char *)NULL);
         FAIL("exec: %s", strerror(errno));
     }
     CHECK_EQUAL(1, SYSTEM(read(ready[0], &byte, 1)));

@@ -141,11 +141,13 @@ static void the_library_starts_no_thread_for_messages(void)
     pid_t child = start_child();
 
     if (child == 0) {
+        /* The program may run in a checker that has threads of its own. */
+        unsigned before = count_entries("/proc/self/task");
         mqrs_queue *own = create_queue(name, 4, 16, 0);
 
         CHECK_EQUAL(4, fill(own));
         CHECK_ERROR(ETIMEDOUT, mqrs_timedsend(own, "x", 1, 0, MILLISECOND));
-        CHECK_EQUAL(1, count_entries("/proc/self/task"));
+        CHECK_EQUAL(before, count_entries("/proc/self/task"));
         close_and_unlink(own, name);
         CHILD_END;
     }

@@ -329,10 +329,9 @@ mod tests {
         // Room for a handle, filled with what no handle begins with.
         let memory = vec![0xa5a5_a5a5_a5a5_a5a5u64; 1024];
         let misaligned = memory.as_ptr().cast::<u8>().wrapping_add(1);
-        let pointers =
-            [0 as _, 1 as _, 4095 as _, usize::MAX as _, misaligned.cast(), memory.as_ptr().cast()];
+        let numbers = [0, 1, 4095, usize::MAX].map(std::ptr::without_provenance);
 
-        for q in pointers {
+        for q in numbers.into_iter().chain([misaligned.cast(), memory.as_ptr().cast()]) {
             // SAFETY: null, small, misaligned, or readable.
             let result = unsafe { on_queue(q, |_| -> Result<()> { unreachable!() }) };
 

@@ -5,6 +5,11 @@
 //! it could not try it names in lines that begin with `SKIP`, which are also appended to the
 //! file `MQRS_SKIP_LOG` if that is set. It has its own watchdog (`ctests/check.h`), and its
 //! queues live in a directory of its own, which must be empty when it has passed.
+//!
+//! Checkers of memory accesses (`tools/sanitize`) run the same programs: CTESTS_CFLAGS are
+//! more words for the compiler, CTESTS_RUNNER is a command to run each program by, and
+//! CTESTS_SKIPS a file of lines "program: reason" with those that cannot be run so. A line
+//! "program: behaviour: reason" is for one that the program itself leaves out.
 
 use std::ffi::OsString;
 use std::fs;
@@ -120,7 +125,7 @@ fn programs_of_both_word_sizes_share_queues() {
     }
     let programs = [Linkage::Shared, Linkage::Shared32].map(|size| compile(IN_PAIRS, size));
     for (first, second, linkage) in [(0, 1, Linkage::Shared), (1, 0, Linkage::Shared32)] {
-        let mut command = Command::new(&programs[first]);
+        let mut command = to_run(programs[first].clone());
         judge(IN_PAIRS, linkage, command.env("MQRS_PARTNER", &programs[second]));
     }
 }
@@ -235,7 +240,8 @@ fn compile(program: &str, linkage: Linkage) -> PathBuf {
         .arg(root().join("include"))
         .arg(root().join("ctests").join(program).with_extension("c"))
         .arg("-o")
-        .arg(&executable);
+        .arg(&executable)
+        .args(words("CTESTS_CFLAGS"));
     match linkage {
         Linkage::Shared | Linkage::Shared32 => {
             let directory = workshop().join(linkage.name());
@@ -288,7 +294,19 @@ fn run(program: &str, linkage: Linkage) {
             return common::skip("32-bit", reason);
         }
     }
-    judge(program, linkage, &mut Command::new(compile(program, linkage)));
+    if let Some(reason) = reason_to_skip(program) {
+        return common::skip(program, &reason);
+    }
+    judge(program, linkage, &mut to_run(compile(program, linkage)));
+}
+
+/// The command for an executable, with a checker in front of it if there is one.
+fn to_run(executable: PathBuf) -> Command {
+    let mut line = words("CTESTS_RUNNER");
+    line.push(executable.into_os_string().into_string().expect("a path of our own is text"));
+    let mut command = Command::new(&line[0]);
+    command.args(&line[1..]);
+    command
 }
 
 /// Run a program that was compiled.
@@ -305,6 +323,21 @@ fn judge(program: &str, linkage: Linkage, command: &mut Command) {
         _ => panic!("{program} failed ({}):\n{text}", output.status),
     }
     assert_eq!(Vec::<OsString>::new(), queues.left_behind(), "{program} left files behind");
+}
+
+/// Why this program is not to be run in the checker at hand.
+fn reason_to_skip(program: &str) -> Option<String> {
+    let list = std::env::var_os("CTESTS_SKIPS")?;
+    let list = fs::read_to_string(list).expect("CTESTS_SKIPS names a file");
+    let reason = list.lines().find_map(|line| line.strip_prefix(program)?.strip_prefix(": "))?;
+    let is_one_behaviour = reason.split_once(": ").is_some_and(|(name, _)| !name.contains(' '));
+    (!is_one_behaviour).then(|| reason.to_owned())
+}
+
+/// The words of a variable of the environment.
+fn words(variable: &str) -> Vec<String> {
+    let value = std::env::var(variable).unwrap_or_default();
+    value.split_whitespace().map(str::to_owned).collect()
 }
 
 fn text(output: &Output) -> String {

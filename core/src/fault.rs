@@ -2,8 +2,9 @@
 //!
 //! Without the feature `faults` (and outside the models) a step is nothing at all.
 //! With it, [`arm`] makes the process send itself a signal when it reaches a step for
-//! the n-th time, and [`unsettle`] makes a thread dawdle at random steps. In the models the calling thread unwinds from there and never comes
-//! back, which is what a process stopped for ever looks like to the others.
+//! the n-th time, and [`unsettle`] makes a thread dawdle at random steps. In tests with
+//! threads instead of processes the calling thread unwinds from there and never comes back,
+//! which is what a process stopped for ever looks like to the others.
 
 #![forbid(unsafe_code)]
 
@@ -160,7 +161,7 @@ mod armed {
     }
 
     #[inline]
-    pub(crate) fn reached(step: Step) {
+    pub(super) fn reached(step: Step) {
         let unrest = UNREST.get();
         if unrest != 0 {
             dawdle(unrest);
@@ -179,19 +180,31 @@ mod armed {
     }
 }
 #[cfg(all(feature = "faults", not(loom)))]
-pub(crate) use armed::reached;
-#[cfg(all(feature = "faults", not(loom)))]
 pub use armed::{arm, unsettle};
 
-#[cfg(loom)]
+/// A thread is at a named step.
+#[cfg(any(loom, feature = "faults"))]
+#[inline]
+pub(crate) fn reached(step: Step) {
+    #[cfg(not(loom))]
+    armed::reached(step);
+    abandoned::reached(step);
+}
+
+#[cfg(any(loom, feature = "faults"))]
 mod abandoned {
     use super::Step;
+    #[cfg(loom)]
+    use loom::thread_local;
     use std::cell::Cell;
 
     type Action = Box<dyn FnOnce()>;
 
-    loom::thread_local! {
+    // Not const: loom's macro knows no such initializers.
+    thread_local! {
+        #[allow(clippy::missing_const_for_thread_local)]
         static STEP: Cell<Option<Step>> = Cell::new(None);
+        #[allow(clippy::missing_const_for_thread_local)]
         static ACTION: Cell<Option<Action>> = Cell::new(None);
     }
 
@@ -224,7 +237,7 @@ mod abandoned {
         (done, ACTION.with(|a| a.take()).is_none())
     }
 
-    pub(crate) fn reached(step: Step) {
+    pub(super) fn reached(step: Step) {
         if STEP.with(|s| s.get()) == Some(step) {
             STEP.with(|s| s.set(None));
             match ACTION.with(|a| a.take()) {
@@ -234,7 +247,5 @@ mod abandoned {
         }
     }
 }
-#[cfg(loom)]
-pub(crate) use abandoned::reached;
-#[cfg(loom)]
+#[cfg(any(loom, feature = "faults"))]
 pub use abandoned::{abandon_at, interrupt_at};

@@ -355,7 +355,8 @@ mod tests {
         // none of them; and long names that differ in any byte differ in their digest.
         let mut files = HashSet::new();
         for length in 251..=255 {
-            for position in 0..length {
+            // Some of them where each takes long.
+            for position in (0..length).step_by(if cfg!(miri) { 125 } else { 1 }) {
                 let mut name = vec![b'z'; length];
                 name[position] = b'a';
                 let name = ShmName::new(&name).unwrap();

@@ -25,4 +25,6 @@ pub use event::{Event, Slept, Waited};
 #[cfg(not(loom))]
 pub use handle::ShmQueue;
 pub use owner::Owners;
+#[cfg(not(loom))]
+pub use owner::{Locks, Sight, settle};
 pub use segment::Segment;

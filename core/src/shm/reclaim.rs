@@ -73,7 +73,7 @@ impl Engine {
     /// This view is a dead owner's: give back all that it had, so that its number can be
     /// used again. Nothing happens if it lives.
     #[cfg(not(loom))]
-    pub(super) fn clear_up_after_the_dead(&self) {
+    pub fn clear_up_after_the_dead(&self) {
         if !self.owners.keep_dead(self.owner) {
             return;
         }

@@ -63,6 +63,8 @@ impl Drop for Descriptor {
 
 /// Close a descriptor number.
 pub fn close(fd: i32) {
+    #[cfg(miri)]
+    in_miri::forget(fd);
     // SAFETY: touches no memory.
     unsafe { libc::close(fd) };
 }
@@ -174,6 +176,7 @@ pub fn exists(dir: i32, name: &CStr) -> bool {
 }
 
 /// Which file a descriptor is open on.
+#[cfg(not(miri))]
 pub fn identity(fd: i32) -> Result<Identity> {
     status(fd).map(|status| status.identity)
 }
@@ -246,6 +249,7 @@ pub fn unlink(dir: i32, name: &CStr) -> Result<()> {
 }
 
 /// With 64-bit offsets on every machine: that is what F_OFD_* commands take.
+#[cfg(not(miri))]
 fn lock_of(byte: i64, kind: libc::c_int) -> libc::flock64 {
     // SAFETY: all-zero bytes are a valid flock64.
     let mut lock: libc::flock64 = unsafe { core::mem::zeroed() };
@@ -269,21 +273,25 @@ fn lock_command(fd: i32, command: libc::c_int, lock: &mut libc::flock64) -> Resu
 }
 
 /// Lock one byte for the description of `fd`; `EAGAIN` if another holds it.
+#[cfg(not(miri))]
 pub fn try_lock(fd: i32, byte: i64) -> Result<()> {
     lock_command(fd, libc::F_OFD_SETLK, &mut lock_of(byte, libc::F_WRLCK))
 }
 
 /// Lock one byte against writers' locks; `EAGAIN` if another has one.
+#[cfg(not(miri))]
 pub fn try_read_lock(fd: i32, byte: i64) -> Result<()> {
     lock_command(fd, libc::F_OFD_SETLK, &mut lock_of(byte, libc::F_RDLCK))
 }
 
 /// Give one byte free.
+#[cfg(not(miri))]
 pub fn unlock(fd: i32, byte: i64) -> Result<()> {
     lock_command(fd, libc::F_OFD_SETLK, &mut lock_of(byte, libc::F_UNLCK))
 }
 
 /// Whether a description other than that of `fd` holds the byte.
+#[cfg(not(miri))]
 pub fn is_locked_by_another(fd: i32, byte: i64) -> Result<bool> {
     let mut lock = lock_of(byte, libc::F_WRLCK);
     lock_command(fd, libc::F_OFD_GETLK, &mut lock)?;
@@ -305,3 +313,59 @@ pub fn unlink_path(path: &CStr) -> Result<()> {
     // SAFETY: a C string.
     checked(unsafe { libc::unlink(path.as_ptr()) }).map(drop)
 }
+
+/// Miri knows neither locks of bytes nor fstat. There is one file in it, each number of a
+/// descriptor is a description of its own, and the locks are a table of this process.
+#[cfg(miri)]
+#[allow(missing_docs)] // as their counterparts above
+mod in_miri {
+    use super::{Errno, Identity, Result};
+    use std::sync::Mutex;
+
+    struct Lock {
+        fd: i32,
+        byte: i64,
+        is_shared: bool,
+    }
+
+    static LOCKS: Mutex<Vec<Lock>> = Mutex::new(Vec::new());
+
+    fn with_locks<R>(work: impl FnOnce(&mut Vec<Lock>) -> R) -> R {
+        work(&mut LOCKS.lock().unwrap())
+    }
+
+    fn set(fd: i32, byte: i64, is_shared: bool) -> Result<()> {
+        with_locks(|locks| {
+            let is_in_the_way = |l: &Lock| l.byte == byte && !(l.is_shared && is_shared);
+            if locks.iter().any(|l| l.fd != fd && is_in_the_way(l)) {
+                return Err(Errno(libc::EAGAIN));
+            }
+            locks.retain(|l| (l.fd, l.byte) != (fd, byte));
+            locks.push(Lock { fd, byte, is_shared });
+            Ok(())
+        })
+    }
+
+    pub fn identity(_fd: i32) -> Result<Identity> {
+        Ok(Identity { dev: 1, ino: 1 })
+    }
+    pub fn try_lock(fd: i32, byte: i64) -> Result<()> {
+        set(fd, byte, false)
+    }
+    pub fn try_read_lock(fd: i32, byte: i64) -> Result<()> {
+        set(fd, byte, true)
+    }
+    pub fn unlock(fd: i32, byte: i64) -> Result<()> {
+        with_locks(|locks| locks.retain(|l| (l.fd, l.byte) != (fd, byte)));
+        Ok(())
+    }
+    pub fn is_locked_by_another(fd: i32, byte: i64) -> Result<bool> {
+        Ok(with_locks(|locks| locks.iter().any(|l| l.byte == byte && l.fd != fd)))
+    }
+    /// The descriptor is closed.
+    pub fn forget(fd: i32) {
+        with_locks(|locks| locks.retain(|l| l.fd != fd));
+    }
+}
+#[cfg(miri)]
+pub use in_miri::{identity, is_locked_by_another, try_lock, try_read_lock, unlock};
