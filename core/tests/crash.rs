@@ -475,7 +475,7 @@ impl Case {
             }
         }
         drain(&self.ledger, &self.stage.queue, 99);
-        let verdict = self.ledger.judge(MAXMSG as usize);
+        let verdict = self.ledger.judge(self.stage.engine().segment().geometry().maxmsg as usize);
         if !verdict.is_good(self.killed_receivers) {
             return Err(format!(
                 "{verdict:?}, {} receivers killed, missing {:x?}",
