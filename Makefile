@@ -94,10 +94,13 @@ targets: ## lints for other kinds of machines, where rustup has their targets
 
 # The models replace every atomic by loom's, so they have a target directory of
 # their own; else each change between the two would build everything anew.
+MODELS := $(if $(NARROW),narrow,models)
+
 .PHONY: models
 models: export PATIENCE ?= 1
-models: ## every schedule of the engine's small cases (PATIENCE=20: for longer)
-	+RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/models \
+models: ## every schedule of the engine's small cases (PATIENCE=20: for longer; NARROW=1: counters wrap)
+	+RUSTFLAGS="--cfg loom $(if $(NARROW),--cfg narrow)" \
+		CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/$(MODELS) \
 		cargo test --release -p mqueue_core --test loom -- --nocapture
 
 # The shared library under the names by which it is linked and found; for programs

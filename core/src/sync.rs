@@ -1,7 +1,7 @@
 //! The one door to atomics: the standard library's, or loom's in the models.
 //!
 //! Words that live in a segment use the types at the top of this module, so that
-//! `tests/loom.rs` can explore every schedule of the very code that ships. State
+//! `tests/loom/` can explore every schedule of the very code that ships. State
 //! of this process alone (handles, the helper thread) uses [`local`], which the
 //! models do not see.
 

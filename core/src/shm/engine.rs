@@ -37,8 +37,8 @@ use crate::sync::{AtomicU64, Ordering, dekker_barrier, pause};
 
 /// How many places are tried before the search for a free slot begins.
 const NEIGHBOURS: u32 = if cfg!(loom) { 2 } else { 16 };
-/// How long a sender that finds the queue full waits for a receiver that looks: pauses,
-/// two microseconds or so, far more than a look takes.
+/// How long whoever counts the messages waits for a receiver that looks: pauses, two
+/// microseconds or so, far more than a look takes.
 const LOOKING: u32 = if cfg!(loom) { 0 } else { 80 };
 
 /// How the engine holds its segment: the models share one between threads.
@@ -198,15 +198,29 @@ impl Engine {
         self.segment.geometry().nslots
     }
 
-    /// Messages queued at one instant of this call.
+    /// Messages queued at one instant of this call, those included whose receive counts
+    /// already and is not yet complete: for whoever may wake a waiter too many.
     pub fn queued(&self) -> u32 {
+        self.count_messages(|_| Head(self.head_word().load(Ordering::SeqCst)).count())
+    }
+
+    /// Messages queued at one instant of this call.
+    pub fn queued_exactly(&self) -> u32 {
+        self.await_look(Head(self.head_word().load(Ordering::Relaxed)));
+        self.count_messages(|t| match t.is_mixed() {
+            true => self.linearize(),
+            false => Head(self.head_word().load(Ordering::SeqCst)).count(),
+        })
+    }
+
+    fn count_messages(&self, received: impl Fn(Tail) -> u32) -> u32 {
         let mut progress = Progress::new();
         loop {
-            let t = self.tail_word().load(Ordering::SeqCst);
-            let h = Head(self.head_word().load(Ordering::SeqCst));
-            let is_instant = self.tail_word().load(Ordering::SeqCst) == t;
+            let t = Tail(self.tail_word().load(Ordering::SeqCst));
+            let queued = take_distance(t.take_count(), received(t));
+            let is_instant = self.tail_word().load(Ordering::SeqCst) == t.0;
             if is_instant || progress.is_overtaken_again() {
-                return Tail(t).queued(h).min(self.segment.geometry().maxmsg);
+                return queued.min(self.segment.geometry().maxmsg);
             }
         }
     }
@@ -385,6 +399,7 @@ impl Engine {
     }
 
     /// For receivers that wait: as soon as the notes tell of a message, fetch it.
+    #[cfg(not(loom))]
     pub(super) fn fetch_first(&self) {
         let h = Head(self.head_word().load(Ordering::Relaxed));
         if self.known_messages(h) == 0 && self.was_told_of_message(h) {
@@ -436,20 +451,26 @@ impl Engine {
             return known;
         }
         // Mixed: sends that have not yet taken effect must not make the queue look full, nor
-        // a receive that has. Whoever looks now is about to make room: give him a moment,
-        // or senders who ask again and again would keep him looking.
+        // a receive that has. Whoever looks now is about to make room.
+        let now = self.await_look(h);
+        if now.count() != h.count() {
+            return self.room_from(t, now.count());
+        }
+        self.room_from(t, self.linearize())
+    }
+
+    /// If somebody looks for the best message, give him a moment to receive it: those who
+    /// count messages again and again would keep him looking.
+    fn await_look(&self, h: Head) -> Head {
+        let mut now = h;
         for _ in 0..LOOKING {
-            if !Head(self.head_word().load(Ordering::Relaxed)).is_snapped() {
+            if !now.is_snapped() || now.count() != h.count() {
                 break;
             }
             pause();
-            let now = Head(self.head_word().load(Ordering::Acquire));
-            if now.count() != h.count() {
-                return self.room_from(t, now.count());
-            }
+            now = Head(self.head_word().load(Ordering::Acquire));
         }
-        self.confirm(t);
-        self.room_from(t, self.linearize())
+        now
     }
 
     fn room_from(&self, t: Tail, received: u32) -> Option<bool> {

@@ -271,7 +271,7 @@ impl Engine {
             self.back_to_lane(h, t);
             return Ok(Round::Again);
         }
-        if run == 0 && !t.is_settled() {
+        if run == 0 && !t.is_settled() && !t.is_firing() {
             // If it fails, somebody has sent meanwhile, and the next look tries again.
             self.change_tail(t, t.with(SETTLED, 0));
         }
@@ -282,7 +282,7 @@ impl Engine {
         if self.head_word().load(Ordering::Acquire) != h.0 {
             return Ok(Round::Again);
         }
-        let round = self.stamp_and_advance(h, candidate);
+        let round = self.stamp_and_advance(h, candidate, self.received(h, t));
         if let Round::Got(_) = round {
             step!(FinderStale);
             self.pop();
@@ -319,7 +319,7 @@ impl Engine {
         if f.lane.load(Ordering::Relaxed) == 0 && self.drain(t) {
             return true;
         }
-        self.clear(self.lane_begin(h, t));
+        self.clear(self.received(h, t));
         f.lane.store(0, Ordering::Relaxed);
         self.drain(t) || self.rebuild(h, t)
     }
@@ -431,7 +431,7 @@ impl Engine {
         let f = self.finder();
         let uniform = f.others.load(Ordering::Relaxed) == 0
             && top.prio() == f.first_prio.load(Ordering::Relaxed)
-            && top.take() == h.count()
+            && top.seq() == self.received(h, t)
             && f.len.load(Ordering::Relaxed) == t.queued(h);
         let run = if uniform { f.uniform.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
         f.uniform.store(run, Ordering::Relaxed);

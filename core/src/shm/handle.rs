@@ -503,7 +503,7 @@ impl ShmQueue {
             flags: (access | nonblock) as u32,
             maxmsg: self.geometry.maxmsg as u64,
             msgsize: self.geometry.msgsize as u64,
-            curmsgs: engine.queued() as u64,
+            curmsgs: engine.queued_exactly() as u64,
             curbytes: self.bytes_queued(engine.segment()),
             mode: status.mode & 0o7777,
             uid: status.uid,

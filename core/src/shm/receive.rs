@@ -12,7 +12,7 @@
 use super::engine::{Engine, Look, Progress, Refused, count};
 use super::layout::SlotHeader;
 use super::segment::Slot;
-use super::word::{Head, MIX, SEQ_MASK, SNAP, TAKE_MASK, Tail, Word, seq_distance, take_distance};
+use super::word::{Head, MIX, SEQ_MASK, SNAP, TAKE_MASK, Tail, Word, seq_distance};
 use crate::fault::step;
 use crate::sync::{Ordering, dekker_barrier, overwrite};
 
@@ -145,7 +145,7 @@ impl Engine {
             return Ok(Round::Again);
         }
         // I7 needs no test here: the number of the message is part of its word.
-        let round = self.stamp_and_advance(h, candidate);
+        let round = self.stamp_and_advance(h, candidate, candidate.word.seq());
         // Fetch ahead, once enough messages wait that no sender can be writing there.
         if self.known_messages(h) > self.prefetch {
             self.segment.prefetch(self.slot_at(self.place_after(place, self.prefetch)));
@@ -209,8 +209,8 @@ impl Engine {
     /// One round in mixed mode.
     fn take_mixed(&self, h: Head, cap: usize) -> Result<Round<Slot<'_>>, Refused> {
         if !h.is_snapped() {
-            // Only a head with SNAP notices the sends that complete from now on; whatever
-            // is concluded from the tail below, "empty" included, needs that.
+            // Only a head with SNAP notices whoever counts the messages after our look at
+            // the tail, and the sends that the change to a lane must not overlook.
             self.change_head(h, Head(h.0 | SNAP));
             step!(ReceiveSnapped);
             return Ok(Round::Again);
@@ -236,7 +236,7 @@ impl Engine {
         let Round::Got(candidate) = self.scan(h, t, &|prio, _: &SlotHeader| Some(prio)) else {
             return Ok(Round::Again);
         };
-        self.take_past_finder(h, candidate, cap)
+        self.take_past_finder(h, t, candidate, cap)
     }
 
     /// One round of a take out of turn.
@@ -284,7 +284,7 @@ impl Engine {
         let t = Tail(self.tail_word().load(Ordering::SeqCst));
         self.confirm(t);
         match self.scan(looking, t, rank) {
-            Round::Got(candidate) => self.take_past_finder(looking, candidate, cap),
+            Round::Got(candidate) => self.take_past_finder(looking, t, candidate, cap),
             Round::Empty if self.head_word().load(Ordering::SeqCst) == looking.0 => {
                 Ok(Round::Empty)
             }
@@ -297,6 +297,7 @@ impl Engine {
     fn take_past_finder<'a>(
         &'a self,
         h: Head,
+        t: Tail,
         candidate: Candidate<'a>,
         cap: usize,
     ) -> Result<Round<Slot<'a>>, Refused> {
@@ -307,7 +308,7 @@ impl Engine {
         if self.head_word().load(Ordering::Acquire) != h.0 {
             return Ok(Round::Again);
         }
-        Ok(self.stamp_and_advance(h, candidate))
+        Ok(self.stamp_and_advance(h, candidate, self.received(h, t)))
     }
 
     /// Look at every slot for the message of the highest rank, the oldest among equals.
@@ -379,12 +380,14 @@ impl Engine {
         Ok(false)
     }
 
-    /// Stamp the slot and try to name it in the head.
+    /// Stamp the slot and try to name it in the head; `received` is the count of `h` as a
+    /// send count.
     #[inline(always)]
     pub(super) fn stamp_and_advance<'a>(
         &'a self,
         h: Head,
         candidate: Candidate<'a>,
+        received: u64,
     ) -> Round<Slot<'a>> {
         let Candidate { slot, word } = candidate;
         let next = h.advanced(slot.number());
@@ -398,26 +401,13 @@ impl Engine {
         if self.change_head(h, next) {
             step!(ReceivePublished);
             overwrite(&slot.word, stamp.taken().0);
-            let finalized = self.receives_until(next, word);
+            let finalized = received.wrapping_add(1) & SEQ_MASK;
             self.control().finalized.0.store(finalized, Ordering::Release);
             step!(ReceiveFinalized);
             return Round::Got(slot);
         }
         step!(ReceiveLost);
         self.settle_stamp(candidate, stamp)
-    }
-
-    /// The count of `next`, which received the message of `word`, as a send count.
-    #[inline(always)]
-    fn receives_until(&self, next: Head, word: Word) -> u64 {
-        let in_turn = word.seq().wrapping_add(1) & SEQ_MASK;
-        if in_turn as u32 & TAKE_MASK == next.count() {
-            return in_turn;
-        }
-        // What is there is a count of the past, so this is not above the true one.
-        let before = self.control().finalized.0.load(Ordering::Relaxed) & SEQ_MASK;
-        let since = take_distance(next.count(), before as u32 & TAKE_MASK);
-        (before + since as u64) & SEQ_MASK
     }
 
     /// The head was changed by another: a helper completed our receive, or it is lost.
@@ -454,8 +444,10 @@ impl Engine {
         self.head_word().compare_exchange(h.0, next.0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 
-    /// Extend the number of the oldest lane message to a send count.
-    pub(super) fn lane_begin(&self, h: Head, t: Tail) -> u64 {
+    /// The count of `h` as a send count, `t` having been read while `h` was the head: also
+    /// the number of a lane's oldest message.
+    #[inline(always)]
+    pub(super) fn received(&self, h: Head, t: Tail) -> u64 {
         t.count().wrapping_sub(t.queued(h) as u64) & SEQ_MASK
     }
 }
