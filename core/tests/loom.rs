@@ -897,6 +897,38 @@ fn a_registrant_left_at_any_step_is_replaced() {
 }
 
 #[test]
+fn what_a_stopped_registrant_holds_is_used_up_by_a_message() {
+    for step in [Step::NotifyRegistered, Step::NotifyDisarmed] {
+        model(&format!("registrant stopped at {step:?}"), 2, 2, move || {
+            let q = Queue::new(2, 2);
+            let stopped = q.owner(1);
+            let left = thread::spawn(move || {
+                abandon_at(step, || {
+                    if let Ok(ticket) = stopped.register() {
+                        stopped.deregister(ticket);
+                    }
+                })
+            });
+            let owner = q.owner(0);
+            let first = owner.register();
+            left.join().unwrap();
+            let mut ticket = first.ok();
+            // One message for what it had registered, one more if it was dropping that.
+            for _ in 0..2 {
+                if ticket.is_none() {
+                    assert!(send(&owner, 1, 0));
+                    same(drain(&owner), vec![1]);
+                    ticket = owner.register().ok();
+                }
+            }
+            let ticket = ticket.expect("busy for ever");
+            assert!(send(&owner, 2, 0));
+            assert!(matches!(owner.arrival(ticket), Arrival::Arrived { .. }));
+        });
+    }
+}
+
+#[test]
 fn a_registration_dropped_beside_a_send_is_fired_or_free() {
     model("deregister beside send", 2, 5, || {
         let q = Queue::new(2, 2);

@@ -106,7 +106,13 @@ impl Engine {
             }
             let seen = self.registration();
             if seen.is_armed() && self.owners.is_alive(seen.owner()) {
-                return Err(NotRegistered::Busy);
+                // It may be stopped where it has the word but not the tail; then no message
+                // would ever use the registration up.
+                let t = Tail(self.tail_word().load(Ordering::SeqCst));
+                if t.is_armed() || self.change_tail(t, t.with(ARMED, 0)) {
+                    return Err(NotRegistered::Busy);
+                }
+                continue;
             }
             let mine = Registration::new(IS_ARMED, self.owner, seen.generation() + 1);
             if self.exchange(seen, mine) {
