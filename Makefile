@@ -146,6 +146,11 @@ torture: export SEED ?=
 torture: ## kill and stop processes for SECONDS (60), from SEED
 	+cargo test -p mqueue_core --features faults --test torture
 
+.PHONY: standstill
+standstill: export SECONDS ?= 60
+standstill: ## stop all processes but one, again and again, for SECONDS (60)
+	+cargo test --test ctests -- --exact --nocapture shared::standstill
+
 # Half an hour: each mutant is a build and a test. Its line of output names the test.
 .PHONY: mutants
 mutants: ## that some test fails for each way to break the code in mutants/

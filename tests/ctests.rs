@@ -102,6 +102,7 @@ programs! {
     sendall
     set_uid
     signals_during_waits
+    standstill
     stopped_peer
     threads
     too_many_users
