@@ -121,8 +121,11 @@ pub(super) struct Progress {
 }
 
 /// Rounds of one call that others may make fruitless. Honest ones never come near: each of
-/// these rounds would have to lose against another's success.
-pub(super) const ROUNDS_MOST: u32 = 1 << 14;
+/// these rounds would have to lose against another's success. More than a queue that does
+/// not move at all is given.
+pub(super) const ROUNDS_MOST: u32 = 1 << 15;
+/// Looks at slots that a queue is given that does not move: a round may look at each.
+const LOOKS_MOST: u32 = 50_000_000;
 
 impl Progress {
     pub(super) fn new() -> Progress {
@@ -288,7 +291,10 @@ impl Engine {
         if progress.rounds > 8 {
             crate::sync::pause();
         }
-        progress.is_overtaken_again() || progress.rounds > (4 * self.nslots() + 1000).min(20_000)
+        // The slots of the stopped and dead, of which there are never a thousand, may each
+        // cost a round.
+        let most = (LOOKS_MOST / self.nslots()).clamp(1000, 20_000);
+        progress.is_overtaken_again() || progress.rounds > most.min(4 * self.nslots() + 1000)
     }
 
     /// The answer of a call that is stuck. If nothing moves, the segment is damaged. If

@@ -17,6 +17,7 @@ mod steps;
 
 use attack::{Ground, Meanwhile, What};
 use damage::Images;
+use mqueue_core::deadline::Wait;
 use mqueue_core::sync::AtomicU64;
 use mqueue_core::sync::Ordering::SeqCst;
 use mqueue_core::sys::process::random;
@@ -44,6 +45,7 @@ fn main() {
     begin(600 + u32::try_from(count / 50).unwrap_or(u32::MAX - 600));
     let dir = std::env::var("MQRS_DIR").expect("set by begin");
     guards_notice_a_byte_too_many();
+    damage_of_a_large_queue_is_found_in_time();
     match number("CASE") {
         Some(case) => run(&dir, seed, case..case + 1),
         None => {
@@ -74,6 +76,29 @@ fn guards_notice_a_byte_too_many() {
         });
         assert_eq!(touch.wait(Duration::from_secs(60)), expected, "byte {at}");
     }
+}
+
+/// The damage of a large queue costs a call some looks at all of it, not thousands.
+fn damage_of_a_large_queue_is_found_in_time() {
+    let stage = Stage::new(400_000, 8);
+    let mut child = spawn(|| {
+        let byte = 1;
+        // SAFETY: one byte, each time.
+        let send = |prio| unsafe { stage.inside.send(&byte, 1, prio, Wait::Never) };
+        send(1).and(send(1)).expect("there is room");
+        let segment = stage.engine().segment();
+        for slot in (0..segment.geometry().nslots).filter_map(|number| segment.slot(number)) {
+            slot.word.store(0, SeqCst);
+        }
+        // SAFETY: no byte may be written.
+        let got = unsafe { stage.inside.receive(std::ptr::null_mut(), 0, Wait::For(1000)) };
+        assert_eq!(got.expect_err("it is gone").0, libc::EBADMSG);
+    });
+    while child.look() == Fate::Running {
+        assert!(child.processor_time() < PATIENCE / 2, "a call looks for ever");
+        pause(Duration::from_millis(1));
+    }
+    assert_eq!(child.look(), Fate::Exited(0));
 }
 
 /// What the parent sees of a worker.
