@@ -108,6 +108,7 @@ programs! {
     set_uid
     signals_during_waits
     standstill
+    steady_state
     stopped_peer
     threads
     too_many_users
