@@ -47,6 +47,8 @@ kinds! {
     LookAtProc: EACCES ENOENT ENOTDIR;
     /// fstat.
     Status: EBADF ENOMEM;
+    /// fstatat of a name that is to be new.
+    LookForName: EACCES ELOOP ENOMEM ENOTDIR;
     /// pread.
     Read: EINTR EIO;
     /// posix_fallocate.
@@ -421,6 +423,8 @@ instead_of! {
         opens(path, flags);
     access(path: *const c_char, mode: c_int) -> c_int, Some(Kind::LookAtProc);
     fstat64(fd: c_int, status: *mut libc::stat64) -> c_int, Some(Kind::Status);
+    fstatat64(dir: c_int, name: *const c_char, status: *mut libc::stat64, flags: c_int) -> c_int,
+        Some(Kind::LookForName);
     pread(fd: c_int, to: *mut c_void, len: usize, at: libc::off_t) -> isize, Some(Kind::Read);
     posix_fallocate64(fd: c_int, at: i64, len: i64) -> Code, Some(Kind::Reserve);
     fchmod(fd: c_int, mode: c_uint) -> c_int, Some(Kind::ChangeMode);
