@@ -72,6 +72,7 @@ test: ## everything that must hold before a change goes in
 	+cargo test --workspace
 	+cargo test -p mqueue_core --features faults --test crash --test torture
 	+$(MAKE) models
+	+$(MAKE) models NARROW=1 PATIENCE=0
 	@tools/report-skips $(SKIPS) tests/allowed_skips
 
 # The models replace every atomic by loom's, so they have a target directory of
