@@ -75,6 +75,7 @@ test: ## everything that must hold before a change goes in
 	+cargo test -p mqueue_core --features faults --test crash --test torture \
 		--test order --test histories --test hostile --test threads
 	+$(MAKE) models
+	+$(MAKE) models NARROW=1 PATIENCE=0
 	+$(MAKE) bench-test
 	@tools/report-skips $(SKIPS) tests/allowed_skips
 

@@ -63,6 +63,8 @@ steps! {
     LaneUnsettled,
     /// Receive: the head is back in lane mode, the tail not yet.
     LaneHalfway,
+    /// Finder: it is wanted, and not yet locked.
+    FinderWanted,
     /// Finder: its holder is found dead, the lock not yet taken over.
     FinderStealing,
     /// Finder: locked.

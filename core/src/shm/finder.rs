@@ -185,6 +185,7 @@ impl Engine {
 
     /// Take the best message in mixed mode, `h` having SNAP.
     pub(super) fn take_found(&self, h: Head, cap: usize) -> Result<Round<Slot<'_>>, Refused> {
+        step!(FinderWanted);
         let lock = match self.lock_finder() {
             Locked::Busy => return self.take_by_scan(h, cap),
             // F3

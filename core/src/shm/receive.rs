@@ -5,8 +5,9 @@
 //! lane   the next message is number head.count, where the index says
 //! mixed  announce the look (SNAP), then find the best message: by the finder, or by an
 //!        emergency scan of all slots when the finder's holder is stopped
-//! stamp the slot TAKING, name it in the head by compare-and-swap: the receive takes
-//! effect here; make the slot TAKEN, copy, free it, wake a sender if one sleeps
+//! stamp the slot TAKING, name it in the head by compare-and-swap: a lane receive takes
+//! effect here, a mixed one did when it loaded the tail for its look
+//! make the slot TAKEN, copy, free it, wake a sender if one sleeps
 //! ```
 
 use super::engine::{Engine, Look, Progress, Refused, count};

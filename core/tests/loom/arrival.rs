@@ -158,46 +158,6 @@ fn a_higher_message_beside_the_receive_of_the_last_is_not_silent() {
 }
 
 #[test]
-fn a_receiver_that_settles_the_tail_does_not_stop_a_notification() {
-    use loom::sync::atomic::AtomicU32;
-    use mqueue_core::fault::interrupt_at;
-    // The receiver reads a tail that fires, having found messages before it did.
-    model("settle beside fire", 2, 5, || {
-        let q = Queue::new(3, 3);
-        let owner = q.owner(0);
-        assert!(send(&owner, 1, 0) && send(&owner, 9, 9));
-        assert_eq!(take_youngest(&owner), Some(9));
-        assert!(tail(&owner).is_mixed() && !tail(&owner).is_settled());
-        let ticket = owner.register().unwrap();
-        let stage = Arc::new(AtomicU32::new(0));
-        let reach = |stage: &AtomicU32, n| {
-            while stage.load(SeqCst) < n {
-                thread::yield_now();
-            }
-        };
-        let s = q.owner(1);
-        let at = stage.clone();
-        let sender = thread::spawn(move || {
-            let wait = move || {
-                at.store(1, SeqCst);
-                reach(&at, 2);
-            };
-            let (sent, met) = interrupt_at(Step::SendLinearized, wait, || send(&s, 2, 5));
-            assert!(sent && met);
-        });
-        reach(&stage, 1);
-        assert_eq!(take_lowest(&owner), Some(1));
-        assert!(send(&owner, 3, 0));
-        let at = stage.clone();
-        let go_on = move || at.store(2, SeqCst);
-        let (got, met) = interrupt_at(Step::FinderLocked, go_on, || receive(&owner));
-        assert!(got.is_some() && met);
-        sender.join().unwrap();
-        assert!(matches!(owner.arrival(ticket), Arrival::Arrived { .. }), "silent");
-    });
-}
-
-#[test]
 fn what_a_stopped_registrant_holds_is_used_up_by_a_message() {
     for step in [Step::NotifyRegistered, Step::NotifyDisarmed] {
         model(&format!("registrant stopped at {step:?}"), 2, 2, move || {

@@ -218,3 +218,19 @@ fn a_receiver_left_on_the_way_to_a_lane_hides_no_message() {
         });
     }
 }
+
+#[test]
+fn a_send_that_was_left_is_completed_by_the_next() {
+    // Though the notes tell of the send before it.
+    for prio in [0, 5] {
+        model(&format!("send behind one that was left, priority {prio}"), 0, 5, move || {
+            let q = Queue::new(4, 3);
+            let s = q.owner(0);
+            assert!(send(&s, 1, 0));
+            let left = q.owner(1);
+            assert!(abandon_at(Step::SendPublished, || send(&left, 2, 0)).is_none());
+            assert!(send(&s, 3, prio));
+            assert_eq!(drain(&s), if prio == 0 { [1, 2, 3] } else { [3, 1, 2] });
+        });
+    }
+}

@@ -43,7 +43,7 @@ fn a_stolen_finder_is_built_anew() {
 #[test]
 fn an_entry_of_the_finder_stands_for_one_message_only() {
     model("F1", 0, 5, || {
-        let q = Queue::new(3, 1);
+        let q = Queue::new(4, 0);
         let s = q.owner(0);
         assert!(send(&s, 1, 1) && send(&s, 9, 9) && send(&s, 10, 10));
         assert_eq!(receive(&s), Some((10, 10)));
@@ -52,8 +52,8 @@ fn an_entry_of_the_finder_stands_for_one_message_only() {
         // SAFETY: one writable byte.
         let took = unsafe { s.try_take(&mut value, 1, |prio, _| (prio == 9).then_some(1)) };
         assert_eq!((took, value), (Ok((1, 9)), 9));
-        assert!(send(&s, 5, 5) && send(&s, 0, 0));
-        assert_eq!(drain(&s), [5, 1, 0]);
+        assert!(send(&s, 5, 5) && send(&s, 6, 6) && send(&s, 0, 0));
+        assert_eq!(drain(&s), [6, 5, 1, 0]);
     });
 }
 

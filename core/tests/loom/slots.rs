@@ -1,6 +1,8 @@
 //! Slots that are used again, and the hints about where they are.
 
 use super::*;
+use loom::sync::Notify;
+use loom::sync::atomic::AtomicU32;
 use loom::thread;
 use mqueue_core::fault::{Step, abandon_at, interrupt_at};
 use mqueue_core::shm::word::seq_distance;
@@ -190,5 +192,71 @@ fn a_note_of_the_past_makes_no_room() {
             assert_eq!(receive(&fresh).map(|m| m.1), Some(1));
             assert!(receive(&fresh).is_some());
         }
+    });
+}
+
+#[test]
+fn a_claim_of_the_slot_that_the_tail_names_is_no_send() {
+    // I5, played: of two slots one has a message; the other is that of the last send, which
+    // has been received, and is claimed for the next.
+    model("claim of the last send's slot", 0, 5, || {
+        let q = Queue::new(2, 0);
+        let s = q.owner(0);
+        assert!(send(&s, 1, 0) && send(&s, 2, 5));
+        assert_eq!(receive(&s), Some((2, 5)));
+        let left = q.owner(1);
+        assert!(abandon_at(Step::SendClaimed, || send(&left, 3, 9)).is_none());
+        assert_eq!(drain(&s), [1]);
+        q.is_dead(1);
+        assert!(send(&s, 4, 0) && send(&s, 5, 5), "the slot of a send that was none is lost");
+        assert_eq!(drain(&s), [5, 4]);
+    });
+}
+
+/// Where one thread waits for another, without the choices that a loop of looks would add.
+struct Gate(AtomicU32, Notify);
+
+impl Gate {
+    fn new() -> Arc<Gate> {
+        Arc::new(Gate(AtomicU32::new(0), Notify::new()))
+    }
+    fn open(&self) {
+        self.0.store(1, SeqCst);
+        self.1.notify();
+    }
+    fn pass(&self) {
+        while self.0.load(SeqCst) == 0 {
+            self.1.wait();
+        }
+    }
+}
+
+#[test]
+fn a_claim_is_not_stamped_from_before_its_slot_was_free() {
+    // I5. The slot is sent with and received from while the claimer looks at it, and others
+    // complete the send that the tail names before the claimer has written its message.
+    model("stamp of a claim", 2, 5, || {
+        let q = Queue::new(2, 1);
+        let dead = q.owner(1);
+        assert!(abandon_at(Step::SendClaimed, || send(&dead, 9, 0)).is_none());
+        q.is_dead(1);
+        let (claims, may_go_on) = (Gate::new(), Gate::new());
+        let claimer = q.owner(2);
+        let (here, gate) = (claims.clone(), may_go_on.clone());
+        let sender = thread::spawn(move || {
+            let wait = move || {
+                here.open();
+                gate.pass();
+            };
+            interrupt_at(Step::SendClaimed, wait, || send(&claimer, 1, 0))
+        });
+        let s = q.owner(0);
+        assert!(send(&s, 2, 0));
+        assert_eq!(receive(&s), Some((2, 0)));
+        claims.pass();
+        assert!(s.reclaim());
+        may_go_on.open();
+        assert_eq!(sender.join().unwrap(), (true, true));
+        assert_eq!(drain(&s), [1]);
     });
 }
