@@ -467,6 +467,8 @@ fn many_processors() -> bool {
 mod tests {
     use super::*;
 
+    // Miri has no clocks that may be set.
+    #[cfg(not(miri))]
     #[test]
     fn a_clock_that_may_be_set_is_looked_at_often() {
         for clock in [Clock::Realtime, Clock::Boottime] {
