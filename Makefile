@@ -193,12 +193,14 @@ mutants: ## that some test fails for each way to break the code in mutants/
 
 # Checkers of memory accesses; tools/sanitize says which does what. Each by itself runs
 # its longer form.
-.PHONY: sanitizers miri tsan asan valgrind
+.PHONY: sanitizers all-but-miri miri tsan asan valgrind
 sanitizers: ## the four below in their short forms
-	+tools/sanitize --short miri asan tsan valgrind
+	+$(MAKE) -j2 --output-sync=target SHORT=--short miri all-but-miri
 miri: ## the engine in Miri (SEEDS=16 schedules); no system calls, no C
 miri tsan asan valgrind:
-	+tools/sanitize $@
+	+tools/sanitize $(SHORT) $@
+all-but-miri:
+	+@tools/sanitize $(SHORT) asan tsan valgrind
 tsan: ## ThreadSanitizer: engine, C programs; no races between processes
 asan: ## AddressSanitizer, UBSan: C programs, library; no unset values
 valgrind: ## memcheck: C programs, library as installed; no stack bounds
