@@ -1,10 +1,10 @@
 //! The algorithms' common ground: one attached process's view of a segment, and the
 //! steps by which anybody completes what another began.
 //!
-//! An operation takes effect in one compare-and-swap on the tail (a send) or on the
-//! head (a receive). What is left of it then, the change of one slot word, is fully
-//! described by that word, so whoever comes next completes it. Nobody waits for
-//! anybody. The invariants, which ARCHITECTURE.md explains:
+//! An operation is done by one compare-and-swap on the tail (a send) or on the head (a
+//! receive). What is left of it then, the change of one slot word, is fully described by
+//! that word, so whoever comes next completes it. Nobody waits for anybody. The
+//! invariants, which ARCHITECTURE.md explains:
 //!
 //! - I1 Before the tail's count changes, the send that it names is confirmed.
 //! - I2 Before the head's count changes, the receive that it names is finalized.
@@ -374,12 +374,7 @@ impl Engine {
             if h.is_mixed() && !h.is_snapped() {
                 return h.count();
             }
-            let next = h.next_epoch(MIX);
-            let is_changed = self
-                .head_word()
-                .compare_exchange(h.0, next.0, Ordering::SeqCst, Ordering::Relaxed)
-                .is_ok();
-            if is_changed || progress.is_overtaken_again() {
+            if self.change_head(h, h.next_epoch(MIX)) || progress.is_overtaken_again() {
                 return h.count();
             }
         }
@@ -404,11 +399,13 @@ impl Engine {
         known > 0
     }
 
-    /// For receivers that wait: as soon as the notes tell of a message, fetch it.
+    /// For receivers that wait: as soon as the notes tell of a message, fetch it, even if it
+    /// is the only one.
     #[cfg(not(loom))]
     pub(super) fn fetch_first(&self) {
         let h = Head(self.head_word().load(Ordering::Relaxed));
-        if self.known_messages(h) == 0 && self.was_told_of_message(h) {
+        if self.known_messages(h) == 0 && self.was_told_of_message(h) && self.known_messages(h) == 1
+        {
             self.fetch_messages(h, 1);
         }
     }
@@ -570,6 +567,12 @@ impl Engine {
             note_processor(&wait.receiver_cpu);
         }
         woke
+    }
+
+    /// Change the head, from exactly `h`.
+    #[inline(always)]
+    pub(super) fn change_head(&self, h: Head, next: Head) -> bool {
+        self.head_word().compare_exchange(h.0, next.0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 
     /// Change only the flags of the tail, from exactly `t`.

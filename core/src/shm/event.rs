@@ -10,9 +10,9 @@
 //!          since: n = 0
 //! ```
 //!
-//! n is never less than the number of those asleep: only who has woken somebody takes one
-//! off, and only if nothing else happened meanwhile; 255 stands for any number. It may be more: who was killed, or did not sleep
-//! after all, is found out by one vain wake. So there is one wake for each sleep at most.
+//! n is never less than the number of those asleep: only who has woken somebody, or has not
+//! slept after all, takes one off, and only if nothing else happened meanwhile; 255 stands
+//! for any number. It may be more, of those who were killed: one vain wake finds that out.
 //! The waker moves the sequence before it wakes: a sleeper between its second look and
 //! its sleep then does not fall asleep, and clearing n afterwards can only strip those
 //! who have come too late to sleep.
@@ -148,10 +148,10 @@ impl Event {
     fn wake(&self, most: i32) -> bool {
         let moved = self.word.fetch_add(STEP, Ordering::SeqCst).wrapping_add(STEP);
         let woken = self.futex_wake(most).max(0) as u32;
-        let left = match moved & ASLEEP {
-            ASLEEP if woken > 0 => ASLEEP,
-            _ if woken == 0 => 0,
-            asleep => asleep.saturating_sub(woken),
+        let left = match (woken, moved & ASLEEP) {
+            (0, _) => 0,
+            (_, ASLEEP) => ASLEEP,
+            (_, asleep) => asleep.saturating_sub(woken),
         };
         // Whoever announced since has a newer word, in which it is counted: that stays.
         let _ = self.word.compare_exchange(

@@ -382,7 +382,7 @@ impl ShmQueue {
             return Ok(());
         }
         // SAFETY: as above.
-        unsafe { self.send_after_all(attachment, message, len, prio, wait) }
+        unsafe { self.send_or_wait(attachment, message, len, prio, wait) }
     }
 
     /// The queue seems to be full.
@@ -390,7 +390,7 @@ impl ShmQueue {
     /// # Safety
     /// `message` is readable for `len` bytes.
     #[cold]
-    unsafe fn send_after_all(
+    unsafe fn send_or_wait(
         &self,
         attachment: &Attachment,
         message: *const u8,
@@ -429,7 +429,7 @@ impl ShmQueue {
             return Ok(got);
         }
         // SAFETY: as above.
-        unsafe { self.receive_after_all(attachment, buf, cap, wait) }
+        unsafe { self.receive_or_wait(attachment, buf, cap, wait) }
     }
 
     /// The queue seems to be empty.
@@ -437,7 +437,7 @@ impl ShmQueue {
     /// # Safety
     /// `buf` is writable for `cap` bytes.
     #[cold]
-    unsafe fn receive_after_all(
+    unsafe fn receive_or_wait(
         &self,
         attachment: &Attachment,
         buf: *mut u8,

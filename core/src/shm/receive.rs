@@ -52,13 +52,10 @@ impl Engine {
         if self.known_messages(h) == 0 && !self.was_told_of_message(h) && look == Look::Glance {
             return Err(Refused::WouldBlock);
         }
-        self.finalize(h);
-        let round =
-            if h.is_mixed() { self.take_mixed(h, cap)? } else { self.take_from_lane(h, cap)? };
-        let slot = match round {
+        let slot = match self.take_as_of(h, cap)? {
             Round::Got(slot) => slot,
             Round::Empty => return Err(Refused::WouldBlock),
-            Round::Again => self.take_after_all(cap)?,
+            Round::Again => self.take_again(cap)?,
         };
         // SAFETY: the slot is ours; the caller grants `to`.
         Ok(unsafe { self.copy_out(slot, to, cap) })
@@ -66,14 +63,10 @@ impl Engine {
 
     /// Something moved in the first round: go on.
     #[cold]
-    fn take_after_all(&self, cap: usize) -> Result<Slot<'_>, Refused> {
+    fn take_again(&self, cap: usize) -> Result<Slot<'_>, Refused> {
         let mut progress = Progress::new();
         loop {
-            let h = Head(self.head_word().load(Ordering::Acquire));
-            self.finalize(h);
-            let round =
-                if h.is_mixed() { self.take_mixed(h, cap)? } else { self.take_from_lane(h, cap)? };
-            match round {
+            match self.take_as_of(Head(self.head_word().load(Ordering::Acquire)), cap)? {
                 Round::Got(slot) => return Ok(slot),
                 Round::Empty => return Err(Refused::WouldBlock),
                 Round::Again if self.is_stuck(&mut progress) => {
@@ -82,6 +75,13 @@ impl Engine {
                 Round::Again => {}
             }
         }
+    }
+
+    /// One round.
+    #[inline(always)]
+    fn take_as_of(&self, h: Head, cap: usize) -> Result<Round<Slot<'_>>, Refused> {
+        self.finalize(h);
+        if h.is_mixed() { self.take_mixed(h, cap) } else { self.take_from_lane(h, cap) }
     }
 
     /// Take the message that `rank` puts highest (among equals the oldest), wherever it
@@ -438,11 +438,6 @@ impl Engine {
     #[inline(always)]
     pub(super) fn propose(&self, h: Head, index: u32) {
         self.set_slot_at(self.place(h.count()), index);
-    }
-
-    #[inline(always)]
-    pub(super) fn change_head(&self, h: Head, next: Head) -> bool {
-        self.head_word().compare_exchange(h.0, next.0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 
     /// The count of `h` as a send count, `t` having been read while `h` was the head: also

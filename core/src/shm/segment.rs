@@ -118,9 +118,7 @@ mod mapped {
             Some(Slot { at, number, of: PhantomData })
         }
 
-        /// Entry `place` of the index, modulo the number of entries at most once.
-        ///
-        /// Callers have it from a remainder; the test costs less than it would to trust them.
+        /// Entry `place` of the index; the first instead of one that there is not.
         #[inline(always)]
         pub fn entry(&self, place: u32) -> &AtomicU32 {
             let place = if place < self.geometry.nslots { place } else { 0 } as usize;

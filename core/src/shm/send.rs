@@ -1,7 +1,7 @@
 //! Sending without waiting.
 //!
 //! ```text
-//! 1  no room (head re-read only when the remembered one says so): WouldBlock
+//! 1  no room, as far as receivers have noted, or at a close look: WouldBlock
 //! 2  claim a free slot
 //! 3  write header and payload
 //! 4  name the slot in the tail by compare-and-swap: a lane send takes effect here
@@ -58,7 +58,7 @@ impl Engine {
             let t = Tail(self.tail_word().load(Ordering::Acquire));
             // If nobody has sent meanwhile there still is the room that there was.
             if t.is_firing() || t != begun && self.known_room(t) == 0 {
-                match self.may_publish(t, look, &mut progress) {
+                match self.may_send_behind(t, look, &mut progress) {
                     Ok(true) => {}
                     Ok(false) => continue,
                     Err(refused) => {
@@ -123,11 +123,8 @@ impl Engine {
         let mut progress = Progress::new();
         loop {
             let t = Tail(self.tail_word().load(Ordering::Acquire));
-            match self.look_for_room(t, look) {
-                Some(true) => return Ok(()),
-                Some(false) => return Err(Refused::WouldBlock),
-                None if self.is_stuck(&mut progress) => return Err(self.give_up(&progress)),
-                None => {}
+            if self.may_send_behind(t, look, &mut progress)? {
+                return Ok(());
             }
         }
     }
@@ -140,7 +137,12 @@ impl Engine {
 
     /// Whether to send behind `t`, or else read the tail anew.
     #[cold]
-    fn may_publish(&self, t: Tail, look: Look, progress: &mut Progress) -> Result<bool, Refused> {
+    fn may_send_behind(
+        &self,
+        t: Tail,
+        look: Look,
+        progress: &mut Progress,
+    ) -> Result<bool, Refused> {
         if t.is_firing() {
             self.complete_firing(t);
         } else {

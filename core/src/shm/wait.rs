@@ -8,9 +8,9 @@
 //!
 //! How long polling pays is learnt from how long it took when it succeeded. It never
 //! pays when the process that will end the wait runs on our own processor: whoever wakes
-//! a sleeper notes where it runs. After a run of calls that did not wait at all, the
-//! first look comes later, so that the two sides do not fight for a cache line and
-//! messages gather.
+//! a sleeper notes where it runs. Where messages stream, the first look comes late, so
+//! that the two sides do not fight for a cache line and messages gather; how late, and
+//! whether at all, is learnt from what had gathered.
 //!
 //! A sleep lasts one slice at most. That covers a peer that was killed between its
 //! change and its wake, or a woken sleeper that was killed before it looked; nothing is
@@ -36,7 +36,7 @@ const POLL_TRIAL: u32 = 1600;
 const TRIAL_AFTER: u32 = 8;
 /// Pauses polled at most, about 100 microseconds.
 const POLL_MOST: u32 = 4000;
-/// Calls in a row that did not wait, after which the first look comes late.
+/// Calls in a row that did not wait, after which a late first look is tried.
 const RUN: u32 = 8;
 /// Waits among which one tries whether to look late pays.
 const LATE_TRIAL: u32 = 64;
@@ -101,13 +101,13 @@ impl Patience {
         self.budget.store(((budget * 7 + pauses * 2 + 64) / 8).min(POLL_MOST), Relaxed);
     }
 
-    /// How many pauses to make before the first look; 0: none.
-    fn late_pauses(&self, maxmsg: u32) -> u32 {
+    /// A wait begins: how many pauses to make before the first look; 0: none.
+    fn begin(&self, maxmsg: u32) -> u32 {
         let waits = self.waits.load(Relaxed).wrapping_add(1);
         self.waits.store(waits, Relaxed);
         let run = self.run.swap(0, Relaxed);
         match self.late.load(Relaxed) {
-            0 if run >= RUN || waits % LATE_TRIAL == 0 => LATE_LEAST.min(late_most(maxmsg)),
+            0 if run >= RUN || waits % LATE_TRIAL == 0 => late_least(maxmsg),
             late => late,
         }
     }
@@ -117,12 +117,13 @@ impl Patience {
     /// not, to look late would only be late.
     fn learn_late(&self, pauses: u32, gathered: u32, maxmsg: u32) {
         let streams = gathered >= 2 && gathered * 8 >= pauses;
-        let least = LATE_LEAST.min(late_most(maxmsg));
         let next = if streams { pauses * 2 } else { pauses / 2 };
-        self.late.store(if next < least { 0 } else { next.min(late_most(maxmsg)) }, Relaxed);
+        let is_worth_it = next >= late_least(maxmsg);
+        self.late.store(if is_worth_it { next.min(late_most(maxmsg)) } else { 0 }, Relaxed);
     }
 
-    fn give_up(&self) {
+    /// All that polling was in vain.
+    fn learn_in_vain(&self) {
         self.vain.store(self.vain.load(Relaxed).wrapping_add(1), Relaxed);
         let budget = self.budget.load(Relaxed);
         self.budget.store((budget * 7 / 8).max(POLL_LEAST), Relaxed);
@@ -132,6 +133,11 @@ impl Patience {
 /// Most pauses before a late first look: in proportion to what can gather.
 fn late_most(maxmsg: u32) -> u32 {
     (maxmsg * 2 / 5).clamp(4, LATE_MOST)
+}
+
+/// Pauses before a late first look, to begin with.
+fn late_least(maxmsg: u32) -> u32 {
+    LATE_LEAST.min(late_most(maxmsg))
 }
 
 /// Which side waits.
@@ -271,11 +277,14 @@ impl Waiting<'_> {
         Err(failure(refused).unwrap_or_else(|| self.side.would_block()))
     }
 
+    /// Whether to sleep without polling: only then does a receiver count as blocked for the
+    /// registration.
+    fn must_sleep(&self) -> bool {
+        self.side == Side::Receiver && self.engine.is_armed()
+    }
+
     /// Whether the process that will end this wait may be running now.
     fn polling_pays(&self) -> bool {
-        if self.side == Side::Receiver && self.engine.is_armed() {
-            return false;
-        }
         let waker = self.side.waker_processor(self.words());
         many_processors() && (waker == 0 || waker != process::processor())
     }
@@ -285,7 +294,11 @@ impl Waiting<'_> {
         limit: Option<Limit>,
         attempt: &mut impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Option<Result<T>> {
-        let late = self.patience.late_pauses(self.engine.segment().geometry().maxmsg);
+        let maxmsg = self.engine.segment().geometry().maxmsg;
+        let late = self.patience.begin(maxmsg);
+        if self.must_sleep() {
+            return None;
+        }
         if !self.polling_pays() {
             return self.let_run(attempt);
         }
@@ -310,27 +323,19 @@ impl Waiting<'_> {
             let came = attempt(if close { Look::Close } else { Look::Glance });
             if late > 0 && looks == 1 {
                 let gathered = self.known() + u32::from(came.is_ok());
-                self.patience.learn_late(late, gathered, self.engine.segment().geometry().maxmsg);
+                self.patience.learn_late(late, gathered, maxmsg);
             }
-            match came {
-                Ok(done) => {
-                    self.patience.learn(pauses);
-                    return Some(Ok(done));
-                }
-                Err(refused) => {
-                    if let Some(error) = failure(refused) {
-                        return Some(Err(error));
-                    }
-                }
+            if came.is_ok() {
+                self.patience.learn(pauses);
             }
-            if close
-                && (limit.is_some_and(Limit::is_over)
-                    || self.side == Side::Receiver && self.engine.is_armed())
-            {
+            if let Some(end) = ended(came) {
+                return Some(end);
+            }
+            if close && (limit.is_some_and(Limit::is_over) || self.must_sleep()) {
                 return None;
             }
         }
-        self.patience.give_up();
+        self.patience.learn_in_vain();
         None
     }
 
@@ -349,18 +354,10 @@ impl Waiting<'_> {
         &self,
         attempt: &mut impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Option<Result<T>> {
-        if self.side == Side::Receiver && self.engine.is_armed() {
-            return None;
-        }
         for _ in 0..YIELDS {
             yield_now();
-            match attempt(Look::Close) {
-                Ok(done) => return Some(Ok(done)),
-                Err(refused) => {
-                    if let Some(error) = failure(refused) {
-                        return Some(Err(error));
-                    }
-                }
+            if let Some(end) = ended(attempt(Look::Close)) {
+                return Some(end);
             }
         }
         None
@@ -433,6 +430,14 @@ impl Waiting<'_> {
                 row.asleep.fetch_sub(self.side.asleep(), Relaxed);
             }
         }
+    }
+}
+
+/// What ends a wait: success, or an error that no waiting can mend.
+fn ended<T>(came: core::result::Result<T, Refused>) -> Option<Result<T>> {
+    match came {
+        Ok(done) => Some(Ok(done)),
+        Err(refused) => failure(refused).map(Err),
     }
 }
 
