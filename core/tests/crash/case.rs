@@ -26,7 +26,8 @@ pub struct Board(Shared<AtomicU64>);
 const PHASE: usize = 0;
 pub const NOTIFIED: usize = 1;
 pub const READY: usize = 2;
-const OTHERS: usize = 3;
+pub const GO: usize = 3;
+const OTHERS: usize = 4;
 
 impl Board {
     pub fn new() -> Board {
@@ -73,19 +74,24 @@ impl Case {
     /// Before the victim begins.
     pub fn prepare(&mut self, role: Role) {
         match role {
-            Heir => self.accomplice_sends(Step::SendPublished),
-            FinderHeir => {
-                self.send_some(role.shape());
-                self.accomplice_receives(Step::FinderLocked, libc::SIGKILL);
-            }
+            LaneHeir | MixedHeir => self.accomplice_sends(Step::SendPublished, role.shape()),
             Bystander => {
                 self.send_some(role.shape());
                 self.accomplice_receives(Step::FinderLocked, libc::SIGSTOP);
             }
-            Sluggard | Outrun => self.send_some(role.shape()),
+            FinderHeir | Sluggard | Outrun => self.send_some(role.shape()),
             Reclaimer => self.accomplice_claims(NSLOTS),
             Notifier => self.accomplice_registers(),
             _ => {}
+        }
+    }
+
+    /// When the victim has begun.
+    pub fn follow_up(&mut self, role: Role) {
+        if role == FinderHeir {
+            wait_until(|| self.board.get(READY) > 0).expect("the victim attaches");
+            self.accomplice_receives(Step::FinderLocked, libc::SIGKILL);
+            self.board.count(GO);
         }
     }
 
@@ -102,12 +108,11 @@ impl Case {
         assert_eq!(child.wait(PATIENCE), fate, "an accomplice");
     }
 
-    pub fn accomplice_sends(&mut self, step: Step) {
+    pub fn accomplice_sends(&mut self, step: Step, shape: Shape) {
         let number = ACCOMPLICE + 100 + self.accomplices.len() as u64;
         let mut child = spawn(|| {
             let queue = self.stage.open();
-            let mut sender =
-                Sender::new(&self.ledger, &queue, number, How::Block, Shape::Four, number);
+            let mut sender = Sender::new(&self.ledger, &queue, number, How::Block, shape, number);
             Trap { step: Some(step), nth: 1, signal: libc::SIGKILL }.set();
             sender.send_one(|| true);
         });
@@ -200,6 +205,12 @@ impl Case {
                 }
                 _ if role.receives() => {
                     let queue = self.stage.open();
+                    if role == FinderHeir {
+                        // Attached before the other is dead, and so with another number:
+                        // whoever gets a dead one's number clears up all that was its.
+                        board.count(READY);
+                        wait_until(|| board.get(GO) > 0).expect("its turn");
+                    }
                     let mut receiver = Receiver::new(ledger, &queue, VICTIM, How::Block, 1);
                     while receiver.receive_one() {}
                 }

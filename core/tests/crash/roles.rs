@@ -14,7 +14,8 @@ pub enum Role {
     /// Takes the lowest priority, past the finder.
     Taker,
     /// Sends behind one that was killed between its send and the change of its slot.
-    Heir,
+    LaneHeir,
+    MixedHeir,
     /// Receives after one that was killed with the finder's lock.
     FinderHeir,
     /// Receives beside one that is stopped with the finder's lock.
@@ -47,7 +48,7 @@ pub fn roles(step: Step) -> &'static [Role] {
         Step::SendPublished | Step::SendConfirmed | Step::SendHinted => SENDERS,
         Step::SendIndexed => SENDERS,
         Step::SendUnwoken => &[LaneSender, MixedSender, Inheritor],
-        Step::SendHelped => &[Heir, LaneSender, MixedSender],
+        Step::SendHelped => &[LaneHeir, MixedHeir],
         Step::SendLinearized => &[MixedSender],
         Step::ReceiveBegun => RECEIVERS,
         Step::ReceiveSnapped => &[MixedReceiver, Taker],
@@ -77,7 +78,7 @@ impl Role {
     /// The priorities of the messages around it.
     pub fn shape(self) -> Shape {
         match self {
-            LaneSender | LaneReceiver | Outrun => Shape::Lane,
+            LaneSender | LaneHeir | LaneReceiver | Outrun => Shape::Lane,
             _ => Shape::Four,
         }
     }
@@ -93,7 +94,9 @@ impl Role {
     pub fn is_alone(self) -> bool {
         matches!(
             self,
-            Heir | FinderHeir
+            LaneHeir
+                | MixedHeir
+                | FinderHeir
                 | Bystander
                 | Sluggard
                 | Outrun

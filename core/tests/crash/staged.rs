@@ -1,7 +1,7 @@
 //! Cases that a blow at a step does not make alone, each staged by hand.
 
 use crate::Report;
-use crate::case::{Board, Case, MAXMSG, NOTIFIED, NSLOTS, PATIENCE, READY, leave, wait_until};
+use crate::case::{Board, Case, GO, MAXMSG, NOTIFIED, NSLOTS, PATIENCE, READY, leave, wait_until};
 use crate::processes::work::{self, How, MSGSIZE, Receiver, Sender, Shape, drain};
 use crate::processes::{Fate, Numbers, Stage, new_name, open_inside, options, pause, spawn};
 use crate::roles::{
@@ -142,7 +142,7 @@ pub fn forked(report: &mut Report) {
     }
     report.case("Kill all that hold slots, and a forked child sends", || {
         let mut case = Case::new(Stage::new(MAXMSG, MSGSIZE as u64));
-        (0..NSLOTS).for_each(|_| case.accomplice_sends(Step::SendClaimed));
+        (0..NSLOTS).for_each(|_| case.accomplice_sends(Step::SendClaimed, Shape::Four));
         let mut child = spawn(|| {
             let queue = &case.stage.queue;
             Sender::new(&case.ledger, queue, 1, How::Try, Shape::Lane, 1).send_one(|| true);
@@ -237,7 +237,7 @@ pub fn resting(report: &mut Report) {
 pub fn sent_by_the_dead(report: &mut Report) {
     report.case("a reclaimed slot that was sent", || {
         let mut case = Case::new(Stage::new(MAXMSG, MSGSIZE as u64));
-        case.accomplice_sends(Step::SendPublished);
+        case.accomplice_sends(Step::SendPublished, Shape::Four);
         case.accomplice_claims(NSLOTS - 1);
         // No slot is free: this one reclaims before it confirms the send before.
         Sender::new(&case.ledger, &case.stage.queue, 1, How::Try, Shape::Four, 1).send_one(|| true);
@@ -255,7 +255,7 @@ pub fn crowd(report: &mut Report) {
     report.case("a crowd of 1024", || {
         let mut case = Case::new(Stage::new(MAXMSG, MSGSIZE as u64));
         // A number that was locked while its dead holder's slot was freed counts, too.
-        case.accomplice_sends(Step::SendClaimed);
+        case.accomplice_sends(Step::SendClaimed, Shape::Four);
         let stage = &case.stage;
         if !stage.engine().reclaim() {
             return Err("not as arranged: nothing to reclaim".into());
@@ -355,13 +355,13 @@ pub fn robbery(report: &mut Report) {
             Receiver::new(&case.ledger, &queue, number, How::Try, 1).receive_one();
         };
         let mut stealer =
-            spawn(|| receive(1, Step::FinderStealing, libc::SIGSTOP, &|| board.get(NOTIFIED) > 0));
+            spawn(|| receive(1, Step::FinderStealing, libc::SIGSTOP, &|| board.get(GO) > 0));
         wait_until(|| board.get(READY) == 1)?;
         let mut dead = spawn(|| receive(2, Step::FinderLocked, libc::SIGKILL, &|| true));
         Case::expect(&mut dead, Fate::Killed(libc::SIGKILL));
         let lock = || case.stage.engine().segment().control().finder.0.lock.load(SeqCst) as u32;
         let dead_holder = lock();
-        board.count(NOTIFIED);
+        board.count(GO);
         Case::expect(&mut stealer, Fate::Stopped);
         let mut successor = spawn(|| receive(3, Step::FinderLocked, libc::SIGSTOP, &|| true));
         Case::expect(&mut successor, Fate::Stopped);

@@ -70,6 +70,7 @@ fn strike(role: Role, step: Step, blow: Blow) -> Result<Struck, String> {
         numbers
     });
     let mut victim = case.victim(role, first, next);
+    case.follow_up(role);
     let others = if role.is_alone() { vec![] } else { case.others(role.shape()) };
     if before.is_some() {
         // Another takes the first of the two messages, or completes our taking it.
