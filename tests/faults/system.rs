@@ -2,10 +2,12 @@
 //! and read-only file systems, and as good as no descriptors or address space, are in
 //! `ctests/` (full_directory.c, descriptor_limit.c, out_of_memory.c).
 
+use super::CANNOT;
 use super::calls::{self, Shared};
-use super::deeds::{self, Deed, Stage};
+use super::case::{Held, be_used};
+use super::deeds::{self, Deed};
 use super::processes::{Child, Fate, new_name, pause, spawn};
-use super::{CANNOT, Held, be_used};
+use super::stage::{Stage, close, options};
 use mqueue_rs::{mqrs_open, mqrs_options};
 use std::ffi::CStr;
 use std::io::Error;
@@ -71,8 +73,8 @@ fn in_turn(shared: &'static Shared, deeds: &[Deed]) -> Result<(), String> {
 }
 
 fn end(stage: &mut Stage) {
-    deeds::close(&mut stage.queue);
-    deeds::close(&mut stage.made);
+    close(&mut stage.queue);
+    close(&mut stage.made);
     // SAFETY: a C string.
     unsafe { mqueue_rs::mqrs_unlink(stage.name.as_ptr()) };
 }
@@ -100,7 +102,7 @@ fn refuses(expected: i32) -> Result<(), String> {
     let name: &CStr = &new_name();
     // SAFETY: every pointer is valid.
     let answer = unsafe {
-        let options = deeds::options(0, 0);
+        let options = options(0, 0);
         mqrs_open(name.as_ptr(), oflag, &options, size_of::<mqrs_options>(), &mut out)
     };
     if answer != -expected || !out.is_null() {

@@ -1,0 +1,120 @@
+//! What a victim does when it is struck, which steps that takes it past, and how it is struck.
+
+use crate::processes::work::Shape;
+use Role::*;
+use mqueue_core::fault::Step;
+
+/// What the victim does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    LaneSender,
+    MixedSender,
+    LaneReceiver,
+    MixedReceiver,
+    /// Takes the lowest priority, past the finder.
+    Taker,
+    /// Sends behind one that was killed between its send and the change of its slot.
+    LaneHeir,
+    MixedHeir,
+    /// Receives after one that was killed with the finder's lock.
+    FinderHeir,
+    /// Receives beside one that is stopped with the finder's lock.
+    Bystander,
+    /// Receives, having been stopped in the finder while others took what it had found.
+    Sluggard,
+    /// Receives, having been stopped when another completed its receive.
+    Outrun,
+    /// Sends where the dead hold every free slot.
+    Reclaimer,
+    /// Attaches with the owner number of one that was killed with every slot.
+    Successor,
+    /// Sends through a handle inherited by fork.
+    Inheritor,
+    Attacher,
+    Creator,
+    /// Registers for notification, and drops the registration.
+    Registrant,
+    /// Sends to an empty queue with a registration.
+    Notifier,
+}
+
+/// Which roles must reach a step.
+pub fn roles(step: Step) -> &'static [Role] {
+    const SENDERS: &[Role] = &[LaneSender, MixedSender, Inheritor, Notifier];
+    const RECEIVERS: &[Role] = &[LaneReceiver, MixedReceiver];
+    const TAKERS: &[Role] = &[LaneReceiver, MixedReceiver, Taker];
+    match step {
+        Step::SendClaimed | Step::SendCopied => SENDERS,
+        Step::SendPublished | Step::SendConfirmed | Step::SendHinted => SENDERS,
+        Step::SendIndexed => SENDERS,
+        Step::SendUnwoken => &[LaneSender, MixedSender, Inheritor],
+        Step::SendHelped => &[LaneHeir, MixedHeir],
+        Step::SendLinearized => &[MixedSender],
+        Step::ReceiveBegun => RECEIVERS,
+        Step::ReceiveSnapped => &[MixedReceiver, Taker],
+        Step::ReceiveChosen => &[LaneReceiver, MixedReceiver, Taker, Bystander],
+        Step::ReceiveStamped | Step::ReceivePublished => TAKERS,
+        Step::ReceiveFinalized | Step::ReceiveCopied | Step::ReceiveUnwoken => TAKERS,
+        Step::ReceiveLost => &[Outrun, MixedReceiver, Taker],
+        Step::LaneUnsettled | Step::LaneHalfway => &[MixedReceiver],
+        Step::FinderStealing => &[FinderHeir],
+        Step::FinderWanted | Step::FinderLocked | Step::FinderDrained => &[MixedReceiver],
+        Step::FinderHalfway | Step::FinderStale | Step::FinderPopped => &[MixedReceiver],
+        Step::FinderRebuilding => &[FinderHeir],
+        Step::FinderDropped => &[Sluggard],
+        Step::TakeMixed => &[Taker],
+        Step::WaitAnnounced | Step::WaitWoken => {
+            &[LaneSender, MixedSender, LaneReceiver, MixedReceiver]
+        }
+        Step::ReclaimFound => &[Reclaimer, Successor],
+        Step::NotifyRegistered | Step::NotifyDisarmed => &[Registrant],
+        Step::NotifyFired | Step::NotifyUnwoken => &[Notifier],
+        Step::AttachLocked => &[Attacher, Inheritor, Successor],
+        Step::CreateUnnamed | Step::CreateNamed => &[Creator],
+    }
+}
+
+impl Role {
+    /// The priorities of the messages around it.
+    pub fn shape(self) -> Shape {
+        match self {
+            LaneSender | LaneHeir | LaneReceiver | Outrun => Shape::Lane,
+            _ => Shape::Four,
+        }
+    }
+
+    pub fn receives(self) -> bool {
+        matches!(
+            self,
+            LaneReceiver | MixedReceiver | Taker | FinderHeir | Bystander | Sluggard | Outrun
+        )
+    }
+
+    /// Whether the others begin only when the signal has struck.
+    pub fn is_alone(self) -> bool {
+        matches!(
+            self,
+            LaneHeir
+                | MixedHeir
+                | FinderHeir
+                | Bystander
+                | Sluggard
+                | Outrun
+                | Reclaimer
+                | Successor
+                | Inheritor
+                | Creator
+                | Notifier
+        )
+    }
+}
+
+/// What happens to the victim.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Blow {
+    Kill,
+    /// Stopped, later continued.
+    Stop,
+    /// Stopped, later continued and killed at the next step whichever.
+    StopThenKill,
+}

@@ -1,0 +1,174 @@
+//! Every step, in every role that gets there, by every blow.
+
+use crate::Report;
+use crate::case::{Case, MAXMSG, NOTIFIED, NSLOTS, PATIENCE, wait_until};
+use crate::processes::work::{How, MSGSIZE, Receiver};
+use crate::processes::{Child, Fate, Rng, Stage, new_name, options, pause, spawn};
+use crate::roles::{
+    Blow,
+    Role::{self, *},
+    roles,
+};
+use crate::traps::{Trap, set_traps};
+use mqueue_core::fault::Step;
+use mqueue_core::queue::Queue;
+use std::time::{Duration, Instant};
+
+/// What each of the others must complete while the victim lies there.
+const OPERATIONS: u64 = 2000;
+
+/// Wait until the signal has struck; meanwhile the others are stopped for moments, so
+/// that every overlap of two calls happens soon, however many processors there are.
+fn wait_for_blow(victim: &mut Child, others: &[Child], blow: Blow) -> Result<(), String> {
+    let begun = Instant::now();
+    let mut rng = Rng::new(7);
+    while victim.look() == Fate::Running && begun.elapsed() < PATIENCE {
+        pause(Duration::from_micros(100));
+        if begun.elapsed() > Duration::from_millis(5) && !others.is_empty() {
+            let one = &others[rng.below(others.len() as u64) as usize];
+            one.signal(libc::SIGSTOP);
+            pause(Duration::from_micros(50 + rng.below(500)));
+            one.signal(libc::SIGCONT);
+        }
+    }
+    let wanted = if blow == Blow::Kill { Fate::Killed(libc::SIGKILL) } else { Fate::Stopped };
+    match victim.look() {
+        fate if fate == wanted => Ok(()),
+        Fate::Running => Err("the step is never reached".into()),
+        fate => Err(format!("the victim: {fate:?}")),
+    }
+}
+
+/// The victim of a case with its others, after the blow.
+struct Struck {
+    case: Case,
+    victim: Child,
+    others: Vec<Child>,
+}
+
+fn strike(role: Role, step: Step, blow: Blow) -> Result<Struck, String> {
+    let signal = if blow == Blow::Kill { libc::SIGKILL } else { libc::SIGSTOP };
+    let nth = if role.is_alone() { 1 } else { 3 };
+    let mut first = Trap { step: Some(step), nth, signal };
+    let mut next =
+        (blow == Blow::StopThenKill).then_some(Trap { step: None, nth: 1, signal: libc::SIGKILL });
+    // These are stopped once before.
+    let before = match role {
+        Sluggard => Some((Step::FinderDrained, 2)),
+        Outrun => Some((Step::ReceiveStamped, 1)),
+        _ => None,
+    };
+    if let Some((step, nth)) = before {
+        next = Some(first);
+        first = Trap { step: Some(step), nth, signal: libc::SIGSTOP };
+    }
+    let mut case = Case::new(Stage::new(MAXMSG, MSGSIZE as u64));
+    case.prepare(role);
+    let numbers = (role == Successor).then(|| {
+        let numbers = case.stage.leave_numbers(1);
+        case.accomplice_claims(NSLOTS);
+        numbers
+    });
+    let mut victim = case.victim(role, first, next);
+    case.follow_up(role);
+    let others = if role.is_alone() { vec![] } else { case.others(role.shape()) };
+    if before.is_some() {
+        // Another takes the first of the two messages, or completes our taking it.
+        Case::expect(&mut victim, Fate::Stopped);
+        Receiver::new(&case.ledger, &case.stage.queue, 98, How::Try, 1).receive_one();
+        victim.go_on();
+    }
+    wait_for_blow(&mut victim, &others, blow)?;
+    drop(numbers);
+    Ok(Struck { case, victim, others })
+}
+
+/// The same for a process that makes the queue.
+fn strike_creator(step: Step, blow: Blow) -> Result<Struck, String> {
+    let signal = if blow == Blow::Kill { libc::SIGKILL } else { libc::SIGSTOP };
+    let options = options(MAXMSG, MSGSIZE as u64);
+    let name = new_name();
+    let mut victim = spawn(|| {
+        let next = Trap { step: None, nth: 1, signal: libc::SIGKILL };
+        set_traps(
+            Trap { step: Some(step), nth: 1, signal },
+            (blow == Blow::StopThenKill).then_some(next),
+        );
+        let queue = Queue::open(Some(&name), libc::O_CREAT | libc::O_RDWR, &options);
+        queue.and_then(|queue| queue.attr()).expect("a queue that works");
+    });
+    wait_for_blow(&mut victim, &[], blow)?;
+    let is_there = Queue::open(Some(&name), libc::O_RDWR, &options).is_ok();
+    if is_there != (step == Step::CreateNamed) {
+        return Err(format!("at this step the name is there: {is_there}"));
+    }
+    Ok(Struck { case: Case::new(Stage::of(name, options)), victim, others: vec![] })
+}
+
+fn run(role: Role, step: Step, blow: Blow) -> Result<(), String> {
+    let Struck { mut case, mut victim, mut others } = match role {
+        Creator => strike_creator(step, blow)?,
+        _ => strike(role, step, blow)?,
+    };
+    let result = carry_on(role, step, blow, &mut case, &mut victim, &mut others);
+    if result.is_err() {
+        case.stage.dump();
+    }
+    result
+}
+
+pub fn carry_on(
+    role: Role,
+    step: Step,
+    blow: Blow,
+    case: &mut Case,
+    victim: &mut Child,
+    others: &mut Vec<Child>,
+) -> Result<(), String> {
+    case.killed_receivers += usize::from(role.receives() && blow != Blow::Stop);
+    if role == Notifier && !matches!(step, Step::SendClaimed | Step::SendCopied) {
+        wait_until(|| case.board.get(NOTIFIED) > 0).map_err(|_| "the registrant is deaf")?;
+    }
+    if role.is_alone() {
+        *others = case.others(role.shape());
+    }
+    case.others_complete(others, OPERATIONS)?;
+    if role == Registrant && blow == Blow::Kill {
+        case.another_can_register()?;
+    }
+    if blow != Blow::Kill {
+        victim.go_on();
+        case.others_complete(others, OPERATIONS / 4)?;
+    }
+    if blow == Blow::StopThenKill {
+        let fate = victim.wait(PATIENCE);
+        // Past its last step a creator has nothing left to be killed at.
+        if fate != Fate::Killed(libc::SIGKILL) && role != Creator {
+            return Err(format!("continued to be killed: {fate:?}"));
+        }
+    }
+    if role == Creator {
+        let fate = victim.wait(PATIENCE);
+        if !matches!(fate, Fate::Exited(0) | Fate::Killed(libc::SIGKILL)) {
+            return Err(format!("the creator: {fate:?}"));
+        }
+    }
+    case.finish(victim, role, others)?;
+    case.judge()
+}
+
+/// Every step in every role by every blow.
+pub fn steps(report: &mut Report) {
+    for &step in Step::ALL {
+        for &role in roles(step) {
+            for blow in [Blow::Kill, Blow::Stop, Blow::StopThenKill] {
+                // These are stopped once before.
+                if matches!(role, Sluggard | Outrun) && blow == Blow::StopThenKill {
+                    continue;
+                }
+                report.case(&format!("{blow:?} {role:?} {step:?}"), || run(role, step, blow));
+            }
+        }
+        assert!(!roles(step).is_empty(), "no role reaches {step:?}");
+    }
+}

@@ -1,0 +1,145 @@
+//! Notification.
+
+use super::open::{CLOSE, OPEN_FINDS};
+use super::{DEED, Deed, NO_FUTEX_WAITV, Stage};
+use crate::stage::{join_peer, make, received, wait_for, with_peer_at_go};
+use mqueue_core::sync::Ordering::SeqCst;
+use mqueue_core::sync::local::AtomicU32;
+use mqueue_rs::*;
+use std::ffi::{c_int, c_void};
+use std::ptr::null_mut;
+
+pub const DEEDS: &[Deed] = &[
+    NOTIFY_SIGNAL,
+    Deed { name: "notify_signal in a child", in_child: true, ..NOTIFY_SIGNAL },
+    NOTIFY_CALLBACK,
+    NOTIFY_CANCEL,
+    Deed { name: "notify_cancel without futex_waitv", without: NO_FUTEX_WAITV, ..NOTIFY_CANCEL },
+    NOTIFY_CANCEL_NOTHING,
+    SIGNAL_COMES,
+    Deed { name: "a signal comes without futex_waitv", without: NO_FUTEX_WAITV, ..SIGNAL_COMES },
+    CALLBACK_COMES,
+    Deed {
+        name: "a callback comes without futex_waitv",
+        without: NO_FUTEX_WAITV,
+        ..CALLBACK_COMES
+    },
+    CLOSE_REGISTERED,
+];
+
+const NOTIFY_SIGNAL: Deed = Deed {
+    name: "notify_signal",
+    function: "mqrs_notify_signal",
+    prepare: |stage| {
+        handle_signal();
+        make(stage);
+    },
+    // SAFETY: an open handle.
+    run: |stage| unsafe { mqrs_notify_signal(stage.queue, libc::SIGUSR1, 7, 0) as isize },
+    verify: is_told,
+    has_helper: true,
+    ..DEED
+};
+
+const NOTIFY_CALLBACK: Deed = Deed {
+    name: "notify_callback",
+    function: "mqrs_notify_callback",
+    // SAFETY: an open handle, and a function that needs no argument.
+    run: |stage| unsafe { mqrs_notify_callback(stage.queue, Some(called), null_mut(), 0) as isize },
+    ..NOTIFY_SIGNAL
+};
+
+const NOTIFY_CANCEL: Deed = Deed {
+    name: "notify_cancel",
+    function: "mqrs_notify_cancel",
+    prepare: |stage| {
+        make(stage);
+        assert_eq!((NOTIFY_CALLBACK.run)(stage), 0);
+    },
+    // SAFETY: an open handle.
+    run: |stage| unsafe { mqrs_notify_cancel(stage.queue) as isize },
+    // Another registration finds none.
+    verify: |stage| match (NOTIFY_CALLBACK.run)(stage) {
+        0 => is_told(stage),
+        answer => Err(format!("registering again: {answer}")),
+    },
+    has_helper: true,
+    ..DEED
+};
+
+const NOTIFY_CANCEL_NOTHING: Deed = Deed {
+    name: "notify_cancel of nothing, in a child",
+    prepare: make,
+    verify: |_| Ok(()),
+    in_child: true,
+    has_helper: false,
+    ..NOTIFY_CANCEL
+};
+
+pub const SIGNAL_COMES: Deed = Deed {
+    name: "a signal comes",
+    function: "mqrs_notify_signal",
+    prepare: |stage| {
+        (NOTIFY_SIGNAL.prepare)(stage);
+        assert_eq!((NOTIFY_SIGNAL.run)(stage), 0);
+        with_peer_at_go(stage);
+    },
+    run: comes,
+    has_helper: true,
+    ..DEED
+};
+
+const CALLBACK_COMES: Deed = Deed {
+    name: "a callback comes",
+    function: "mqrs_notify_callback",
+    prepare: |stage| {
+        make(stage);
+        assert_eq!((NOTIFY_CALLBACK.run)(stage), 0);
+        with_peer_at_go(stage);
+    },
+    ..SIGNAL_COMES
+};
+
+const CLOSE_REGISTERED: Deed = Deed {
+    name: "close with a registration",
+    prepare: NOTIFY_CANCEL.prepare,
+    verify: |stage| {
+        assert_eq!((OPEN_FINDS.run)(stage), 0);
+        stage.queue = std::mem::replace(&mut stage.made, null_mut());
+        (NOTIFY_CANCEL.verify)(stage)
+    },
+    has_helper: true,
+    ..CLOSE
+};
+
+/// Notifications that have come.
+static TOLD: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn signalled(_: c_int) {
+    TOLD.fetch_add(1, SeqCst);
+}
+
+unsafe extern "C" fn called(_: *mut mqrs_queue, _: *mut c_void) {
+    TOLD.fetch_add(1, SeqCst);
+}
+
+fn handle_signal() {
+    // SAFETY: the handler only changes an atomic.
+    unsafe { libc::signal(libc::SIGUSR1, signalled as *const () as libc::sighandler_t) };
+}
+
+/// The notification comes when another process sends to the empty queue.
+fn comes(stage: &mut Stage) -> isize {
+    let before = TOLD.load(SeqCst);
+    stage.shared.go.store(1, SeqCst);
+    wait_for("the notification", || TOLD.load(SeqCst) > before);
+    0
+}
+
+/// The registration does what it is for.
+fn is_told(stage: &mut Stage) -> Result<(), String> {
+    with_peer_at_go(stage);
+    comes(stage);
+    join_peer(stage)?;
+    received(stage.queue, 7)
+}
