@@ -46,6 +46,8 @@ const LATE_LEAST: u32 = 16;
 const LATE_MOST: u32 = 400;
 /// How often a wait lets others run before it sleeps, where polling does not pay.
 const YIELDS: u32 = 2;
+/// For how many waits it is remembered that others do on our side what we do.
+const COMPANY: u32 = 1024;
 /// First slice of a sleep.
 const SLICE: i64 = 20_000_000;
 /// Longest slice.
@@ -68,6 +70,10 @@ pub(super) struct Patience {
     waits: AtomicU32,
     /// Pauses before the first look; 0: look at once.
     late: AtomicU32,
+    /// Calls of all processes on our side, as counted when the last wait began.
+    counted: AtomicU32,
+    /// Waits for which we still believe that others send (receive) as we do.
+    company: AtomicU32,
 }
 
 impl Patience {
@@ -78,6 +84,8 @@ impl Patience {
             run: AtomicU32::new(0),
             waits: AtomicU32::new(0),
             late: AtomicU32::new(0),
+            counted: AtomicU32::new(0),
+            company: AtomicU32::new(0),
         }
     }
 
@@ -99,6 +107,19 @@ impl Patience {
         self.vain.store(0, Relaxed);
         let budget = self.budget.load(Relaxed);
         self.budget.store(((budget * 7 + pauses * 2 + 64) / 8).min(POLL_MOST), Relaxed);
+    }
+
+    /// A wait begins when so many calls were made on our side, by whomever.
+    fn learn_company(&self, count: u32) {
+        let all = count.wrapping_sub(self.counted.swap(count, Relaxed));
+        let were_all_ours = all <= self.run.load(Relaxed).wrapping_add(1);
+        let company = self.company.load(Relaxed);
+        self.company
+            .store(if were_all_ours { company.saturating_sub(1) } else { COMPANY }, Relaxed);
+    }
+
+    fn is_alone(&self) -> bool {
+        self.company.load(Relaxed) == 0
     }
 
     /// A wait begins: how many pauses to make before the first look; 0: none.
@@ -295,12 +316,13 @@ impl Waiting<'_> {
         attempt: &mut impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Option<Result<T>> {
         let maxmsg = self.engine.segment().geometry().maxmsg;
+        self.patience.learn_company(self.count());
         let late = self.patience.begin(maxmsg);
         if self.must_sleep() {
             return None;
         }
         if !self.polling_pays() {
-            return self.let_run(attempt);
+            return if self.patience.is_alone() { self.let_run(attempt) } else { None };
         }
         let budget = self.patience.polls();
         let mut pauses = 0;
@@ -337,6 +359,15 @@ impl Waiting<'_> {
         }
         self.patience.learn_in_vain();
         None
+    }
+
+    /// Calls of all processes on our side so far.
+    fn count(&self) -> u32 {
+        let control = self.engine.segment().control();
+        match self.side {
+            Side::Sender => Tail(control.tail.0.load(Relaxed)).count() as u32,
+            Side::Receiver => Head(control.head.0.load(Relaxed)).count(),
+        }
     }
 
     /// What has gathered meanwhile: messages or room.
