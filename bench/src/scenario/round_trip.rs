@@ -41,17 +41,17 @@ pub fn round_trip<T: Transport>(
         let (mut there, mut back) = (there.open(Role::Sender)?, back.open(Role::Receiver(0))?);
         let mut message = vec![0; spec.size];
         let mut number = 0u64;
-        let mut trip = || -> io::Result<u64> {
+        let mut trip = || -> io::Result<Trip> {
             number += 1;
             message[..8].copy_from_slice(&number.to_ne_bytes());
             let began = Instant::now();
             repeat(manner, || there.send(&message, 0))?;
             repeat(manner, || back.receive(&mut message))?;
-            let time = began.elapsed().as_nanos() as u64;
+            let ended = Instant::now();
             if message[..8] != number.to_ne_bytes() {
                 return Err(io::Error::other("another message came back"));
             }
-            Ok(time)
+            Ok(Trip { began, ended })
         };
         let (times, trips, sleeps) = measure(setting, manner, &mut trip)?;
         let quantile = |part| times.value_at_quantile(part) as f64;
@@ -74,11 +74,23 @@ pub fn round_trip<T: Transport>(
     })
 }
 
+/// A message went there and back.
+struct Trip {
+    began: Instant,
+    ended: Instant,
+}
+
+impl Trip {
+    fn ns(&self) -> u64 {
+        (self.ended - self.began).as_nanos() as u64
+    }
+}
+
 /// The times, how many they are, and how often this process slept in them.
 fn measure(
     setting: &Setting,
     manner: Manner,
-    trip: &mut impl FnMut() -> io::Result<u64>,
+    trip: &mut impl FnMut() -> io::Result<Trip>,
 ) -> io::Result<(Histogram<u64>, u64, u64)> {
     let mut times = Histogram::<u64>::new_with_bounds(1, TIME_MOST, 3)
         .map_err(|error| io::Error::other(error.to_string()))?;
@@ -88,25 +100,26 @@ fn measure(
     }
     if manner == Manner::AfterSilence {
         thread::sleep(setting.silence);
-        times.saturating_record(trip()?);
+        times.saturating_record(trip()?.ns());
         return Ok((times, 1, 0));
     }
     let began = Instant::now();
-    let (mut trips, mut slept) = (0, 0);
+    let (mut trips, mut rests) = (0, 0);
+    let before = sleeps();
     loop {
         if manner == Manner::AfterSleep {
+            let awake = sleeps();
             thread::sleep(REST);
+            rests += sleeps() - awake;
         }
-        let before = sleeps();
-        let time = trip()?;
-        let now = began.elapsed();
+        let trip = trip()?;
+        let now = trip.ended - began;
         if now > setting.span / 10 {
-            times.saturating_record(time);
+            times.saturating_record(trip.ns());
         }
         trips += 1;
-        slept += sleeps() - before;
         if now > setting.span && !times.is_empty() {
-            return Ok((times, trips, slept));
+            return Ok((times, trips, sleeps() - before - rests));
         }
     }
 }
