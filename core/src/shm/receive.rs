@@ -49,10 +49,11 @@ impl Engine {
     ) -> Result<(usize, u32), Refused> {
         step!(ReceiveBegun);
         let h = Head(self.head_word().load(Ordering::Acquire));
-        if self.known_messages(h) == 0 && !self.was_told_of_message(h) && look == Look::Glance {
+        let is_told = self.known_messages(h) > 0 || self.was_told_of_message(h);
+        if !is_told && look == Look::Glance {
             return Err(Refused::WouldBlock);
         }
-        let slot = match self.take_as_of(h, cap)? {
+        let slot = match self.take_as_of(h, cap, is_told)? {
             Round::Got(slot) => slot,
             Round::Empty => return Err(Refused::WouldBlock),
             Round::Again => self.take_again(cap)?,
@@ -66,7 +67,7 @@ impl Engine {
     fn take_again(&self, cap: usize) -> Result<Slot<'_>, Refused> {
         let mut progress = Progress::new();
         loop {
-            match self.take_as_of(Head(self.head_word().load(Ordering::Acquire)), cap)? {
+            match self.take_as_of(Head(self.head_word().load(Ordering::Acquire)), cap, true)? {
                 Round::Got(slot) => return Ok(slot),
                 Round::Empty => return Err(Refused::WouldBlock),
                 Round::Again if self.is_stuck(&mut progress) => {
@@ -77,11 +78,12 @@ impl Engine {
         }
     }
 
-    /// One round.
+    /// One round. Who was not told of a message looks at the tail before any slot, which a
+    /// sender may be writing.
     #[inline(always)]
-    fn take_as_of(&self, h: Head, cap: usize) -> Result<Round<Slot<'_>>, Refused> {
+    fn take_as_of(&self, h: Head, cap: usize, is_told: bool) -> Result<Round<Slot<'_>>, Refused> {
         self.finalize(h);
-        if h.is_mixed() { self.take_mixed(h, cap) } else { self.take_from_lane(h, cap) }
+        if h.is_mixed() { self.take_mixed(h, cap) } else { self.take_from_lane(h, cap, is_told) }
     }
 
     /// Take the message that `rank` puts highest (among equals the oldest), wherever it
@@ -131,10 +133,15 @@ impl Engine {
 
     /// One round in lane mode: the next message is number `h.count()`.
     #[inline(always)]
-    fn take_from_lane(&self, h: Head, cap: usize) -> Result<Round<Slot<'_>>, Refused> {
+    fn take_from_lane(
+        &self,
+        h: Head,
+        cap: usize,
+        is_told: bool,
+    ) -> Result<Round<Slot<'_>>, Refused> {
         let place = self.place(h.count());
         let indexed = self.slot_at(place);
-        let candidate = match self.queued_next(h, indexed) {
+        let candidate = match is_told.then(|| self.queued_next(h, indexed)).flatten() {
             Some(candidate) => candidate,
             None => match self.find_in_lane(h, indexed) {
                 Round::Got(candidate) => candidate,
@@ -162,18 +169,18 @@ impl Engine {
         word.is_queued_next(h).then_some(Candidate { slot, word })
     }
 
-    /// The next message of the lane is not QUEUED where the index says.
+    /// The next message of the lane is not QUEUED where the index says, as far as we know.
     fn find_in_lane(&self, h: Head, indexed: u32) -> Round<Candidate<'_>> {
-        match self.inspect(h, indexed) {
-            Some(Round::Got(candidate)) => return Round::Got(candidate),
-            Some(_) => return Round::Again,
-            None => {}
-        }
         // SYNC: Dekker pair with fire_if_it_was_empty: earlier receives changed the head.
         dekker_barrier();
         let t = Tail(self.tail_word().load(Ordering::SeqCst));
         if t.take_count() == h.count() {
             return Round::Empty;
+        }
+        match self.inspect(h, indexed) {
+            Some(Round::Got(candidate)) => return Round::Got(candidate),
+            Some(_) => return Round::Again,
+            None => {}
         }
         self.confirm(t);
         count(&self.control().counters.counters.scans);
