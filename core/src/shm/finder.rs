@@ -170,9 +170,13 @@ impl Heap<'_> {
         let Some(brothers) = self.keys.get(brothers) else { return (0, u64::MAX) };
         // Keys leave their upper bits free: the brother's number goes along in the lowest.
         let numbered = |(i, key): (usize, &AtomicU64)| key.load(Ordering::Relaxed) << 3 | i as u64;
-        // The number of eight is known to the compiler: bursts take a quarter less time by it.
+        // All eight are compared in pairs, none of which waits for the one before it.
         let least = match <&[AtomicU64; ARITY as usize]>::try_from(brothers) {
-            Ok(all) => all.iter().enumerate().map(numbered).fold(u64::MAX, u64::min),
+            Ok(all) => {
+                let key = |i: usize| numbered((i, &all[i]));
+                let pair = |i: usize| key(i).min(key(i + 1));
+                pair(0).min(pair(2)).min(pair(4).min(pair(6)))
+            }
             Err(_) => brothers.iter().enumerate().map(numbered).fold(u64::MAX, u64::min),
         };
         (first + (least & 7) as u32, least >> 3)
