@@ -40,6 +40,7 @@ mqueue_bench: mqueue_rs beside the kernel's queues, other libraries and bare rin
                  'round trip', contention, 'one process', mixed, 'system calls',
                  memory; may be repeated
   --peers LIST   only these, with commas between; mqueue_rs, 'kernel mq' and vyukov always
+  --against FILE another build of the library, a libmqueue_rs.so, beside this one
   --quick        once and for a short time: to see that it works, not to be quoted
   --svg FILE     draw a picture, too
   --json         for programs, with every sample
@@ -49,6 +50,7 @@ struct Options {
     rounds: u32,
     only: Vec<String>,
     peers: Option<String>,
+    against: Option<PathBuf>,
     quick: bool,
     svg: Option<PathBuf>,
     json: bool,
@@ -56,14 +58,22 @@ struct Options {
 
 fn options() -> Result<Option<Options>, lexopt::Error> {
     use lexopt::prelude::*;
-    let mut options =
-        Options { rounds: 5, only: Vec::new(), peers: None, quick: false, svg: None, json: false };
+    let mut options = Options {
+        rounds: 5,
+        only: Vec::new(),
+        peers: None,
+        against: None,
+        quick: false,
+        svg: None,
+        json: false,
+    };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Long("rounds") => options.rounds = parser.value()?.parse()?,
             Long("only") => options.only.push(parser.value()?.string()?),
             Long("peers") => options.peers = Some(parser.value()?.string()?),
+            Long("against") => options.against = Some(parser.value()?.into()),
             Long("quick") => (options.quick, options.rounds) = (true, 1),
             Long("svg") => options.svg = Some(parser.value()?.into()),
             Long("json") => options.json = true,
@@ -89,6 +99,14 @@ fn chosen_peers(options: &Options) -> Result<Vec<Peer>, String> {
         }
         let always = [peers::OURS, peers::KERNEL, peers::LIMIT];
         chosen.retain(|peer| always.contains(&peer.name) || wanted.contains(&peer.name));
+    }
+    if let Some(file) = &options.against {
+        // A name without a slash would be looked for where programs find their libraries.
+        file.canonicalize()
+            .map_err(|error| error.to_string())
+            .and_then(|file| transport::load_other(&file).map_err(|error| error.to_string()))
+            .map_err(|error| format!("{}: {error}", file.display()))?;
+        chosen.insert(1, peers::other());
     }
     Ok(chosen)
 }

@@ -23,10 +23,18 @@ pub const KERNEL: &str = "kernel mq";
 /// What it is compared with: the bare ring that waits as a queue must.
 pub const LIMIT: &str = "vyukov";
 
+/// Another build of the library.
+pub const OTHER: &str = "other build";
+
+/// The library as another build has it, which must be loaded before it is measured.
+pub fn other() -> Peer {
+    of::<transport::Shm<transport::Other>>(OTHER)
+}
+
 /// All of them.
 pub fn all() -> Vec<Peer> {
     vec![
-        of::<transport::Shm>(OURS),
+        of::<transport::Shm<transport::Linked>>(OURS),
         of::<transport::Kernel>(KERNEL),
         of::<transport::SysV>("sysv"),
         of::<transport::Pipe>("pipe"),

@@ -26,7 +26,7 @@ pub use boost::Boost;
 pub use kernel::Kernel;
 pub use pipe::Pipe;
 pub use seqpacket::Seqpacket;
-pub use shm::Shm;
+pub use shm::{Linked, Other, Shm, load_other};
 pub use spsc::Spsc;
 pub use sysv::SysV;
 pub use vyukov::{Blocking as VyukovFutex, Spinning as VyukovSpin};

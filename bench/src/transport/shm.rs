@@ -1,13 +1,18 @@
-//! Queues of the library, through the functions that C programs call.
+//! Queues of the library, through the functions that C programs call: of the build that the
+//! Makefile links, and of another one beside it.
 
 use super::{End, Role, Spec, Transport, Waiting, checked, new_name, whole};
 use libc::{c_char, c_int, c_void, size_t, ssize_t};
+use libloading::os::unix::Library;
 use std::ffi::{CStr, CString};
 use std::fs::File;
-use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::ptr::{null, null_mut};
+use std::sync::OnceLock;
+use std::{io, mem};
 
 /// `struct mqrs_options` of mqueue_rs.h.
 #[repr(C)]
@@ -37,48 +42,124 @@ unsafe extern "C" {
     fn mqrs_receive(q: *mut c_void, buf: *mut c_void, cap: size_t, prio: *mut u32) -> ssize_t;
 }
 
+/// The same of one build. Both builds are called through these, so that neither is nearer.
+#[derive(Clone, Copy)]
+struct Functions {
+    open: unsafe extern "C" fn(
+        *const c_char,
+        c_int,
+        *const Options,
+        size_t,
+        *mut *mut c_void,
+    ) -> c_int,
+    dup_fd: unsafe extern "C" fn(*const c_void) -> c_int,
+    close: unsafe extern "C" fn(*mut c_void) -> c_int,
+    send: unsafe extern "C" fn(*mut c_void, *const c_void, size_t, u32) -> c_int,
+    receive: unsafe extern "C" fn(*mut c_void, *mut c_void, size_t, *mut u32) -> ssize_t,
+}
+
+/// A build of the library.
+pub trait Build {
+    #[allow(private_interfaces, reason = "asked in this file only")]
+    fn functions() -> Functions;
+}
+
+/// The one that this program is linked with.
+pub struct Linked;
+
+impl Build for Linked {
+    #[allow(private_interfaces, reason = "asked in this file only")]
+    fn functions() -> Functions {
+        Functions {
+            open: mqrs_open,
+            dup_fd: mqrs_dup_fd,
+            close: mqrs_close,
+            send: mqrs_send,
+            receive: mqrs_receive,
+        }
+    }
+}
+
+/// The one that [`load_other`] has loaded.
+pub struct Other;
+
+static OTHER: OnceLock<Functions> = OnceLock::new();
+
+impl Build for Other {
+    #[allow(private_interfaces, reason = "asked in this file only")]
+    fn functions() -> Functions {
+        *OTHER.get().expect("loaded before it is measured")
+    }
+}
+
+/// Load a shared library of another build, to be measured beside the linked one.
+pub fn load_other(file: &Path) -> Result<(), libloading::Error> {
+    // The functions that it calls itself shall be its own, too.
+    let flags = libc::RTLD_NOW | libc::RTLD_DEEPBIND;
+    // SAFETY: a build of the library, whose initialisers do nothing, and whose functions have
+    // these types by these names. It stays loaded for good.
+    unsafe {
+        let library = mem::ManuallyDrop::new(Library::open(Some(file), flags)?);
+        let functions = Functions {
+            open: *library.get(b"mqrs_open\0")?,
+            dup_fd: *library.get(b"mqrs_dup_fd\0")?,
+            close: *library.get(b"mqrs_close\0")?,
+            send: *library.get(b"mqrs_send\0")?,
+            receive: *library.get(b"mqrs_receive\0")?,
+        };
+        // Loaded once, before anything is measured.
+        let _ = OTHER.set(functions);
+    }
+    Ok(())
+}
+
 /// Removes the name.
-pub struct Shm {
+pub struct Shm<B> {
     name: CString,
     flags: c_int,
+    build: PhantomData<B>,
 }
 
 /// A handle.
-pub struct Handle(*mut c_void);
+pub struct Handle {
+    queue: *mut c_void,
+    functions: Functions,
+}
 
-fn open(name: &CStr, oflag: c_int, options: Option<&Options>) -> io::Result<Handle> {
+fn open<B: Build>(name: &CStr, oflag: c_int, options: Option<&Options>) -> io::Result<Handle> {
+    let functions = B::functions();
     let mut queue = null_mut();
     let (options, size) = match options {
         Some(options) => (&raw const *options, size_of::<Options>()),
         None => (null(), 0),
     };
     // SAFETY: a C string, a struct of the size that is told, and a place for the handle.
-    let err = unsafe { mqrs_open(name.as_ptr(), oflag, options, size, &mut queue) };
-    checked(err as isize, || -err).map(|_| Handle(queue))
+    let err = unsafe { (functions.open)(name.as_ptr(), oflag, options, size, &mut queue) };
+    checked(err as isize, || -err).map(|_| Handle { queue, functions })
 }
 
-impl Transport for Shm {
+impl<B: Build> Transport for Shm<B> {
     type End = Handle;
 
-    fn create(spec: &Spec) -> io::Result<Shm> {
+    fn create(spec: &Spec) -> io::Result<Shm<B>> {
         let flags =
             libc::O_RDWR | if spec.waiting == Waiting::Never { libc::O_NONBLOCK } else { 0 };
-        let queue = Shm { name: new_name(), flags };
+        let queue = Shm { name: new_name(), flags, build: PhantomData };
         let options =
             Options { maxmsg: spec.depth as u64, msgsize: spec.size as u64, ..Default::default() };
-        open(&queue.name, flags | libc::O_CREAT | libc::O_EXCL, Some(&options))?;
+        open::<B>(&queue.name, flags | libc::O_CREAT | libc::O_EXCL, Some(&options))?;
         Ok(queue)
     }
 
     fn open(&self, _: Role) -> io::Result<Handle> {
-        open(&self.name, self.flags, None)
+        open::<B>(&self.name, self.flags, None)
     }
 
     fn memory(&self) -> Option<(u64, u64)> {
-        let handle = open(&self.name, self.flags, None).ok()?;
+        let handle = open::<B>(&self.name, self.flags, None).ok()?;
         // SAFETY: an open handle; the descriptor is nobody else's.
         let file = unsafe {
-            let descriptor = mqrs_dup_fd(handle.0);
+            let descriptor = (handle.functions.dup_fd)(handle.queue);
             (descriptor >= 0).then(|| OwnedFd::from_raw_fd(descriptor))?
         };
         let file = File::from(file).metadata().ok()?;
@@ -86,9 +167,9 @@ impl Transport for Shm {
     }
 }
 
-impl Drop for Shm {
+impl<B> Drop for Shm<B> {
     fn drop(&mut self) {
-        // SAFETY: a C string.
+        // SAFETY: a C string. Whichever build made the queue, it is a file.
         unsafe { mqrs_unlink(self.name.as_ptr()) };
     }
 }
@@ -98,7 +179,7 @@ impl End for Handle {
     fn send(&mut self, message: &[u8], priority: u32) -> io::Result<()> {
         let (start, len) = (message.as_ptr().cast(), message.len());
         // SAFETY: an open handle, and len bytes to read.
-        let err = unsafe { mqrs_send(self.0, start, len, priority) };
+        let err = unsafe { (self.functions.send)(self.queue, start, len, priority) };
         checked(err as isize, || -err).map(drop)
     }
 
@@ -107,7 +188,7 @@ impl End for Handle {
         let mut priority = 0;
         let (start, room) = (message.as_mut_ptr().cast(), message.len());
         // SAFETY: an open handle, so many bytes to write, and a place for the priority.
-        let len = unsafe { mqrs_receive(self.0, start, room, &mut priority) };
+        let len = unsafe { (self.functions.receive)(self.queue, start, room, &mut priority) };
         checked(len, || -len as i32).and_then(|len| whole(len, room))
     }
 }
@@ -115,6 +196,6 @@ impl End for Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         // SAFETY: open until now, and nobody uses it any more.
-        unsafe { mqrs_close(self.0) };
+        unsafe { (self.functions.close)(self.queue) };
     }
 }
