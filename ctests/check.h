@@ -331,6 +331,30 @@ HELPER uint64_t drain(mqrs_queue *queue)
     return count;
 }
 
+/* ---- Signals ------------------------------------------------------------------ */
+
+HELPER void block_signal(int signo)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, signo);
+    CHECK_EQUAL(0, pthread_sigmask(SIG_BLOCK, &set, NULL));
+}
+
+/* Wait for the signal, which is blocked, and take it. */
+HELPER siginfo_t take_signal(int signo)
+{
+    siginfo_t info;
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, signo);
+    while (sigwaitinfo(&set, &info) == -1)
+        CHECK_EQUAL(EINTR, errno);
+    return info;
+}
+
 /* ---- Processes --------------------------------------------------------------- */
 
 /* The child of a fork ends with CHILD_END, without running what its parent left to do. */

@@ -78,20 +78,10 @@ static int can_start_in(int flags)
     return child > 0;
 }
 
-static void block_signal(sigset_t *set)
-{
-    sigemptyset(set);
-    sigaddset(set, SIGRTMIN);
-    CHECK_EQUAL(0, pthread_sigmask(SIG_BLOCK, set, NULL));
-}
-
 static void expect_signal(pid_t pid, uid_t uid)
 {
-    siginfo_t info;
-    sigset_t set;
+    siginfo_t info = take_signal(SIGRTMIN);
 
-    block_signal(&set);
-    SYSTEM(sigwaitinfo(&set, &info));
     CHECK_EQUAL(SI_MESGQ, info.si_code);
     CHECK_EQUAL(pid, info.si_pid);
     CHECK_EQUAL(uid, info.si_uid);
@@ -112,7 +102,6 @@ static void be_the_other(const char *name)
 {
     mqrs_queue *queue = open_queue(name, O_RDWR);
     char text[LEDGER_MSGSIZE];
-    sigset_t set;
 
     for (int i = 0; i < ROUNDS; i++) {
         CHECK_EQUAL(5, mqrs_receive(queue, text, sizeof text, NULL));
@@ -122,10 +111,10 @@ static void be_the_other(const char *name)
         wait_for_stage(2 * i + 2);
     }
 
-    block_signal(&set);
+    block_signal(SIGRTMIN);
     CHECK_OK(mqrs_notify_signal(queue, SIGRTMIN, 0, 0));
     next_stage();
-    SYSTEM(sigwaitinfo(&set, &(siginfo_t){0}));
+    take_signal(SIGRTMIN);
     EXPECT_TEXT(queue, "notify", 1);
     CHECK_ERROR(ETIMEDOUT, mqrs_timedreceive(queue, text, sizeof text, 5 * MILLISECOND, NULL));
     CHECK_ERROR(ETIMEDOUT,
@@ -273,12 +262,11 @@ static void two_processes_with_one_pid_are_two(void)
     queue = create_for_all(name);
     if ((first = start_in(CLONE_NEWPID)) == 0) {
         mqrs_queue *own = open_queue(name, O_RDWR);
-        sigset_t set;
 
         CHECK_EQUAL(1, getpid());
         for (int i = 0; i < MANY; i++)
             open_queue(name, O_RDWR);
-        block_signal(&set);
+        block_signal(SIGRTMIN);
         CHECK_OK(mqrs_notify_signal(own, SIGRTMIN, 0, 0));
         next_stage();
         /* The numbers are those that the sender has where it is. */

@@ -2,33 +2,12 @@
  * that was started by exec. */
 #include "check.h"
 
-static siginfo_t take_signal(void)
-{
-    siginfo_t info;
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGRTMIN);
-    while (sigwaitinfo(&set, &info) == -1)
-        CHECK_EQUAL(EINTR, errno);
-    return info;
-}
-
-static void block_signal(void)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGRTMIN);
-    CHECK_EQUAL(0, pthread_sigmask(SIG_BLOCK, &set, NULL));
-}
-
 static void the_signal_names_the_child_that_sent(void)
 {
     const char *name = new_name();
     mqrs_queue *queue = create_queue(name, 4, 16, 0);
 
-    block_signal();
+    block_signal(SIGRTMIN);
     for (int round = 0; round < 20; round++) {
         siginfo_t info;
         pid_t child;
@@ -39,7 +18,7 @@ static void the_signal_names_the_child_that_sent(void)
             send_text(round % 2 ? queue : open_queue(name, O_WRONLY), "x", 0);
             CHILD_END;
         }
-        info = take_signal();
+        info = take_signal(SIGRTMIN);
         CHECK_EQUAL(SI_MESGQ, info.si_code);
         CHECK_EQUAL(child, info.si_pid);
         CHECK_EQUAL(getuid(), info.si_uid);
@@ -57,13 +36,13 @@ static void a_registered_child_is_told_of_its_parent(void)
     struct gate registered = new_gate();
     pid_t parent = getpid(), child;
 
-    block_signal();
+    block_signal(SIGRTMIN);
     if ((child = start_child()) == 0) {
         siginfo_t info;
 
         CHECK_OK(mqrs_notify_signal(queue, SIGRTMIN, 5, 0));
         open_gate(registered);
-        info = take_signal();
+        info = take_signal(SIGRTMIN);
         CHECK_EQUAL(SI_MESGQ, info.si_code);
         CHECK_EQUAL(parent, info.si_pid);
         CHECK_EQUAL(5, info.si_value.sival_int);
@@ -113,7 +92,7 @@ static void the_registration_stays_with_the_parent(void)
     siginfo_t info;
     pid_t child;
 
-    block_signal();
+    block_signal(SIGRTMIN);
     CHECK_OK(mqrs_notify_signal(queue, SIGRTMIN, 6, 0));
     if ((child = start_child()) == 0) {
         CHECK_OK(mqrs_notify_cancel(queue));
@@ -127,7 +106,7 @@ static void the_registration_stays_with_the_parent(void)
     JOIN(child);
     CHECK_ERROR(EBUSY, mqrs_notify_signal(queue, SIGRTMIN, 8, 0));
     send_text(queue, "x", 0);
-    info = take_signal();
+    info = take_signal(SIGRTMIN);
     CHECK_EQUAL(6, info.si_value.sival_int);
     CHECK_EQUAL(getpid(), info.si_pid);
     close_and_unlink(queue, name);
@@ -141,18 +120,18 @@ static void a_child_of_a_registrant_may_register_too(void)
     const char *other_name = new_name();
     pid_t child;
 
-    block_signal();
+    block_signal(SIGRTMIN);
     other = create_queue(other_name, 4, 16, 0);
     CHECK_OK(mqrs_notify_signal(queue, SIGRTMIN, 1, 0));
     if ((child = start_child()) == 0) {
         CHECK_OK(mqrs_notify_signal(other, SIGRTMIN, 2, 0));
         send_text(other, "x", 0);
-        CHECK_EQUAL(2, take_signal().si_value.sival_int);
+        CHECK_EQUAL(2, take_signal(SIGRTMIN).si_value.sival_int);
         CHILD_END;
     }
     JOIN(child);
     send_text(queue, "x", 0);
-    CHECK_EQUAL(1, take_signal().si_value.sival_int);
+    CHECK_EQUAL(1, take_signal(SIGRTMIN).si_value.sival_int);
     close_and_unlink(queue, name);
     close_and_unlink(other, other_name);
 }
@@ -162,7 +141,7 @@ static void a_sender_killed_after_its_send_has_told(void)
     const char *name = new_name();
     mqrs_queue *queue = create_queue(name, 4, 16, 0);
 
-    block_signal();
+    block_signal(SIGRTMIN);
     for (int round = 0; round < 20; round++) {
         pid_t child;
 
@@ -171,7 +150,7 @@ static void a_sender_killed_after_its_send_has_told(void)
             send_text(queue, "x", 0);
             kill(getpid(), SIGKILL);
         }
-        CHECK_EQUAL(child, take_signal().si_pid);
+        CHECK_EQUAL(child, take_signal(SIGRTMIN).si_pid);
         SYSTEM(waitpid(child, NULL, 0));
         EXPECT_TEXT(queue, "x", 0);
     }

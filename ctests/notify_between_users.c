@@ -1,15 +1,6 @@
 /* A sender notifies a registrant of another user, whom it has no right to send signals. */
 #include "check.h"
 
-static void block_signal(void)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGRTMIN);
-    CHECK_EQUAL(0, pthread_sigmask(SIG_BLOCK, &set, NULL));
-}
-
 static void the_signal_crosses_users(void)
 {
     static const struct {
@@ -17,7 +8,7 @@ static void the_signal_crosses_users(void)
     } cases[] = {{NOBODY, 0}, {0, NOBODY}, {NOBODY, SOMEBODY}};
 
     SKIP_IF(geteuid() != 0, "needs root to become other users");
-    block_signal();
+    block_signal(SIGRTMIN);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *name = new_name();
         struct gate registered = new_gate();
@@ -29,15 +20,12 @@ static void the_signal_crosses_users(void)
         if ((registrant = start_child()) == 0) {
             mqrs_queue *own;
             siginfo_t info;
-            sigset_t set;
 
             become_user(cases[i].registrant);
             own = open_queue(name, O_RDWR);
             CHECK_OK(mqrs_notify_signal(own, SIGRTMIN, 8, 0));
             open_gate(registered);
-            sigemptyset(&set);
-            sigaddset(&set, SIGRTMIN);
-            SYSTEM(sigwaitinfo(&set, &info));
+            info = take_signal(SIGRTMIN);
             CHECK_EQUAL(SI_MESGQ, info.si_code);
             CHECK_EQUAL(cases[i].sender, info.si_uid);
             CHECK_EQUAL(__atomic_load_n(sender, __ATOMIC_SEQ_CST), info.si_pid);

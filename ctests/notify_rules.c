@@ -7,11 +7,7 @@ static mqrs_queue *queue;
 
 static void set_up(void)
 {
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGRTMIN);
-    CHECK_EQUAL(0, pthread_sigmask(SIG_BLOCK, &set, NULL));
+    block_signal(SIGRTMIN);
     name = new_name();
     queue = create_queue(name, 4, 32, 0);
 }
@@ -27,22 +23,10 @@ static void tear_down(void)
     CHECK_EQUAL(-1, sigtimedwait(&set, &info, &(struct timespec){0, 0}));
 }
 
-/* The next signal; it carries the value of the registration that fired. */
-static siginfo_t take_signal(void)
-{
-    siginfo_t info;
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGRTMIN);
-    while (sigwaitinfo(&set, &info) == -1)
-        CHECK_EQUAL(EINTR, errno);
-    return info;
-}
-
+/* The next signal carries the value of the registration that fired. */
 static void expect_signal(int value)
 {
-    CHECK_EQUAL(value, take_signal().si_value.sival_int);
+    CHECK_EQUAL(value, take_signal(SIGRTMIN).si_value.sival_int);
 }
 
 static int register_signal(int value)
@@ -141,7 +125,7 @@ static void a_message_for_a_blocked_receiver_does_not_fire(void)
             send_text(queue, "two", 0);
             CHILD_END;
         }
-        info = take_signal();
+        info = take_signal(SIGRTMIN);
         CHECK_EQUAL(round, info.si_value.sival_int);
         CHECK_EQUAL(sender, info.si_pid);
         JOIN(sender);

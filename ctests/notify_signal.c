@@ -3,28 +3,6 @@
 #include "check.h"
 #include <sys/resource.h>
 
-/* Wait for the signal, which is blocked, and take it. */
-static siginfo_t take_signal(int signo)
-{
-    siginfo_t info;
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, signo);
-    while (sigwaitinfo(&set, &info) == -1)
-        CHECK_EQUAL(EINTR, errno);
-    return info;
-}
-
-static void block_signal(int signo)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, signo);
-    CHECK_EQUAL(0, pthread_sigmask(SIG_BLOCK, &set, NULL));
-}
-
 static void the_signal_tells_sender_and_value(void)
 {
     static const intptr_t values[] = {0, 1, -1, 4711, INT_MAX, INT_MIN, INTPTR_MAX, INTPTR_MIN};

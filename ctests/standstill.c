@@ -61,7 +61,6 @@ static void fill_and_drain(uint32_t who, struct order *order)
 static void notify_ourselves(uint32_t who, struct order *order)
 {
     siginfo_t info;
-    sigset_t set;
     int result = mqrs_notify_signal(queue, SIGRTMIN + 1, who, 0);
 
     /* That of one who is stopped is used up by a message; if he was just dropping it, by one
@@ -74,9 +73,7 @@ static void notify_ourselves(uint32_t who, struct order *order)
     CHECK_OK(result);
     CHECK_ERROR(EBUSY, mqrs_notify_signal(queue, SIGRTMIN + 1, who, 0));
     CHECK(send_next(&shared->ledger, queue, who, MQRS_NOWAIT));
-    sigemptyset(&set);
-    sigaddset(&set, SIGRTMIN + 1);
-    SYSTEM(sigwaitinfo(&set, &info));
+    info = take_signal(SIGRTMIN + 1);
     CHECK_EQUAL(getpid(), info.si_pid);
     CHECK_EQUAL(who, info.si_value.sival_int);
     drain_in_order(who, order, 1);

@@ -106,20 +106,10 @@ static void send_without_end(const char *name, uint32_t sender)
         send_next(&shared->ledger, queue, sender, MQRS_FOREVER);
 }
 
-static void block_signal(sigset_t *set)
-{
-    sigemptyset(set);
-    sigaddset(set, SIGRTMIN);
-    CHECK_EQUAL(0, pthread_sigmask(SIG_BLOCK, set, NULL));
-}
-
 static void expect_signal(pid_t sender, intptr_t value)
 {
-    siginfo_t info;
-    sigset_t set;
+    siginfo_t info = take_signal(SIGRTMIN);
 
-    block_signal(&set);
-    SYSTEM(sigwaitinfo(&set, &info));
     CHECK_EQUAL(SI_MESGQ, info.si_code);
     CHECK_EQUAL(sender, info.si_pid);
     CHECK_EQUAL(geteuid(), info.si_uid);
@@ -176,9 +166,8 @@ static void send_to_a_full_queue(const char *name, int rounds)
 static void be_notified(const char *name)
 {
     mqrs_queue *queue = open_queue(name, O_RDWR);
-    sigset_t set;
 
-    block_signal(&set);
+    block_signal(SIGRTMIN);
     CHECK_OK(mqrs_notify_signal(queue, SIGRTMIN, -5, 0));
     next_stage();
     expect_signal(getppid(), -5);
@@ -363,11 +352,10 @@ static void each_notifies_the_other(void)
 {
     const char *name = new_name();
     mqrs_queue *queue = create_queue(name, 4, 16, 0);
-    sigset_t set;
     pid_t other;
 
     start_afresh();
-    block_signal(&set);
+    block_signal(SIGRTMIN);
     other = start(partner(), "be notified", name, 0);
     wait_for_stage(1);
     CHECK_ERROR(EBUSY, mqrs_notify_signal(queue, SIGRTMIN, 1, 0));
