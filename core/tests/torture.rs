@@ -419,10 +419,14 @@ fn main() {
     let mut rng = Rng::new(seed);
     let mut tally = Tally::default();
     let begun = Instant::now();
-    // At least once round the shapes, depths and conditions.
-    let rounds = (seconds / 3).max(13);
-    for k in 0..rounds {
-        let length = Duration::from_millis(seconds * 850 / rounds);
+    // At least once round the shapes, depths and conditions; a round also ends when its
+    // ledger is full, so there may be more.
+    let least = 13;
+    let length = Duration::from_millis(seconds * 850 / (seconds / 3).max(least));
+    for k in 0.. {
+        if k >= least && begun.elapsed() >= Duration::from_secs(seconds) {
+            break;
+        }
         let mode = Mode {
             shape: [Shape::Lane, Shape::Four, Shape::All][k as usize % 3],
             depth: [1, 10, 64][(k / 3) as usize % 3],
