@@ -87,6 +87,8 @@ mod locked {
             if self.sight == Sight::Blind {
                 return true;
             }
+            // SYNC: the kernel has a lock of its own for dropping locks and asking for them:
+            // who finds an owner dead sees all that it did, plain stores included (F3).
             // The program may have closed our descriptor and reused its number.
             match file::is_locked_by_another(self.probe, byte(owner)) {
                 Ok(false) => file::identity(self.probe) != Ok(self.identity),
@@ -187,17 +189,17 @@ pub use locked::{Locks, Owners, Sight, settle};
 #[cfg(loom)]
 #[allow(missing_docs)] // as its counterpart above
 mod modelled {
-    use crate::sync::local::AtomicU64;
+    use crate::sync::{AtomicU64, Ordering};
     use std::sync::Arc;
-    use std::sync::atomic::Ordering;
 
     /// Owners of a model: a set of the dead.
     #[derive(Clone, Default)]
     pub struct Owners(pub Arc<AtomicU64>);
 
     impl Owners {
+        /// Who finds an owner dead sees all that it did, as the kernel's lock has it.
         pub fn is_alive(&self, owner: u32) -> bool {
-            self.0.load(Ordering::SeqCst) >> owner & 1 == 0
+            self.0.load(Ordering::Acquire) >> owner & 1 == 0
         }
         pub fn keep_dead(&self, owner: u32) -> bool {
             !self.is_alive(owner)

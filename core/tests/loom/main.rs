@@ -46,7 +46,7 @@ impl Queue {
     }
 
     fn is_dead(&self, owner: u32) {
-        self.owners.0.fetch_or(1 << owner, std::sync::atomic::Ordering::SeqCst);
+        self.owners.0.fetch_or(1 << owner, SeqCst);
     }
 }
 
