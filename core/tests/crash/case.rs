@@ -79,7 +79,9 @@ impl Case {
                 self.send_some(role.shape());
                 self.accomplice_receives(Step::FinderLocked, libc::SIGSTOP);
             }
-            FinderHeir | Sluggard | Outrun => self.send_some(role.shape()),
+            FinderHeir | Sluggard | LaneOutrun | MixedOutrun | TakerOutrun => {
+                self.send_some(role.shape())
+            }
             Reclaimer => self.accomplice_claims(NSLOTS),
             Notifier => self.accomplice_registers(),
             _ => {}
@@ -177,15 +179,15 @@ impl Case {
         wait_until(|| self.board.get(READY) > 0).expect("the accomplice registers");
     }
 
-    pub fn victim(&self, role: Role, first: Trap, next: Option<Trap>) -> Child {
+    pub fn victim(&self, role: Role, traps: &[Trap]) -> Child {
         spawn(|| {
-            set_traps(first, next);
+            set_traps(traps);
             let (ledger, board) = (&self.ledger, &self.board);
             match role {
                 Inheritor => {
                     send_until_over(ledger, board, &self.stage.queue, VICTIM, role.shape())
                 }
-                Taker => take_until_pill(ledger, &self.stage),
+                Taker | TakerOutrun => take_until_pill(ledger, &self.stage),
                 Attacher => {
                     while !board.is_over() {
                         drop(self.stage.open());
@@ -351,6 +353,10 @@ fn register(queue: &Queue, board: &Board) -> mqueue_core::error::Result<()> {
 fn send_until_over(ledger: &Ledger, board: &Board, queue: &Queue, number: u64, shape: Shape) {
     let mut sender = Sender::new(ledger, queue, number, How::Block, shape, number);
     while !board.is_over() {
+        if !ledger.has_room() {
+            // A case that waits for something rare: what is left of the ledger must last.
+            pause(Duration::from_millis(1));
+        }
         sender.send_one(|| board.is_over());
         board.count(OTHERS + (number as usize).saturating_sub(OTHER as usize) % 8);
     }

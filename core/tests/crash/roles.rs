@@ -22,8 +22,10 @@ pub enum Role {
     Bystander,
     /// Receives, having been stopped in the finder while others took what it had found.
     Sluggard,
-    /// Receives, having been stopped when another completed its receive.
-    Outrun,
+    /// Receives, having been stopped with its stamp on a message while another received.
+    LaneOutrun,
+    MixedOutrun,
+    TakerOutrun,
     /// Sends where the dead hold every free slot.
     Reclaimer,
     /// Attaches with the owner number of one that was killed with every slot.
@@ -55,7 +57,7 @@ pub fn roles(step: Step) -> &'static [Role] {
         Step::ReceiveChosen => &[LaneReceiver, MixedReceiver, Taker, Bystander],
         Step::ReceiveStamped | Step::ReceivePublished => TAKERS,
         Step::ReceiveFinalized | Step::ReceiveCopied | Step::ReceiveUnwoken => TAKERS,
-        Step::ReceiveLost => &[Outrun, MixedReceiver, Taker],
+        Step::ReceiveLost => &[LaneOutrun, MixedOutrun, TakerOutrun],
         Step::LaneUnsettled | Step::LaneHalfway => &[MixedReceiver],
         Step::FinderStealing => &[FinderHeir],
         Step::FinderWanted | Step::FinderLocked | Step::FinderDrained => &[MixedReceiver],
@@ -78,7 +80,7 @@ impl Role {
     /// The priorities of the messages around it.
     pub fn shape(self) -> Shape {
         match self {
-            LaneSender | LaneHeir | LaneReceiver | Outrun => Shape::Lane,
+            LaneSender | LaneHeir | LaneReceiver | LaneOutrun => Shape::Lane,
             _ => Shape::Four,
         }
     }
@@ -86,8 +88,25 @@ impl Role {
     pub fn receives(self) -> bool {
         matches!(
             self,
-            LaneReceiver | MixedReceiver | Taker | FinderHeir | Bystander | Sluggard | Outrun
+            LaneReceiver
+                | MixedReceiver
+                | Taker
+                | FinderHeir
+                | Bystander
+                | Sluggard
+                | LaneOutrun
+                | MixedOutrun
+                | TakerOutrun
         )
+    }
+
+    /// Where it is stopped once before, while another receives, and when it gets there.
+    pub fn stops_before(self) -> Option<(Step, u64)> {
+        match self {
+            Sluggard => Some((Step::FinderDrained, 2)),
+            LaneOutrun | MixedOutrun | TakerOutrun => Some((Step::ReceiveStamped, 1)),
+            _ => None,
+        }
     }
 
     /// Whether the others begin only when the signal has struck.
@@ -99,7 +118,9 @@ impl Role {
                 | FinderHeir
                 | Bystander
                 | Sluggard
-                | Outrun
+                | LaneOutrun
+                | MixedOutrun
+                | TakerOutrun
                 | Reclaimer
                 | Successor
                 | Inheritor

@@ -26,7 +26,7 @@ pub fn asleep(report: &mut Report) {
             report.case(&format!("{blow:?} {role:?} asleep"), || {
                 let mut case = Case::new(Stage::new(MAXMSG, MSGSIZE as u64));
                 let never = Trap { step: None, nth: u64::MAX, signal: 0 };
-                let mut victim = case.victim(role, never, None);
+                let mut victim = case.victim(role, &[never]);
                 wait_until(|| case.asleep() > 0)?;
                 let signal = if blow == Blow::Kill { libc::SIGKILL } else { libc::SIGSTOP };
                 victim.signal(signal);
@@ -309,7 +309,7 @@ pub fn late_stamp(report: &mut Report) {
         let mut victim = spawn(|| {
             let stop = libc::SIGSTOP;
             let kill = Trap { step: Some(Step::ReceiveStamped), nth: 1, signal: libc::SIGKILL };
-            set_traps(Trap { step: Some(Step::ReceiveChosen), nth: 1, signal: stop }, Some(kill));
+            set_traps(&[Trap { step: Some(Step::ReceiveChosen), nth: 1, signal: stop }, kill]);
             take(5);
         });
         Case::expect(&mut victim, Fate::Stopped);

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 /// What each of the others must complete while the victim lies there.
 const OPERATIONS: u64 = 2000;
 
+const AT_THE_NEXT_STEP: Trap = Trap { step: None, nth: 1, signal: libc::SIGKILL };
+
 /// Wait until the signal has struck; meanwhile the others are stopped for moments, so
 /// that every overlap of two calls happens soon, however many processors there are.
 fn wait_for_blow(victim: &mut Child, others: &[Child], blow: Blow) -> Result<(), String> {
@@ -49,18 +51,12 @@ struct Struck {
 fn strike(role: Role, step: Step, blow: Blow) -> Result<Struck, String> {
     let signal = if blow == Blow::Kill { libc::SIGKILL } else { libc::SIGSTOP };
     let nth = if role.is_alone() { 1 } else { 3 };
-    let mut first = Trap { step: Some(step), nth, signal };
-    let mut next =
-        (blow == Blow::StopThenKill).then_some(Trap { step: None, nth: 1, signal: libc::SIGKILL });
-    // These are stopped once before.
-    let before = match role {
-        Sluggard => Some((Step::FinderDrained, 2)),
-        Outrun => Some((Step::ReceiveStamped, 1)),
-        _ => None,
-    };
-    if let Some((step, nth)) = before {
-        next = Some(first);
-        first = Trap { step: Some(step), nth, signal: libc::SIGSTOP };
+    let before = role.stops_before();
+    let stop = |(step, nth)| Trap { step: Some(step), nth, signal: libc::SIGSTOP };
+    let mut traps: Vec<Trap> = before.map(stop).into_iter().collect();
+    traps.push(Trap { step: Some(step), nth, signal });
+    if blow == Blow::StopThenKill {
+        traps.push(AT_THE_NEXT_STEP);
     }
     let mut case = Case::new(Stage::new(MAXMSG, MSGSIZE as u64));
     case.prepare(role);
@@ -69,7 +65,7 @@ fn strike(role: Role, step: Step, blow: Blow) -> Result<Struck, String> {
         case.accomplice_claims(NSLOTS);
         numbers
     });
-    let mut victim = case.victim(role, first, next);
+    let mut victim = case.victim(role, &traps);
     case.follow_up(role);
     let others = if role.is_alone() { vec![] } else { case.others(role.shape()) };
     if before.is_some() {
@@ -89,11 +85,8 @@ fn strike_creator(step: Step, blow: Blow) -> Result<Struck, String> {
     let options = options(MAXMSG, MSGSIZE as u64);
     let name = new_name();
     let mut victim = spawn(|| {
-        let next = Trap { step: None, nth: 1, signal: libc::SIGKILL };
-        set_traps(
-            Trap { step: Some(step), nth: 1, signal },
-            (blow == Blow::StopThenKill).then_some(next),
-        );
+        let traps = [Trap { step: Some(step), nth: 1, signal }, AT_THE_NEXT_STEP];
+        set_traps(if blow == Blow::StopThenKill { &traps } else { &traps[..1] });
         let queue = Queue::open(Some(&name), libc::O_CREAT | libc::O_RDWR, &options);
         queue.and_then(|queue| queue.attr()).expect("a queue that works");
     });
@@ -162,10 +155,6 @@ pub fn steps(report: &mut Report) {
     for &step in Step::ALL {
         for &role in roles(step) {
             for blow in [Blow::Kill, Blow::Stop, Blow::StopThenKill] {
-                // These are stopped once before.
-                if matches!(role, Sluggard | Outrun) && blow == Blow::StopThenKill {
-                    continue;
-                }
                 report.case(&format!("{blow:?} {role:?} {step:?}"), || run(role, step, blow));
             }
         }

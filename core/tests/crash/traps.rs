@@ -1,4 +1,4 @@
-//! Signals that a process sends itself at a step; one now, and one for when it goes on.
+//! Signals that a process sends itself at a step; one now, and others for when it goes on.
 
 use mqueue_core::fault::{Step, arm};
 
@@ -16,25 +16,24 @@ impl Trap {
     }
 }
 
-/// What is set when the process is continued.
-static mut NEXT_TRAP: Option<Trap> = None;
+/// What is set whenever the process is continued, the last first.
+static mut LATER: Vec<Trap> = Vec::new();
 
 extern "C" fn continued(_: i32) {
-    // SAFETY: written before the handler was installed; one thread.
-    unsafe {
-        if let Some(trap) = NEXT_TRAP {
-            trap.set();
-        }
-        NEXT_TRAP = None;
+    let later = &raw mut LATER;
+    // SAFETY: written before the handler was installed; one thread. Nothing is freed here.
+    if let Some(trap) = unsafe { (*later).pop() } {
+        trap.set();
     }
 }
 
-/// Set a trap, and another for the time after a stop.
-pub fn set_traps(first: Trap, next: Option<Trap>) {
-    if next.is_some() {
-        // SAFETY: one thread; the handler stores to atomics only.
+/// Set the first trap, and after each stop the next one.
+pub fn set_traps(traps: &[Trap]) {
+    let Some((first, later)) = traps.split_first() else { return };
+    if !later.is_empty() {
+        // SAFETY: one thread; the handler takes from the list and stores to atomics.
         unsafe {
-            NEXT_TRAP = next;
+            LATER = later.iter().rev().copied().collect();
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = continued as extern "C" fn(i32) as usize;
             action.sa_flags = libc::SA_RESTART;
