@@ -38,15 +38,19 @@ static void kill_readers(uint32_t priorities, int readers_at_a_time)
     uint32_t next = 0, missing = 0;
     int kills = 0;
 
-    while (kills < KILLS) {
+    for (int round = 0; kills < KILLS; round++) {
         pid_t readers[4];
+        uint32_t booked = __atomic_load_n(&record->booked, __ATOMIC_ACQUIRE);
         int64_t end;
 
         for (int i = 0; i < readers_at_a_time; i++)
             if ((readers[i] = start_child()) == 0)
                 receive_in_a_loop(open_queue(name, O_RDONLY), priorities, record);
         end = now_ns(CLOCK_MONOTONIC) + MILLISECOND + random_number(&seed) % (2 * MILLISECOND);
-        while (now_ns(CLOCK_MONOTONIC) < end && next < MOST - 1) {
+        /* Every other time, when they have received; else whatever they are doing then. */
+        while ((now_ns(CLOCK_MONOTONIC) < end ||
+                (round % 2 == 0 && __atomic_load_n(&record->booked, __ATOMIC_ACQUIRE) == booked)) &&
+               next < MOST - 1) {
             int result = mqrs_timedsend(queue, &next, sizeof next, next % priorities,
                                         MILLISECOND);
 
