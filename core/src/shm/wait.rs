@@ -304,6 +304,12 @@ impl Waiting<'_> {
         self.side == Side::Receiver && self.engine.is_armed()
     }
 
+    /// Whether to yield costs us nothing that others on our side keep: the rest of our share
+    /// of the processor. Where there is only one, they yield as we do.
+    fn yielding_is_fair(&self) -> bool {
+        self.patience.is_alone() || !may_use_many_processors()
+    }
+
     /// Whether the process that will end this wait may be running now.
     fn polling_pays(&self) -> bool {
         let waker = self.side.waker_processor(self.words());
@@ -322,7 +328,7 @@ impl Waiting<'_> {
             return None;
         }
         if !self.polling_pays() {
-            return if self.patience.is_alone() { self.let_run(attempt) } else { None };
+            return if self.yielding_is_fair() { self.let_run(attempt) } else { None };
         }
         let budget = self.patience.polls();
         let mut pauses = 0;
@@ -489,14 +495,27 @@ pub(super) fn damaged() -> Errno {
     say(libc::EBADMSG, "the queue's shared state is damaged; it can only be removed")
 }
 
+/// Whether the machine has several processors.
 fn many_processors() -> bool {
     static PROCESSORS: AtomicU32 = AtomicU32::new(0);
-    let mut known = PROCESSORS.load(Relaxed);
-    if known == 0 {
-        known = process::processors();
-        PROCESSORS.store(known, Relaxed);
+    asked_once(&PROCESSORS, process::processors) > 1
+}
+
+/// Whether this process may run on several, as it was when it was asked first.
+fn may_use_many_processors() -> bool {
+    static PROCESSORS: AtomicU32 = AtomicU32::new(0);
+    asked_once(&PROCESSORS, process::own_processors) > 1
+}
+
+fn asked_once(known: &AtomicU32, ask: fn() -> u32) -> u32 {
+    match known.load(Relaxed) {
+        0 => {
+            let answer = ask();
+            known.store(answer, Relaxed);
+            answer
+        }
+        answer => answer,
     }
-    known > 1
 }
 
 #[cfg(all(test, not(loom)))]

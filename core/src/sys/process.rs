@@ -30,6 +30,19 @@ pub fn processors() -> u32 {
     unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN).max(1) as u32 }
 }
 
+/// Processors that the calling thread may run on, at least 1.
+pub fn own_processors() -> u32 {
+    // SAFETY: numbers only, so all zeros are a value; the call writes at most its size. It
+    // fails where there are more processors than that has bits.
+    unsafe {
+        let mut set: libc::cpu_set_t = core::mem::zeroed();
+        match libc::sched_getaffinity(0, size_of_val(&set), &mut set) {
+            0 => (libc::CPU_COUNT(&set) as u32).max(1),
+            _ => processors(),
+        }
+    }
+}
+
 /// Random bytes; falls back to the clock and the pid if the kernel has none yet.
 pub fn random() -> [u8; 16] {
     let mut bytes = [0; 16];
