@@ -103,6 +103,8 @@ kinds! {
     Random: EAGAIN EINTR ENOSYS;
     /// getcpu.
     Processor: ENOSYS;
+    /// sched_getaffinity.
+    OwnProcessors: EINVAL EPERM ESRCH;
     /// sysconf.
     Processors: EINVAL;
     /// pthread_create.
@@ -448,6 +450,8 @@ instead_of! {
     getrandom(to: *mut c_void, len: usize, flags: c_uint) -> isize, Some(Kind::Random);
     sched_getcpu() -> c_int, Some(Kind::Processor);
     sysconf(name: c_int) -> c_long_, Some(Kind::Processors);
+    sched_getaffinity(pid: libc::pid_t, size: usize, set: *mut libc::cpu_set_t) -> c_int,
+        Some(Kind::OwnProcessors);
     pthread_create(thread: *mut libc::pthread_t, with: *const libc::pthread_attr_t,
         run: extern "C" fn(*mut c_void) -> *mut c_void, argument: *mut c_void) -> Code,
         Some(Kind::Thread);

@@ -307,13 +307,13 @@ impl Waiting<'_> {
     /// Whether to yield costs us nothing that others on our side keep: the rest of our share
     /// of the processor. Where there is only one, they yield as we do.
     fn yielding_is_fair(&self) -> bool {
-        self.patience.is_alone() || !may_use_many_processors()
+        self.patience.is_alone() || !Processors::look().may_use_many()
     }
 
     /// Whether the process that will end this wait may be running now.
     fn polling_pays(&self) -> bool {
         let waker = self.side.waker_processor(self.words());
-        many_processors() && (waker == 0 || waker != process::processor())
+        Processors::look().are_many() && (waker == 0 || waker != process::processor())
     }
 
     fn poll<T>(
@@ -495,26 +495,35 @@ pub(super) fn damaged() -> Errno {
     say(libc::EBADMSG, "the queue's shared state is damaged; it can only be removed")
 }
 
-/// Whether the machine has several processors.
-fn many_processors() -> bool {
-    static PROCESSORS: AtomicU32 = AtomicU32::new(0);
-    asked_once(&PROCESSORS, process::processors) > 1
-}
+/// Processors as they were when this process first waited.
+#[derive(Clone, Copy)]
+struct Processors(u32);
 
-/// Whether this process may run on several, as it was when it was asked first.
-fn may_use_many_processors() -> bool {
-    static PROCESSORS: AtomicU32 = AtomicU32::new(0);
-    asked_once(&PROCESSORS, process::own_processors) > 1
-}
+impl Processors {
+    const ASKED: u32 = 1;
+    /// The machine has several.
+    const MANY: u32 = 2;
+    /// This process may run on several.
+    const MANY_OURS: u32 = 4;
 
-fn asked_once(known: &AtomicU32, ask: fn() -> u32) -> u32 {
-    match known.load(Relaxed) {
-        0 => {
-            let answer = ask();
-            known.store(answer, Relaxed);
-            answer
+    fn look() -> Processors {
+        static KNOWN: AtomicU32 = AtomicU32::new(0);
+        let mut known = KNOWN.load(Relaxed);
+        if known == 0 {
+            let many = if process::processors() > 1 { Processors::MANY } else { 0 };
+            let ours = if process::own_processors() > 1 { Processors::MANY_OURS } else { 0 };
+            known = Processors::ASKED | many | ours;
+            KNOWN.store(known, Relaxed);
         }
-        answer => answer,
+        Processors(known)
+    }
+
+    fn are_many(self) -> bool {
+        self.0 & Processors::MANY != 0
+    }
+
+    fn may_use_many(self) -> bool {
+        self.0 & Processors::MANY_OURS != 0
     }
 }
 
