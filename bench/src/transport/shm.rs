@@ -44,7 +44,7 @@ unsafe extern "C" {
 
 /// The same of one build. Both builds are called through these, so that neither is nearer.
 #[derive(Clone, Copy)]
-struct Functions {
+pub struct Functions {
     open: unsafe extern "C" fn(
         *const c_char,
         c_int,
@@ -60,7 +60,6 @@ struct Functions {
 
 /// A build of the library.
 pub trait Build {
-    #[allow(private_interfaces, reason = "asked in this file only")]
     fn functions() -> Functions;
 }
 
@@ -68,7 +67,6 @@ pub trait Build {
 pub struct Linked;
 
 impl Build for Linked {
-    #[allow(private_interfaces, reason = "asked in this file only")]
     fn functions() -> Functions {
         Functions {
             open: mqrs_open,
@@ -86,7 +84,6 @@ pub struct Other;
 static OTHER: OnceLock<Functions> = OnceLock::new();
 
 impl Build for Other {
-    #[allow(private_interfaces, reason = "asked in this file only")]
     fn functions() -> Functions {
         *OTHER.get().expect("loaded before it is measured")
     }

@@ -141,7 +141,8 @@ impl Engine {
     ) -> Result<Round<Slot<'_>>, Refused> {
         let place = self.place(h.count());
         let indexed = self.slot_at(place);
-        let candidate = match is_told.then(|| self.queued_next(h, indexed)).flatten() {
+        let next = if is_told { self.queued_next(h, indexed) } else { None };
+        let candidate = match next {
             Some(candidate) => candidate,
             None => match self.find_in_lane(h, indexed) {
                 Round::Got(candidate) => candidate,

@@ -8,7 +8,9 @@
 //!
 //! How long polling pays is learnt from how long it took when it succeeded. It never
 //! pays when the process that will end the wait runs on our own processor: whoever wakes
-//! a sleeper notes where it runs. Where messages stream, the first look comes late, so
+//! a sleeper notes where it runs. Then who is alone on his side lets it run (sched_yield)
+//! before he sleeps; among several that would give what is left of one's time to the
+//! others, so they sleep at once. Where messages stream, the first look comes late, so
 //! that the two sides do not fight for a cache line and messages gather; how late, and
 //! whether at all, is learnt from what had gathered.
 //!
@@ -19,7 +21,7 @@
 use super::engine::{Engine, Look, Refused};
 use super::event::{Event, Slept, Waited};
 use super::layout::WaitWords;
-use super::word::{Head, Tail};
+use super::word::{Head, Tail, take_distance};
 use crate::deadline::{Clock, Wait};
 use crate::error::{Errno, Result};
 use crate::report::say;
@@ -111,7 +113,7 @@ impl Patience {
 
     /// A wait begins when so many calls were made on our side, by whomever.
     fn learn_company(&self, count: u32) {
-        let all = count.wrapping_sub(self.counted.swap(count, Relaxed));
+        let all = take_distance(count, self.counted.swap(count, Relaxed));
         let were_all_ours = all <= self.run.load(Relaxed).wrapping_add(1);
         let company = self.company.load(Relaxed);
         self.company
@@ -371,7 +373,7 @@ impl Waiting<'_> {
     fn count(&self) -> u32 {
         let control = self.engine.segment().control();
         match self.side {
-            Side::Sender => Tail(control.tail.0.load(Relaxed)).count() as u32,
+            Side::Sender => Tail(control.tail.0.load(Relaxed)).take_count(),
             Side::Receiver => Head(control.head.0.load(Relaxed)).count(),
         }
     }
