@@ -67,18 +67,13 @@ fn two_receivers_of_mixed_messages_and_a_sender() {
 
 #[test]
 fn a_completed_high_message_is_received_first() {
-    use loom::sync::atomic::{AtomicU32, Ordering::*};
+    use loom::sync::atomic::Ordering::Acquire;
     model("9 completed, then a receive", 3, 5, || {
         let q = Queue::new(3, 2);
         let r = q.owner(1);
         assert!(send(&r, 1, 0));
         let s = q.owner(2);
-        let done = Arc::new(AtomicU32::new(0));
-        let flag = done.clone();
-        let sender = thread::spawn(move || {
-            assert!(send(&s, 2, 9));
-            flag.store(1, Release);
-        });
+        let (sender, done) = sending(s, 2, 9);
         let seen = done.load(Acquire) == 1;
         let got = receive(&r).expect("empty, yet one queued");
         assert!(!seen || got == (2, 9), "a lower priority after a higher send had returned");
@@ -124,16 +119,11 @@ fn a_refused_send_holds_no_slot() {
 
 #[test]
 fn a_settled_send_is_seen_by_every_receive_that_begins_after_it() {
-    use loom::sync::atomic::{AtomicU32, Ordering::*};
+    use loom::sync::atomic::Ordering::Acquire;
     model("settled 9 completed, then a receive", 3, 5, || {
         let q = settled(3, 2);
         let s = q.owner(2);
-        let done = Arc::new(AtomicU32::new(0));
-        let flag = done.clone();
-        let sender = thread::spawn(move || {
-            assert!(send(&s, 2, 9));
-            flag.store(1, Release);
-        });
+        let (sender, done) = sending(s, 2, 9);
         let r = q.owner(1);
         let seen = done.load(Acquire) == 1;
         let got = receive(&r).expect("empty, yet one queued");
@@ -185,7 +175,7 @@ fn a_message_is_not_counted_once_its_receive_counts() {
 
 #[test]
 fn a_message_that_does_not_fit_is_the_best_there_is() {
-    use loom::sync::atomic::{AtomicU32, Ordering::*};
+    use loom::sync::atomic::Ordering::Acquire;
     model("EMSGSIZE, settled", 3, 5, || {
         let q = settled(3, 2);
         let r = q.owner(1);
@@ -193,12 +183,7 @@ fn a_message_that_does_not_fit_is_the_best_there_is() {
         // SAFETY: no byte is to be read, one is readable.
         unsafe { r.try_send(&nothing, 0, 5, Look::Close) }.unwrap();
         let s = q.owner(2);
-        let done = Arc::new(AtomicU32::new(0));
-        let flag = done.clone();
-        let sender = thread::spawn(move || {
-            assert!(send(&s, 2, 9));
-            flag.store(1, Release);
-        });
+        let (sender, done) = sending(s, 2, 9);
         let seen = done.load(Acquire) == 1;
         let mut value = 0;
         // SAFETY: no byte is to be written, one is writable.

@@ -172,7 +172,7 @@ fn whatever_a_dead_receiver_left_the_order_holds() {
 #[test]
 fn a_receiver_left_on_the_way_to_a_lane_hides_no_message() {
     // Stopped for ever, and dead.
-    use loom::sync::atomic::{AtomicU32, Ordering::*};
+    use loom::sync::atomic::Ordering::Acquire;
     for (step, dies) in
         [Step::FinderLocked, Step::FinderStale, Step::LaneUnsettled, Step::LaneHalfway]
             .iter()
@@ -190,12 +190,7 @@ fn a_receiver_left_on_the_way_to_a_lane_hides_no_message() {
                 got
             });
             let s = q.owner(2);
-            let done = Arc::new(AtomicU32::new(0));
-            let flag = done.clone();
-            let sender = thread::spawn(move || {
-                assert!(send(&s, 3, 9));
-                flag.store(1, Release);
-            });
+            let (sender, done) = sending(s, 3, 9);
             let r = q.owner(3);
             let seen = done.load(Acquire) == 1;
             let mine = receive(&r).expect("empty, yet one of two must be there").0;

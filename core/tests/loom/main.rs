@@ -89,6 +89,21 @@ fn send(q: &Engine, value: u8, prio: u32) -> bool {
     }
 }
 
+/// A thread that sends, and a flag that is 1 once the send has returned.
+fn sending(
+    q: Arc<Engine>,
+    value: u8,
+    prio: u32,
+) -> (loom::thread::JoinHandle<()>, Arc<loom::sync::atomic::AtomicU32>) {
+    let done = Arc::new(loom::sync::atomic::AtomicU32::new(0));
+    let flag = done.clone();
+    let sender = loom::thread::spawn(move || {
+        assert!(send(&q, value, prio));
+        flag.store(1, loom::sync::atomic::Ordering::Release);
+    });
+    (sender, done)
+}
+
 fn receive(q: &Engine) -> Option<(u8, u32)> {
     let mut value = 0;
     // SAFETY: one writable byte.

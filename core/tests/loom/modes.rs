@@ -151,14 +151,9 @@ fn a_receiver_left_halfway_to_a_lane_cannot_make_a_hole() {
 
 /// A sender of a higher priority beside a receiver for whom the queue becomes a lane.
 fn nothing_is_overlooked(q: &Queue) {
-    use loom::sync::atomic::{AtomicU32, Ordering::*};
+    use loom::sync::atomic::Ordering::Acquire;
     let s = q.owner(2);
-    let done = Arc::new(AtomicU32::new(0));
-    let flag = done.clone();
-    let sender = thread::spawn(move || {
-        assert!(send(&s, 3, 9));
-        flag.store(1, Release);
-    });
+    let (sender, done) = sending(s, 3, 9);
     let r = q.owner(0);
     let first = receive(&r).expect("empty, yet two queued").0;
     let seen = done.load(Acquire) == 1;
