@@ -187,7 +187,7 @@ static void processes_of_another_namespace(void)
 /* A /proc of its own, where the others do not exist. */
 static void mount_proc(void)
 {
-    SYSTEM(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+    SYSTEM(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL));
     SYSTEM(mount("proc", "/proc", "proc", 0, NULL));
     CHECK_EQUAL(1, getpid());
 }
@@ -198,7 +198,7 @@ static int can_mount_proc(void)
     int status;
 
     if (child == 0)
-        _exit(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1 ||
+        _exit(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == -1 ||
               mount("proc", "/proc", "proc", 0, NULL) == -1);
     SYSTEM(waitpid(child, &status, 0));
     return status == 0;
@@ -216,8 +216,8 @@ static void mount_elsewhere(void)
 {
     const char *elsewhere = "/mnt";
 
-    SYSTEM(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
-    SYSTEM(mount(queue_directory(), elsewhere, NULL, MS_BIND, NULL));
+    SYSTEM(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL));
+    SYSTEM(mount(queue_directory(), elsewhere, "none", MS_BIND, NULL));
     SYSTEM(mount("none", "/dev/shm", "tmpfs", 0, NULL));
     SYSTEM(setenv("MQRS_DIR", elsewhere, 1));
 }
