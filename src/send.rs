@@ -2,10 +2,8 @@
 
 use crate::boundary::{mqrs_queue, on_queue};
 use libc::{size_t, ssize_t};
-use mqueue_core::attr::PRIO_MAX;
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Result;
-use mqueue_core::oflag::Direction;
 use mqueue_core::queue::Queue;
 use mqueue_core::report::say;
 use std::ffi::{c_int, c_void};
@@ -138,21 +136,16 @@ pub unsafe extern "C" fn mqrs_sendall(
 /// # Safety
 /// `data` is null or readable for `len` bytes.
 unsafe fn send_all(queue: &Queue, data: *const u8, len: usize, prio: u32) -> Result<usize> {
-    if prio > PRIO_MAX {
-        return Err(say(libc::EINVAL, "the priority is above MQRS_PRIO_MAX (32767)"));
-    }
-    if queue.direction() == Direction::Receive {
-        return Err(say(libc::EBADF, "the queue was opened to receive only"));
-    }
-    if data.is_null() && len > 0 {
-        return Err(say(libc::EFAULT, "the data is NULL but its length is not 0"));
-    }
+    queue.access().check_send(data, len, prio)?;
     if len > isize::MAX as usize {
         return Err(say(libc::EMSGSIZE, "the data is longer than SSIZE_MAX"));
     }
 
     queue.check()?;
-    let longest = queue.msgsize();
+    let longest = queue.msgsize()?;
+    if longest == 0 && len > 0 {
+        return Err(say(libc::EMSGSIZE, "the queue takes no message that is not empty"));
+    }
     let mut sent = 0;
     while sent < len {
         let part = longest.min(len - sent);

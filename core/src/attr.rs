@@ -111,3 +111,32 @@ pub struct Limits {
     /// Highest priority.
     pub prio_max: u64,
 }
+
+/// What a queue has seen; 0 where its transport does not know.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Stats {
+    /// Messages sent.
+    pub sent: u64,
+    /// Messages received.
+    pub received: u64,
+    /// Messages dropped to make room.
+    pub dropped: u64,
+    /// Times that something was repaired after a death.
+    pub recoveries: u64,
+    /// Most messages queued at one time.
+    pub max_curmsgs: u64,
+    /// Sends that wait.
+    pub blocked_senders: u32,
+    /// Receives that wait.
+    pub blocked_receivers: u32,
+    /// Handles.
+    pub users: u32,
+    /// Process of the last send.
+    pub last_send_pid: u32,
+    /// Process of the last receive.
+    pub last_receive_pid: u32,
+    /// Time of the last send, on CLOCK_REALTIME.
+    pub last_send_ns: i64,
+    /// Time of the last receive, on CLOCK_REALTIME.
+    pub last_receive_ns: i64,
+}

@@ -16,6 +16,17 @@ pub enum Direction {
     Both,
 }
 
+impl Direction {
+    /// The flag of `open(2)`.
+    pub fn oflag(self) -> i32 {
+        match self {
+            Direction::Receive => libc::O_RDONLY,
+            Direction::Send => libc::O_WRONLY,
+            Direction::Both => libc::O_RDWR,
+        }
+    }
+}
+
 /// The flags of an open call, in words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OpenFlags {

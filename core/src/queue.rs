@@ -1,65 +1,99 @@
 //! One handle over one queue, whatever its transport.
-//!
-//! Only shared memory is there yet; the addresses of the other transports answer
-//! `ENOTSUP`.
 
-use crate::attr::{Attr, Limits, OpenOptions, transport};
+use crate::address::Address;
+use crate::attr::{Attr, Limits, OpenOptions, Stats, transport};
 use crate::deadline::Wait;
 use crate::error::Result;
-use crate::name::Address;
-use crate::notify;
-use crate::oflag::{Direction, OpenFlags};
+use crate::message::{Incoming, Outgoing, Request};
+use crate::oflag::OpenFlags;
+use crate::posix::{self, PosixQueue};
 use crate::report::say;
-use crate::shm::handle::{self, ShmQueue};
+use crate::shm::ShmQueue;
+use crate::shm::handle as shm;
+use crate::sysv::{self, SysvQueue};
+use crate::transport::{Access, Transport, not_here};
 use std::ffi::CStr;
 
 pub use crate::notify::Notification;
 
 /// An open queue. Dropping it closes it, its registration for notification included.
-pub struct Queue {
-    shm: ShmQueue,
+pub struct Queue(Carrier);
+
+enum Carrier {
+    Shm(ShmQueue),
+    Posix(PosixQueue),
+    Sysv(SysvQueue),
+}
+
+/// Ask the transport, known at compile time in each arm.
+macro_rules! carrier {
+    ($queue:expr, $transport:ident => $call:expr) => {
+        match &$queue.0 {
+            Carrier::Shm($transport) => $call,
+            Carrier::Posix($transport) => $call,
+            Carrier::Sysv($transport) => $call,
+        }
+    };
 }
 
 impl Queue {
     /// Open or create a queue. `None` with `O_CREAT | O_EXCL` makes one with a random name.
     pub fn open(name: Option<&CStr>, oflag: i32, options: &OpenOptions) -> Result<Queue> {
         let flags = OpenFlags::parse(oflag)?;
-        let name = match name {
-            Some(address) => Some(Address::parse(address)?.into_shm()?),
-            None => None,
+        let carrier = match name.map(Address::parse).transpose()? {
+            None => Carrier::Shm(ShmQueue::open(None, flags, options)?),
+            Some(Address::Shm(name)) => Carrier::Shm(ShmQueue::open(Some(name), flags, options)?),
+            Some(Address::Posix(name)) => Carrier::Posix(PosixQueue::open(name, flags, options)?),
+            Some(Address::Sysv(address)) => {
+                Carrier::Sysv(SysvQueue::open(address, flags, options)?)
+            }
+            Some(Address::Amqp) => return Err(no_broker()),
         };
-        Ok(Queue { shm: ShmQueue::open(name, flags, options)? })
+        Ok(Queue(carrier))
     }
 
     /// Adopt a descriptor of a queue; owned by the handle on success only.
     pub fn open_fd(fd: i32, oflag: i32, option_flags: u64) -> Result<Queue> {
         let flags = OpenFlags::parse_adopting(oflag)?;
-        Ok(Queue { shm: ShmQueue::open_fd(fd, flags, option_flags)? })
+        if posix::is_queue(fd) {
+            return Ok(Queue(Carrier::Posix(PosixQueue::open_fd(fd, flags, option_flags)?)));
+        }
+        Ok(Queue(Carrier::Shm(ShmQueue::open_fd(fd, flags, option_flags)?)))
     }
 
     /// A new close-on-exec descriptor of the queue, the caller's.
     pub fn dup_fd(&self) -> Result<i32> {
-        self.shm.dup_fd()
+        carrier!(self, queue => queue.dup_fd())
+    }
+
+    /// The handle's descriptor for poll.
+    pub fn fd(&self) -> Result<i32> {
+        carrier!(self, queue => queue.fd())
     }
 
     /// Change mode, user, group; `u32::MAX` leaves one as it is.
     pub fn set_owner(&self, mode: u32, uid: u32, gid: u32) -> Result<()> {
-        self.shm.set_owner(mode, uid, gid)
+        carrier!(self, queue => queue.set_owner(mode, uid, gid))
+    }
+
+    /// Change how many bytes the queue holds.
+    pub fn set_maxbytes(&self, bytes: u64) -> Result<()> {
+        carrier!(self, queue => queue.set_maxbytes(bytes))
     }
 
     /// The full address, "" if unknown; valid as long as the handle.
     pub fn name(&self) -> &CStr {
-        self.shm.name()
+        carrier!(self, queue => queue.name())
     }
 
-    /// What the handle may be used for.
-    pub fn direction(&self) -> Direction {
-        self.shm.direction()
+    /// What the handle may be used for, and whether it waits.
+    pub fn access(&self) -> &Access {
+        carrier!(self, queue => queue.access())
     }
 
-    /// Most bytes in a message.
-    pub fn msgsize(&self) -> usize {
-        self.shm.msgsize()
+    /// Most bytes in a message, now.
+    pub fn msgsize(&self) -> Result<usize> {
+        carrier!(self, queue => queue.msgsize())
     }
 
     /// Send one message.
@@ -69,7 +103,7 @@ impl Queue {
     #[inline(always)]
     pub unsafe fn send(&self, msg: *const u8, len: usize, prio: u32, wait: Wait) -> Result<()> {
         // SAFETY: granted by the caller.
-        unsafe { self.shm.send(msg, len, prio, wait) }
+        unsafe { carrier!(self, queue => queue.send(msg, len, prio, wait)) }
     }
 
     /// Take the oldest message of the highest priority; gives its length and priority.
@@ -79,37 +113,57 @@ impl Queue {
     #[inline(always)]
     pub unsafe fn receive(&self, buf: *mut u8, cap: usize, wait: Wait) -> Result<(usize, u32)> {
         // SAFETY: granted by the caller.
-        unsafe { self.shm.receive(buf, cap, wait) }
+        unsafe { carrier!(self, queue => queue.receive(buf, cap, wait)) }
+    }
+
+    /// Send one message in the general form; its flags are known ones.
+    ///
+    /// # Safety
+    /// `message.data` is null or readable for `message.len` bytes.
+    pub unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()> {
+        // SAFETY: granted by the caller.
+        unsafe { carrier!(self, queue => queue.send_message(message, wait)) }
+    }
+
+    /// Take or look at a message in the general form; the flags are known ones.
+    ///
+    /// # Safety
+    /// `request.data` is null or writable for `request.cap` bytes.
+    pub unsafe fn receive_message(&self, request: &Request, wait: Wait) -> Result<Incoming> {
+        // SAFETY: granted by the caller.
+        unsafe { carrier!(self, queue => queue.receive_message(request, wait)) }
     }
 
     /// The queue's attributes now.
     pub fn attr(&self) -> Result<Attr> {
-        self.shm.attr()
+        carrier!(self, queue => queue.attr())
+    }
+
+    /// Counters and last users.
+    pub fn stats(&self) -> Result<Stats> {
+        carrier!(self, queue => queue.stats())
     }
 
     /// Switch waiting off (`true`) or on (`false`) for every call on this handle.
     pub fn set_nonblock(&self, on: bool) -> Result<()> {
-        self.shm.set_nonblock(on)
+        self.check()?;
+        carrier!(self, queue => queue.access().set_nonblock(on));
+        Ok(())
     }
 
     /// Register for the next arrival on an empty queue.
     pub fn notify(&self, notification: Notification) -> Result<()> {
-        notify::register(self.shm.healthy()?, notification)
+        carrier!(self, queue => queue.notify(notification))
     }
 
     /// Drop this handle's registration, if there is one, and wait out its callback.
     pub fn notify_cancel(&self) -> Result<()> {
-        // A child that has not used the handle yet has no registration.
-        if let Some(attachment) = self.shm.attachment_if_any() {
-            notify::cancel(attachment);
-            self.shm.healthy()?;
-        }
-        Ok(())
+        carrier!(self, queue => queue.notify_cancel())
     }
 
     /// `EBADMSG` if the queue was found damaged.
     pub fn check(&self) -> Result<()> {
-        self.shm.healthy().map(drop)
+        carrier!(self, queue => queue.check())
     }
 }
 
@@ -119,18 +173,27 @@ impl Drop for Queue {
     }
 }
 
-/// Remove a queue's name.
+/// Remove a queue's name; a System V queue with its messages.
 pub fn unlink(name: &CStr) -> Result<()> {
-    handle::unlink(&Address::parse(name)?.into_shm()?)
+    match Address::parse(name)? {
+        Address::Shm(name) => shm::unlink(&name),
+        Address::Posix(name) => posix::unlink(&name),
+        Address::Sysv(address) => sysv::unlink(&address),
+        Address::Amqp => Err(no_broker()),
+    }
 }
 
 /// What a transport allows here now.
 pub fn limits(which: u32) -> Result<Limits> {
     match which {
-        transport::SHM => Ok(handle::limits()),
-        transport::POSIX | transport::SYSV | transport::AMQP => {
-            Ok(Limits { unavailable: libc::ENOTSUP, ..Limits::default() })
-        }
+        transport::SHM => Ok(shm::limits()),
+        transport::POSIX => Ok(posix::limits()),
+        transport::SYSV => Ok(sysv::limits()),
+        transport::AMQP => Ok(Limits { unavailable: libc::ENOTSUP, ..Limits::default() }),
         _ => Err(say(libc::EINVAL, "there is no transport of this number")),
     }
+}
+
+fn no_broker() -> crate::error::Errno {
+    not_here("the amqp transport is not part of this build")
 }

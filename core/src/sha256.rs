@@ -1,4 +1,4 @@
-//! SHA-256 of a short text, for file names (see `name.rs`).
+//! SHA-256 of a short text, for file names and keys (see `address/`).
 //!
 //! Source: FIPS 180-4, sections 4.1.2, 4.2.2, 5.1.1, 5.3.3 and 6.2.2.
 

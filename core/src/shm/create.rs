@@ -13,11 +13,12 @@ use super::layout::{
 };
 use super::owner::{self, Locks};
 use super::segment::Segment;
+use crate::address::ShmName;
 use crate::attr::{OpenOptions, option};
 use crate::deadline::Clock;
 use crate::error::{Errno, Result};
 use crate::fault::step;
-use crate::name::ShmName;
+use crate::list::Found;
 use crate::report::{explain, say};
 use crate::sys::file::{self, Descriptor, Identity};
 use crate::sys::map::{self, Mapping};
@@ -25,7 +26,7 @@ use crate::sys::{clock, process};
 use core::ffi::CStr;
 
 /// A queue's file, opened and checked, not yet attached to.
-pub struct Found {
+pub struct FoundFile {
     /// Prologue as the file has it; valid.
     pub prologue: Prologue,
     /// Which file it is.
@@ -117,7 +118,7 @@ pub fn geometry(options: &OpenOptions) -> Result<Geometry> {
 const OPEN_FLAGS: i32 = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
 
 /// Open a queue's file; `ENOENT` if there is none.
-pub fn find(dir: &Descriptor, name: &ShmName) -> Result<Found> {
+pub fn find(dir: &Descriptor, name: &ShmName) -> Result<FoundFile> {
     let probe = file::open_at(dir.number(), name.file_name(), OPEN_FLAGS, 0).map_err(|error| {
         match error.0 {
             libc::ENOENT => say(libc::ENOENT, "there is no queue of this name"),
@@ -134,7 +135,40 @@ pub fn find(dir: &Descriptor, name: &ShmName) -> Result<Found> {
     if name.name_bytes().len() > 250 && !name.matches(prologue.name()) {
         return Err(say(libc::EBADMSG, "the file of this name belongs to a queue of another name"));
     }
-    Ok(Found { prologue, identity, probe })
+    Ok(FoundFile { prologue, identity, probe })
+}
+
+/// Show `found` the address of every queue of the directory. A queue whose file may not be
+/// read is known by the name of the file, unless that is shortened.
+pub fn list(found: &mut Found<'_>) -> Result<()> {
+    let dir = directory()?;
+    file::entries(dir.number(), &mut |file_name| match name_of(&dir, file_name) {
+        Some(name) => found(name.full()),
+        None => Ok(()),
+    })
+    .map_err(|error| match error {
+        Errno(libc::ENOMEM) => error,
+        _ => explained(error, "cannot read the directory of queues (MQRS_DIR)"),
+    })
+}
+
+/// The name of the queue that a file of the directory is, if it is one.
+fn name_of(dir: &Descriptor, file_name: &CStr) -> Option<ShmName> {
+    let stored = ShmName::of_file(file_name);
+    if stored.is_none() && !ShmName::is_shortened(file_name) {
+        return None;
+    }
+    let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    match file::open_at(dir.number(), file_name, flags, 0) {
+        Ok(queue) => {
+            let (prologue, _) = read_prologue(queue.number()).ok()?;
+            let name = ShmName::new(prologue.name()).ok()?;
+            // A copy of a queue's file under another name is none.
+            (name.file_name() == file_name).then_some(name)
+        }
+        Err(Errno(libc::EACCES)) => stored,
+        Err(_) => None,
+    }
 }
 
 fn not_a_queue() -> Errno {

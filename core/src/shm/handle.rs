@@ -8,24 +8,28 @@
 //!
 //! Source: madvise(2), MADV_WIPEONFORK (Linux 4.14) and MADV_DONTFORK.
 
-use super::create::{self, Found, Made, PAGE};
+use super::create::{self, FoundFile, Made, PAGE};
 use super::engine::{Engine, Look};
 use super::layout::{Geometry, Prologue};
 use super::owner::{self, Locks, Owners, Sight};
 use super::segment::Segment;
 use super::wait::{Patience, Side, Waiting, damaged};
 use super::word::Word;
-use crate::attr::{Attr, Limits, OpenOptions, PRIO_MAX, capability, option, transport};
+use crate::address::ShmName;
+use crate::attr::{Attr, Limits, OpenOptions, PRIO_MAX, capability, transport};
 use crate::deadline::Wait;
 use crate::error::{Errno, Result};
-use crate::name::ShmName;
+use crate::list::Found;
+use crate::message::{self, Incoming, Outgoing, Request};
+use crate::notify::{self, Notification};
 use crate::oflag::{Direction, OpenFlags};
 use crate::report::say;
 use crate::sync::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use crate::sync::local::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32};
+use crate::sync::local::{AtomicI32, AtomicPtr, AtomicU32};
 use crate::sys::file::{self, Descriptor, Identity};
 use crate::sys::map::{self, Mapping};
 use crate::sys::process;
+use crate::transport::{Access, Transport, check_mode, not_here, too_long};
 use core::ffi::CStr;
 
 /// An open shared-memory queue.
@@ -33,9 +37,7 @@ pub struct ShmQueue {
     /// This process's attachment; the newest of a list.
     attachment: AtomicPtr<Attachment>,
     geometry: Geometry,
-    direction: Direction,
-    nonblock: AtomicBool,
-    restart: bool,
+    access: Access,
     /// A descriptor of the file, to ask about owners and to open it again.
     probe: AtomicI32,
     /// A description for forked children that may not open the file, or -1.
@@ -135,12 +137,12 @@ impl ShmQueue {
     }
 
     fn attach_to(
-        found: Found,
+        found: FoundFile,
         name: ShmName,
         flags: OpenFlags,
         options: &OpenOptions,
     ) -> Result<ShmQueue> {
-        let Found { prologue, identity, probe } = found;
+        let FoundFile { prologue, identity, probe } = found;
         let file = (probe, identity);
         let queue = ShmQueue::detached(&prologue, file, None, Some(name), flags, options.flags);
         queue.attach()?;
@@ -200,9 +202,7 @@ impl ShmQueue {
         ShmQueue {
             attachment: AtomicPtr::new(core::ptr::null_mut()),
             geometry: prologue.geometry,
-            direction: flags.direction,
-            nonblock: AtomicBool::new(flags.nonblock),
-            restart: option_flags & option::RESTART != 0,
+            access: Access::new(flags, option_flags),
             probe: AtomicI32::new(probe.into_number()),
             spare: spare.map_or(-1, Descriptor::into_number),
             identity,
@@ -352,39 +352,6 @@ impl ShmQueue {
         if attachment.engine.is_poisoned() { Err(damaged()) } else { Ok(attachment) }
     }
 
-    /// Send one message.
-    ///
-    /// # Safety
-    /// `message` is null or readable for `len` bytes.
-    #[inline(always)]
-    pub unsafe fn send(&self, message: *const u8, len: usize, prio: u32, wait: Wait) -> Result<()> {
-        if prio > PRIO_MAX {
-            return Err(say(libc::EINVAL, "the priority is above MQRS_PRIO_MAX (32767)"));
-        }
-        if self.direction == Direction::Receive {
-            return Err(say(libc::EBADF, "the queue was opened to receive only"));
-        }
-        if message.is_null() && len > 0 {
-            return Err(say(libc::EFAULT, "the message is NULL but its length is not 0"));
-        }
-        if len > self.geometry.msgsize as usize {
-            return Err(say(libc::EMSGSIZE, "the message is longer than the queue's msgsize"));
-        }
-        let attachment = self.attachment()?;
-        let engine = &attachment.engine;
-        if engine.is_poisoned() {
-            return Err(damaged());
-        }
-        let message = if len == 0 { core::ptr::dangling() } else { message };
-        // SAFETY: granted by the caller; nothing is read if len is 0.
-        if unsafe { engine.try_send(message, len, prio, Look::Glance) }.is_ok() {
-            attachment.sending.did_not_wait();
-            return Ok(());
-        }
-        // SAFETY: as above.
-        unsafe { self.send_or_wait(attachment, message, len, prio, wait) }
-    }
-
     /// The queue seems to be full.
     ///
     /// # Safety
@@ -403,33 +370,6 @@ impl ShmQueue {
         // SAFETY: granted by the caller.
         self.waiting(engine, patience, Side::Sender, wait)
             .run(|look| unsafe { engine.try_send(message, len, prio, look) })
-    }
-
-    /// Take the oldest message of the highest priority; gives its length and priority.
-    ///
-    /// # Safety
-    /// `buf` is null or writable for `cap` bytes.
-    #[inline(always)]
-    pub unsafe fn receive(&self, buf: *mut u8, cap: usize, wait: Wait) -> Result<(usize, u32)> {
-        if self.direction == Direction::Send {
-            return Err(say(libc::EBADF, "the queue was opened to send only"));
-        }
-        if buf.is_null() && cap > 0 {
-            return Err(say(libc::EFAULT, "the buffer is NULL but its size is not 0"));
-        }
-        let attachment = self.attachment()?;
-        let engine = &attachment.engine;
-        if engine.is_poisoned() {
-            return Err(damaged());
-        }
-        let buf = if cap == 0 { core::ptr::dangling_mut() } else { buf };
-        // SAFETY: granted by the caller; nothing is written if cap is 0.
-        if let Ok(got) = unsafe { engine.try_receive(buf, cap, Look::Glance) } {
-            attachment.receiving.did_not_wait();
-            return Ok(got);
-        }
-        // SAFETY: as above.
-        unsafe { self.receive_or_wait(attachment, buf, cap, wait) }
     }
 
     /// The queue seems to be empty.
@@ -458,49 +398,107 @@ impl ShmQueue {
         side: Side,
         wait: Wait,
     ) -> Waiting<'a> {
-        Waiting { engine, patience, side, wait: self.wait_for(wait), restart: self.restart }
+        let wait = self.access.wait_for(wait);
+        Waiting { engine, patience, side, wait, restart: self.access.restart }
     }
 
-    fn wait_for(&self, wait: Wait) -> Wait {
-        if self.nonblock.load(Relaxed) { Wait::Never } else { wait }
+    fn bytes_queued(&self, segment: &Segment) -> u64 {
+        (0..self.geometry.nslots)
+            .filter_map(|index| segment.slot(index))
+            .filter(|slot| Word(slot.word.load(Acquire)).is_queued())
+            .map(|slot| slot.len.load(Relaxed).min(self.geometry.msgsize) as u64)
+            .sum()
     }
+}
 
-    /// What the handle may be used for.
-    pub fn direction(&self) -> Direction {
-        self.direction
-    }
-
-    /// Most bytes in a message.
-    pub fn msgsize(&self) -> usize {
-        self.geometry.msgsize as usize
-    }
-
-    /// The full address, "" if unknown.
-    pub fn name(&self) -> &CStr {
+impl Transport for ShmQueue {
+    fn name(&self) -> &CStr {
         self.name.as_ref().map_or(c"", ShmName::full)
     }
 
-    /// Switch waiting off or on.
-    pub fn set_nonblock(&self, on: bool) -> Result<()> {
-        self.healthy()?;
-        self.nonblock.store(on, Relaxed);
-        Ok(())
+    fn access(&self) -> &Access {
+        &self.access
     }
 
-    /// The queue's attributes now.
-    pub fn attr(&self) -> Result<Attr> {
+    fn msgsize(&self) -> Result<usize> {
+        Ok(self.geometry.msgsize as usize)
+    }
+
+    #[inline(always)]
+    unsafe fn send(&self, message: *const u8, len: usize, prio: u32, wait: Wait) -> Result<()> {
+        self.access.check_send(message, len, prio)?;
+        if len > self.geometry.msgsize as usize {
+            return Err(too_long());
+        }
+        let attachment = self.attachment()?;
+        let engine = &attachment.engine;
+        if engine.is_poisoned() {
+            return Err(damaged());
+        }
+        let message = if len == 0 { core::ptr::dangling() } else { message };
+        // SAFETY: granted by the caller; nothing is read if len is 0.
+        if unsafe { engine.try_send(message, len, prio, Look::Glance) }.is_ok() {
+            attachment.sending.did_not_wait();
+            return Ok(());
+        }
+        // SAFETY: as above.
+        unsafe { self.send_or_wait(attachment, message, len, prio, wait) }
+    }
+
+    #[inline(always)]
+    unsafe fn receive(&self, buf: *mut u8, cap: usize, wait: Wait) -> Result<(usize, u32)> {
+        self.access.check_receive(buf, cap)?;
+        let attachment = self.attachment()?;
+        let engine = &attachment.engine;
+        if engine.is_poisoned() {
+            return Err(damaged());
+        }
+        let buf = if cap == 0 { core::ptr::dangling_mut() } else { buf };
+        // SAFETY: granted by the caller; nothing is written if cap is 0.
+        if let Ok(got) = unsafe { engine.try_receive(buf, cap, Look::Glance) } {
+            attachment.receiving.did_not_wait();
+            return Ok(got);
+        }
+        // SAFETY: as above.
+        unsafe { self.receive_or_wait(attachment, buf, cap, wait) }
+    }
+
+    unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()> {
+        let Outgoing { data, len, prio, flags, .. } = *message;
+        if flags & message::send::TYPE != 0 {
+            return Err(not_here("only messages of System V queues have a type"));
+        }
+        if flags != 0 {
+            return Err(not_here("this version cannot drop the oldest message"));
+        }
+        // SAFETY: granted by the caller.
+        unsafe { self.send(data, len, prio, wait) }
+    }
+
+    unsafe fn receive_message(&self, request: &Request, wait: Wait) -> Result<Incoming> {
+        let Request { data, cap, flags, .. } = *request;
+        if flags & (message::receive::TYPE | message::receive::EXCEPT) != 0 {
+            return Err(not_here("only messages of System V queues have a type"));
+        }
+        if flags != 0 {
+            return Err(not_here("this version can neither look at a message nor cut it"));
+        }
+        // SAFETY: granted by the caller.
+        let (len, prio) = unsafe { self.receive(data, cap, wait) }?;
+        Ok(Incoming { len, prio, ..Incoming::default() })
+    }
+
+    fn check(&self) -> Result<()> {
+        self.healthy().map(drop)
+    }
+
+    fn attr(&self) -> Result<Attr> {
         let engine = self.healthy()?.engine();
         let status = file::status(self.probe()?)
             .map_err(|error| create::explained(error, "cannot look at the queue's file"))?;
-        let access = match self.direction {
-            Direction::Receive => libc::O_RDONLY,
-            Direction::Send => libc::O_WRONLY,
-            Direction::Both => libc::O_RDWR,
-        };
-        let nonblock = if self.nonblock.load(Relaxed) { libc::O_NONBLOCK } else { 0 };
         Ok(Attr {
             transport: transport::SHM,
-            flags: (access | nonblock) as u32,
+            flags: self.access.flags(),
             maxmsg: self.geometry.maxmsg as u64,
             msgsize: self.geometry.msgsize as u64,
             curmsgs: engine.queued_exactly() as u64,
@@ -512,16 +510,7 @@ impl ShmQueue {
         })
     }
 
-    fn bytes_queued(&self, segment: &Segment) -> u64 {
-        (0..self.geometry.nslots)
-            .filter_map(|index| segment.slot(index))
-            .filter(|slot| Word(slot.word.load(Acquire)).is_queued())
-            .map(|slot| slot.len.load(Relaxed).min(self.geometry.msgsize) as u64)
-            .sum()
-    }
-
-    /// A new descriptor of the queue, the caller's.
-    pub fn dup_fd(&self) -> Result<i32> {
+    fn dup_fd(&self) -> Result<i32> {
         self.healthy()?;
         let probe = self.probe()?;
         // A description of its own, so that no lock of ours can outlive us through it.
@@ -533,11 +522,8 @@ impl ShmQueue {
         .map(Descriptor::into_number)
     }
 
-    /// Change mode, user, group; `u32::MAX` leaves one as it is.
-    pub fn set_owner(&self, mode: u32, uid: u32, gid: u32) -> Result<()> {
-        if mode != u32::MAX && mode & !0o777 != 0 {
-            return Err(say(libc::EINVAL, "the mode has bits beyond 0777"));
-        }
+    fn set_owner(&self, mode: u32, uid: u32, gid: u32) -> Result<()> {
+        check_mode(mode)?;
         self.healthy()?;
         let probe = self.probe()?;
         let denied = |error| create::explained(error, "cannot change the queue's owner or mode");
@@ -550,6 +536,19 @@ impl ShmQueue {
                 let _ = file::change_mode(probe, before);
                 denied(error)
             })?;
+        }
+        Ok(())
+    }
+
+    fn notify(&self, notification: Notification) -> Result<()> {
+        notify::register(self.healthy()?, notification)
+    }
+
+    fn notify_cancel(&self) -> Result<()> {
+        // A child that has not used the handle yet has no registration.
+        if let Some(attachment) = self.attachment_if_any() {
+            notify::cancel(attachment);
+            self.healthy()?;
         }
         Ok(())
     }
@@ -597,6 +596,11 @@ unsafe fn detach(attachment: *mut Attachment, size: usize) -> *mut Attachment {
 /// Remove a queue's name.
 pub fn unlink(name: &ShmName) -> Result<()> {
     create::unlink(name)
+}
+
+/// Show `found` the address of every queue.
+pub fn list(found: &mut Found<'_>) -> Result<()> {
+    create::list(found)
 }
 
 /// What this transport allows here now.

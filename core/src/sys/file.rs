@@ -308,6 +308,34 @@ pub fn longest_file() -> u64 {
     }
 }
 
+/// Show `visit` the name of everything in a directory, in no order.
+pub fn entries(dir: i32, visit: &mut dyn FnMut(&CStr) -> Result<()>) -> Result<()> {
+    /// Of one entry of getdents64(2), what comes before its name: inode, offset, length, type.
+    const BEFORE_NAME: usize = 8 + 8 + 2 + 1;
+    let directory = open_at(dir, c".", libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+    let mut buffer = [0u64; 512];
+    loop {
+        let size = size_of_val(&buffer);
+        // SAFETY: writes at most `size` bytes.
+        let got =
+            unsafe { libc::syscall(libc::SYS_getdents64, directory.0, buffer.as_mut_ptr(), size) };
+        let mut rest = match usize::try_from(got) {
+            Ok(0) => return Ok(()),
+            // SAFETY: the kernel wrote so many of the buffer's bytes; any bytes are a u8.
+            Ok(got) => unsafe { core::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), got) },
+            Err(_) => return Err(Errno::last()),
+        };
+        while let [_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, low, high, ..] = *rest {
+            let (entry, after) =
+                rest.split_at(rest.len().min(u16::from_ne_bytes([low, high]) as usize));
+            if let Some(Ok(name)) = entry.get(BEFORE_NAME..).map(CStr::from_bytes_until_nul) {
+                visit(name)?;
+            }
+            rest = after;
+        }
+    }
+}
+
 /// Remove a name given by its path.
 pub fn unlink_path(path: &CStr) -> Result<()> {
     // SAFETY: a C string.

@@ -264,7 +264,7 @@ pub fn options(maxmsg: u64, msgsize: u64) -> OpenOptions {
 }
 
 pub fn open_inside(name: &CStr, oflag: i32, options: &OpenOptions) -> ShmQueue {
-    let name = Address::parse(name).and_then(|a| a.into_shm()).expect("a name");
+    let Ok(Address::Shm(name)) = Address::parse(name) else { panic!("a name in shared memory") };
     ShmQueue::open(Some(name), OpenFlags::parse(oflag).expect("flags"), options).expect("open")
 }
 

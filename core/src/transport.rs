@@ -1,0 +1,175 @@
+//! What every transport must be able to do, and what their handles have in common.
+//!
+//! A handle's way through a call is the same everywhere: check the arguments in the order of
+//! the header, try, then wait or give up as handle and timeout say. What one transport cannot
+//! do at all it leaves to the answer given here, `ENOTSUP`, and clears its capability bit.
+
+use crate::attr::{Attr, PRIO_MAX, Stats, option};
+use crate::deadline::Wait;
+use crate::error::{Errno, Result};
+use crate::message::{Incoming, Outgoing, Request};
+use crate::notify::Notification;
+use crate::oflag::{Direction, OpenFlags};
+use crate::report::say;
+use crate::sync::Ordering::Relaxed;
+use crate::sync::local::AtomicBool;
+use core::ffi::CStr;
+
+/// An open queue of some transport. Dropping it closes it.
+pub trait Transport: Send + Sync {
+    /// The full address, "" if unknown; valid as long as the handle.
+    fn name(&self) -> &CStr;
+
+    /// What the handle may be used for, and whether it waits.
+    fn access(&self) -> &Access;
+
+    /// Most bytes in a message, now.
+    fn msgsize(&self) -> Result<usize>;
+
+    /// Send one message.
+    ///
+    /// # Safety
+    /// `message` is null or readable for `len` bytes.
+    unsafe fn send(&self, message: *const u8, len: usize, prio: u32, wait: Wait) -> Result<()>;
+
+    /// Take the next message; gives its length and priority.
+    ///
+    /// # Safety
+    /// `buf` is null or writable for `cap` bytes.
+    unsafe fn receive(&self, buf: *mut u8, cap: usize, wait: Wait) -> Result<(usize, u32)>;
+
+    /// Send one message in the general form; its flags are known ones.
+    ///
+    /// # Safety
+    /// `message.data` is null or readable for `message.len` bytes.
+    unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()>;
+
+    /// Take or look at a message in the general form; the flags are known ones.
+    ///
+    /// # Safety
+    /// `request.data` is null or writable for `request.cap` bytes.
+    unsafe fn receive_message(&self, request: &Request, wait: Wait) -> Result<Incoming>;
+
+    /// The queue's attributes now.
+    fn attr(&self) -> Result<Attr>;
+
+    /// Counters and last users.
+    fn stats(&self) -> Result<Stats> {
+        Err(not_here("this queue keeps no statistics"))
+    }
+
+    /// `EBADMSG` or `EIDRM` if the queue is of no use any more.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Change mode, user, group; `u32::MAX` leaves one as it is.
+    fn set_owner(&self, mode: u32, uid: u32, gid: u32) -> Result<()>;
+
+    /// Change how many bytes the queue holds.
+    fn set_maxbytes(&self, _bytes: u64) -> Result<()> {
+        Err(not_here("only System V queues can be made to hold more or fewer bytes"))
+    }
+
+    /// A new close-on-exec descriptor of the queue, the caller's.
+    fn dup_fd(&self) -> Result<i32>;
+
+    /// The handle's descriptor for poll.
+    fn fd(&self) -> Result<i32> {
+        Err(not_here("this queue has no descriptor for poll"))
+    }
+
+    /// Register for the next arrival on an empty queue.
+    fn notify(&self, _notification: Notification) -> Result<()> {
+        Err(not_here("this queue cannot notify"))
+    }
+
+    /// Drop this handle's registration, if there is one, and wait out its callback.
+    fn notify_cancel(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The answer of a transport that cannot do it.
+pub fn not_here(sentence: &'static str) -> Errno {
+    say(libc::ENOTSUP, sentence)
+}
+
+/// What a handle may be used for, and how its calls wait.
+pub struct Access {
+    /// O_RDONLY, O_WRONLY, O_RDWR.
+    pub direction: Direction,
+    /// Waits go on after a signal handler ran.
+    pub restart: bool,
+    nonblock: AtomicBool,
+}
+
+impl Access {
+    /// As an open call asks for it.
+    pub fn new(flags: OpenFlags, option_flags: u64) -> Access {
+        Access {
+            direction: flags.direction,
+            restart: option_flags & option::RESTART != 0,
+            nonblock: AtomicBool::new(flags.nonblock),
+        }
+    }
+
+    /// How long a call may wait, O_NONBLOCK considered.
+    #[inline(always)]
+    pub fn wait_for(&self, wait: Wait) -> Wait {
+        if self.nonblock.load(Relaxed) { Wait::Never } else { wait }
+    }
+
+    /// Switch waiting off or on, in this process.
+    pub fn set_nonblock(&self, on: bool) {
+        self.nonblock.store(on, Relaxed);
+    }
+
+    /// `O_ACCMODE | O_NONBLOCK` of the handle.
+    pub fn flags(&self) -> u32 {
+        let access = self.direction.oflag();
+        let nonblock = if self.nonblock.load(Relaxed) { libc::O_NONBLOCK } else { 0 };
+        (access | nonblock) as u32
+    }
+
+    /// Check the arguments of a send, but for the length.
+    #[inline(always)]
+    pub fn check_send(&self, message: *const u8, len: usize, prio: u32) -> Result<()> {
+        if prio > PRIO_MAX {
+            return Err(say(libc::EINVAL, "the priority is above MQRS_PRIO_MAX (32767)"));
+        }
+        if self.direction == Direction::Receive {
+            return Err(say(libc::EBADF, "the queue was opened to receive only"));
+        }
+        if message.is_null() && len > 0 {
+            return Err(say(libc::EFAULT, "the message is NULL but its length is not 0"));
+        }
+        Ok(())
+    }
+
+    /// Check the arguments of a receive, but for the length.
+    #[inline(always)]
+    pub fn check_receive(&self, buf: *const u8, cap: usize) -> Result<()> {
+        if self.direction == Direction::Send {
+            return Err(say(libc::EBADF, "the queue was opened to send only"));
+        }
+        if buf.is_null() && cap > 0 {
+            return Err(say(libc::EFAULT, "the buffer is NULL but its size is not 0"));
+        }
+        Ok(())
+    }
+}
+
+/// The answer to a message that is too long for its queue.
+#[cold]
+pub fn too_long() -> Errno {
+    say(libc::EMSGSIZE, "the message is longer than the queue's msgsize")
+}
+
+/// Bits of a mode that a queue can have.
+pub fn check_mode(mode: u32) -> Result<()> {
+    if mode != u32::MAX && mode & !0o777 != 0 {
+        return Err(say(libc::EINVAL, "the mode has bits beyond 0777"));
+    }
+    Ok(())
+}
