@@ -66,7 +66,7 @@ impl List {
 
     /// The next queue: its address and what it is; `None` at the end. After an error the
     /// same queue comes again.
-    pub fn next(&mut self) -> Result<Option<(&CStr, Attr)>> {
+    pub fn advance(&mut self) -> Result<Option<(&CStr, Attr)>> {
         while let Some((which, address)) = self.found.get(self.next) {
             let looked = Queue::open(
                 Some(address),

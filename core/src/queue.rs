@@ -19,6 +19,7 @@ pub use crate::notify::Notification;
 /// An open queue. Dropping it closes it, its registration for notification included.
 pub struct Queue(Carrier);
 
+#[allow(clippy::large_enum_variant, reason = "boxing would cost every call a step")]
 enum Carrier {
     Shm(ShmQueue),
     Posix(PosixQueue),

@@ -16,6 +16,7 @@ use mqueue_core::fault::unsettle;
 use mqueue_core::shm::ShmQueue;
 use mqueue_core::sync::Ordering::SeqCst;
 use mqueue_core::sync::{AtomicU64, pause, yield_now};
+use mqueue_core::transport::Transport as _;
 use processes::history::intervals::judge;
 use processes::history::search::order;
 use processes::history::{Deed, Operation, Which, story};

@@ -17,6 +17,7 @@ use mqueue_core::queue::Queue;
 use mqueue_core::shm::layout::OWNERS;
 use mqueue_core::shm::word::Tail;
 use mqueue_core::sync::Ordering::SeqCst;
+use mqueue_core::transport::Transport as _;
 use std::time::{Duration, Instant};
 
 /// Nobody misses one who was killed, or stopped, while asleep.

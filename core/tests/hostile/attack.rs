@@ -231,7 +231,10 @@ impl Ground {
                 0..=4 => self.send(u, queue)?,
                 5..=9 => self.receive(u, queue)?,
                 10 | 11 => queue.attr().map(|attr| {
-                    assert!(attr.msgsize == queue.msgsize() as u64, "{attr:?}");
+                    assert!(
+                        attr.msgsize == queue.msgsize().expect("it is in shared memory") as u64,
+                        "{attr:?}"
+                    );
                     assert!(attr.curmsgs <= attr.maxmsg, "{attr:?}");
                 }),
                 12 => {
@@ -275,7 +278,7 @@ impl Ground {
     }
 
     fn send(&mut self, u: &mut Unstructured, queue: &Queue) -> Result<Answer> {
-        let msgsize = queue.msgsize();
+        let msgsize = queue.msgsize().expect("it is in shared memory");
         let len = match u.int_in_range(0..=7)? {
             0 => 0,
             1 => msgsize + 1,
@@ -293,18 +296,18 @@ impl Ground {
         self.message.check(len, 0);
         match sent {
             Ok(()) => {
-                assert!(len <= msgsize && queue.direction() != Direction::Receive);
+                assert!(len <= msgsize && queue.access().direction != Direction::Receive);
                 self.count(What::Sent);
             }
             Err(Errno(libc::EMSGSIZE)) => assert!(len > msgsize),
-            Err(Errno(libc::EBADF)) => assert!(queue.direction() == Direction::Receive),
+            Err(Errno(libc::EBADF)) => assert!(queue.access().direction == Direction::Receive),
             Err(error) => self.check_wait(error, wait),
         }
         Ok(sent)
     }
 
     fn receive(&mut self, u: &mut Unstructured, queue: &Queue) -> Result<Answer> {
-        let msgsize = queue.msgsize();
+        let msgsize = queue.msgsize().expect("it is in shared memory");
         let cap = match u.int_in_range(0..=7)? {
             0 => 0,
             1 => msgsize + 7,
@@ -319,11 +322,11 @@ impl Ground {
         match received {
             Ok((len, prio)) => {
                 assert!(len <= cap && len <= msgsize, "{len} bytes came into {cap}");
-                assert!(prio <= PRIO_MAX && queue.direction() != Direction::Send);
+                assert!(prio <= PRIO_MAX && queue.access().direction != Direction::Send);
                 self.count(What::Received);
             }
             Err(Errno(libc::EMSGSIZE)) => assert!(cap < msgsize),
-            Err(Errno(libc::EBADF)) => assert!(queue.direction() == Direction::Send),
+            Err(Errno(libc::EBADF)) => assert!(queue.access().direction == Direction::Send),
             Err(error) => self.check_wait(error, wait),
         }
         Ok(received.map(drop))

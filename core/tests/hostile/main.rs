@@ -21,6 +21,7 @@ use mqueue_core::deadline::Wait;
 use mqueue_core::sync::AtomicU64;
 use mqueue_core::sync::Ordering::SeqCst;
 use mqueue_core::sys::process::random;
+use mqueue_core::transport::Transport as _;
 use processes::ledger::Shared;
 use processes::{Child, Fate, Rng, Stage, begin, pause, spawn};
 use std::path::Path;

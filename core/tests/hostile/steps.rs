@@ -10,6 +10,7 @@ use mqueue_core::shm::ShmQueue;
 use mqueue_core::shm::layout::{CONTROL_AT, OWNERS_AT};
 use mqueue_core::sync::Ordering::{Relaxed, SeqCst};
 use mqueue_core::sync::local::{AtomicPtr, AtomicU32, AtomicU64};
+use mqueue_core::transport::Transport as _;
 use std::time::{Duration, Instant};
 
 /// What the handler does, and where.

@@ -10,6 +10,7 @@ use mqueue_core::error::{Errno, Result};
 use mqueue_core::shm::{Refused, ShmQueue};
 use mqueue_core::sync::AtomicU64;
 use mqueue_core::sync::Ordering::{Acquire, Relaxed, Release};
+use mqueue_core::transport::Transport as _;
 
 /// One call.
 #[repr(C)]

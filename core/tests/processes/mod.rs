@@ -17,7 +17,8 @@ use mqueue_core::shm::word::{Head, Tail, Word};
 use mqueue_core::shm::{Engine, ShmQueue};
 use mqueue_core::sync::Ordering::SeqCst;
 use mqueue_core::sync::{AtomicU64, fence};
-use mqueue_core::{attr::OpenOptions, name::Address, oflag::OpenFlags, queue::Queue};
+use mqueue_core::transport::Transport as _;
+use mqueue_core::{address::Address, attr::OpenOptions, oflag::OpenFlags, queue::Queue};
 use std::ffi::{CStr, CString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -406,7 +407,7 @@ impl Stage {
         if fitted as u64 != self.options.maxmsg {
             return Err(format!("{fitted} messages fit instead of {}", self.options.maxmsg));
         }
-        let mut buffer = vec![0u8; self.inside.msgsize()];
+        let mut buffer = vec![0u8; self.options.msgsize as usize];
         for _ in 0..fitted {
             // SAFETY: the buffer is writable for its length.
             let got = unsafe {
