@@ -11,14 +11,16 @@ use std::{env, fs};
 const SONAME: &str = "libmqueue_rs.so.0";
 
 /// The files that the header is made of, in the order of its pages.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 10] = [
     "src/structs.rs",
     "src/boundary.rs",
     "src/open.rs",
     "src/send.rs",
     "src/receive.rs",
     "src/notify.rs",
+    "src/wait.rs",
     "src/attr.rs",
+    "src/list.rs",
     "src/info.rs",
 ];
 
@@ -68,7 +70,7 @@ fn header(root: &Path) -> String {
             .map(|(name, value)| format!("#define {name} ({value})\n"))
             .collect::<String>(),
     );
-    bindings(root, config)
+    bindings(root, config, true)
 }
 
 /// The same declarations without a preprocessor, for foreign function interfaces that have
@@ -83,28 +85,31 @@ fn cdef(root: &Path) -> String {
         version().iter().map(|(name, value)| format!("    {name} = {value},\n")).collect();
     config.header = Some(format!(
         "/* The declarations of mqueue_rs.h for programs without a C preprocessor. What they\n\
-         \x20* mean is written there. */\n\nenum {{\n{version}}};"
+         \x20* mean is written there. In 32-bit programs struct mqrs_msg has one member more, a\n\
+         \x20* uint32_t that is 0, after cap. */\n\nenum {{\n{version}}};"
     ));
-    bindings(root, config)
+    bindings(root, config, false)
 }
 
 fn configuration(root: &Path) -> cbindgen::Config {
     cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml is valid")
 }
 
-fn bindings(root: &Path, config: cbindgen::Config) -> String {
+fn bindings(root: &Path, config: cbindgen::Config, has_preprocessor: bool) -> String {
     let mut builder = cbindgen::Builder::new().with_config(config);
     for page in PAGES {
         builder = builder.with_src(root.join(page));
     }
     let mut text = Vec::new();
     builder.generate().expect("the sources can be parsed").write(&mut text);
-    tidy(&String::from_utf8(text).expect("the sources are text"))
+    tidy(&String::from_utf8(text).expect("the sources are text"), has_preprocessor)
 }
 
 /// Constants become enumerators of no type of their own, the opaque handle is written as in
-/// the manual, and a comment of one line takes one line.
-fn tidy(text: &str) -> String {
+/// the manual, and a comment of one line takes one line. A field that 32-bit programs alone
+/// have is put under a condition that the compiler can judge, or left out.
+fn tidy(text: &str, has_preprocessor: bool) -> String {
+    let text = &with_condition(text, has_preprocessor);
     let mut tidied = String::with_capacity(text.len());
     for line in text.lines() {
         let line = line.trim_end();
@@ -113,7 +118,9 @@ fn tidy(text: &str) -> String {
         } else if line.starts_with("} mqrs_constants_") {
             "};"
         } else {
-            &line.replace("struct mqrs_queue *", "mqrs_queue *")
+            &line
+                .replace("struct mqrs_queue *", "mqrs_queue *")
+                .replace("struct mqrs_list *", "mqrs_list *")
         };
         tidied.push_str(line);
         tidied.push('\n');
@@ -138,6 +145,24 @@ fn tidy(text: &str) -> String {
         }
     }
     compact
+}
+
+/// What cbindgen writes for a field with `#[cfg(target_pointer_width = "32")]`: the semicolon
+/// comes after the condition.
+fn with_condition(text: &str, has_preprocessor: bool) -> String {
+    const BEGIN: &str = "#if defined(MQRS_POINTERS_OF_32_BITS)\n";
+    const END: &str = "\n#endif\n    ;\n";
+    let mut rest = text;
+    let mut with = String::new();
+    while let Some((before, after)) = rest.split_once(BEGIN) {
+        let (field, after) = after.split_once(END).expect("a field and its semicolon");
+        with.push_str(before);
+        if has_preprocessor {
+            with.push_str(&format!("#if UINTPTR_MAX == 0xffffffffu\n{field};\n#endif\n"));
+        }
+        rest = after;
+    }
+    with + rest
 }
 
 fn version() -> [(&'static str, u32); 4] {

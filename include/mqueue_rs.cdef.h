@@ -1,5 +1,6 @@
 /* The declarations of mqueue_rs.h for programs without a C preprocessor. What they
- * mean is written there. */
+ * mean is written there. In 32-bit programs struct mqrs_msg has one member more, a
+ * uint32_t that is 0, after cap. */
 
 enum {
     MQRS_VERSION_MAJOR = 0,
@@ -31,6 +32,18 @@ enum {
 };
 
 enum {
+    MQRS_SEND_TYPE = 1,
+    MQRS_SEND_DROP_OLDEST = 2,
+};
+
+enum {
+    MQRS_RECV_PEEK = 1,
+    MQRS_RECV_TRUNCATE = 2,
+    MQRS_RECV_TYPE = 4,
+    MQRS_RECV_EXCEPT = 8,
+};
+
+enum {
     MQRS_CAP_FD = 1,
     MQRS_CAP_NOTIFY = 2,
     MQRS_CAP_TYPES = 4,
@@ -44,6 +57,8 @@ enum {
     MQRS_CAP_SENDER = 1024,
 };
 
+typedef struct mqrs_list mqrs_list;
+
 typedef struct mqrs_queue mqrs_queue;
 
 typedef struct mqrs_options {
@@ -53,6 +68,19 @@ typedef struct mqrs_options {
     uint32_t mode;
     uint32_t reserved;
 } mqrs_options;
+
+typedef struct mqrs_msg {
+    void *data;
+    size_t len;
+    size_t cap;
+    uint32_t prio;
+    uint32_t sender_pid;
+    uint32_t sender_uid;
+    uint32_t state;
+    int64_t type;
+    uint64_t sequence;
+    int64_t sent_ns;
+} mqrs_msg;
 
 typedef struct mqrs_attr {
     uint32_t transport;
@@ -68,6 +96,22 @@ typedef struct mqrs_attr {
     uint64_t capabilities;
 } mqrs_attr;
 
+typedef struct mqrs_stats {
+    uint64_t sent;
+    uint64_t received;
+    uint64_t dropped;
+    uint64_t recoveries;
+    uint64_t max_curmsgs;
+    uint32_t blocked_senders;
+    uint32_t blocked_receivers;
+    uint32_t users;
+    uint32_t reserved;
+    uint32_t last_send_pid;
+    uint32_t last_receive_pid;
+    int64_t last_send_ns;
+    int64_t last_receive_ns;
+} mqrs_stats;
+
 typedef struct mqrs_limits {
     int32_t unavailable;
     uint32_t reserved;
@@ -79,6 +123,11 @@ typedef struct mqrs_limits {
     uint64_t bytes_max;
     uint64_t prio_max;
 } mqrs_limits;
+
+typedef struct mqrs_entry {
+    char name[264];
+    struct mqrs_attr attr;
+} mqrs_entry;
 
 int mqrs_open(const char *name,
               int oflag,
@@ -115,6 +164,12 @@ int mqrs_send_until(mqrs_queue *q,
 
 ssize_t mqrs_sendall(mqrs_queue *q, const void *data, size_t len, uint32_t prio);
 
+int mqrs_sendmsg(mqrs_queue *q,
+                 const struct mqrs_msg *m,
+                 size_t size,
+                 uint64_t flags,
+                 int64_t timeout_ns);
+
 ssize_t mqrs_receive(mqrs_queue *q, void *buf, size_t cap, uint32_t *prio);
 
 ssize_t mqrs_timedreceive(mqrs_queue *q,
@@ -130,6 +185,12 @@ ssize_t mqrs_receive_until(mqrs_queue *q,
                            int64_t deadline_ns,
                            uint32_t *prio);
 
+ssize_t mqrs_recvmsg(mqrs_queue *q,
+                     struct mqrs_msg *m,
+                     size_t size,
+                     uint64_t flags,
+                     int64_t timeout_ns);
+
 int mqrs_notify_signal(mqrs_queue *q, int signo, intptr_t value, uint64_t flags);
 
 int mqrs_notify_callback(mqrs_queue *q,
@@ -139,11 +200,23 @@ int mqrs_notify_callback(mqrs_queue *q,
 
 int mqrs_notify_cancel(mqrs_queue *q);
 
+int mqrs_fd(mqrs_queue *q);
+
 int mqrs_getattr(const mqrs_queue *q, struct mqrs_attr *out, size_t size);
+
+int mqrs_getstats(const mqrs_queue *q, struct mqrs_stats *out, size_t size);
 
 int mqrs_getlimits(uint32_t transport, struct mqrs_limits *out, size_t size);
 
 int mqrs_set_nonblock(mqrs_queue *q, int on);
+
+int mqrs_set_maxbytes(mqrs_queue *q, uint64_t bytes);
+
+int mqrs_list_open(uint32_t transport, mqrs_list **out);
+
+int mqrs_list_next(mqrs_list *l, struct mqrs_entry *out, size_t size);
+
+int mqrs_list_close(mqrs_list *l);
 
 const char *mqrs_strerror(int err);
 

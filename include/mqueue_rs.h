@@ -218,6 +218,26 @@ enum {
     MQRS_OPT_RESTART = 2,
 };
 
+/** Flags of mqrs_sendmsg. */
+enum {
+    /** System V: the message gets the type in `type`, not one made from its priority. */
+    MQRS_SEND_TYPE = 1,
+    /** A full queue drops the oldest message of its lowest priority instead of waiting. */
+    MQRS_SEND_DROP_OLDEST = 2,
+};
+
+/** Flags of mqrs_recvmsg. */
+enum {
+    /** Look at a message and leave it where it is. */
+    MQRS_RECV_PEEK = 1,
+    /** Cut a message that is longer than the buffer, and tell its full length. */
+    MQRS_RECV_TRUNCATE = 2,
+    /** System V: `type` selects the message, as in msgrcv(2). */
+    MQRS_RECV_TYPE = 4,
+    /** With MQRS_RECV_TYPE and a type above 0: the first message of any other type. */
+    MQRS_RECV_EXCEPT = 8,
+};
+
 /**
  * What a queue can do: bits of mqrs_attr.capabilities, one for each thing that some
  * transport, or some version of this library, cannot do.
@@ -248,15 +268,26 @@ enum {
 };
 
 /**
+ * A walk over the queues that there are. Only pointers to it exist outside the library.
+ *
+ *   made by   mqrs_list_open
+ *   walks by  mqrs_list_next
+ *   freed by  mqrs_list_close
+ */
+typedef struct mqrs_list mqrs_list;
+
+/**
  * A handle of an open queue. Only pointers to it exist outside the library.
  *
  *   made by     mqrs_open, mqrs_open_fd
  *   freed by    mqrs_close
  *   sends       mqrs_send, mqrs_timedsend, mqrs_send_until, mqrs_sendall
  *   receives    mqrs_receive, mqrs_timedreceive, mqrs_receive_until
+ *   general     mqrs_sendmsg, mqrs_recvmsg
+ *   polls by    mqrs_fd
  *   is told by  mqrs_notify_signal, mqrs_notify_callback; mqrs_notify_cancel
- *   looks by    mqrs_name, mqrs_getattr
- *   changes by  mqrs_set_nonblock, mqrs_set_owner
+ *   looks by    mqrs_name, mqrs_getattr, mqrs_getstats
+ *   changes by  mqrs_set_nonblock, mqrs_set_owner, mqrs_set_maxbytes
  *   travels by  mqrs_dup_fd
  */
 typedef struct mqrs_queue mqrs_queue;
@@ -265,15 +296,58 @@ typedef struct mqrs_queue mqrs_queue;
 typedef struct mqrs_options {
     /** MQRS_OPT_... flags. */
     uint64_t flags;
-    /** Most messages that the queue holds; 0: 64. Up to at least 1,000,000. */
+    /**
+     * Most messages that the queue holds. 0: 64 in shared memory, up to at least 1,000,000;
+     * POSIX: what the kernel says. System V: ignored, see mqrs_set_maxbytes.
+     */
     uint64_t maxmsg;
-    /** Most bytes in one message; 0: 8192. Up to at least 1 GiB. */
+    /**
+     * Most bytes in one message. 0: 8192 in shared memory, up to at least 1 GiB; POSIX: what
+     * the kernel says. System V: ignored.
+     */
     uint64_t msgsize;
-    /** Permissions of a new queue (bits 0777); 0: 0600. Masked by umask, as in mq_open. */
+    /**
+     * Permissions of a new queue (bits 0777); 0: 0600. Masked by umask, as in mq_open, but
+     * not for System V, as in msgget.
+     */
     uint32_t mode;
     /** Must be 0. */
     uint32_t reserved;
 } mqrs_options;
+
+/**
+ * A message with everything that can be said of it. What a call does not name it leaves
+ * alone on the way in and sets on the way out; what is not known is 0.
+ */
+typedef struct mqrs_msg {
+    /** Sending: the message. Receiving: where it goes. */
+    void *data;
+    /** Sending: its length. Receiving: out, its length. */
+    size_t len;
+    /** Receiving: room at data. */
+    size_t cap;
+#if UINTPTR_MAX == 0xffffffffu
+    /** Must be 0. */
+    uint32_t pad;
+#endif
+    /** Its priority; peeking, in: that of the message looked at last. */
+    uint32_t prio;
+    /** Out: the sender's process. */
+    uint32_t sender_pid;
+    /** Out: the sender's user. */
+    uint32_t sender_uid;
+    /** Out: 0. */
+    uint32_t state;
+    /** System V type: of the message, or what selects it. */
+    int64_t type;
+    /**
+     * Out: its number in the queue, from 1; peeking, in: that of the message looked at
+     * last. System V: its place in the order of arrival.
+     */
+    uint64_t sequence;
+    /** Out: when it was sent, on CLOCK_MONOTONIC_COARSE, in nanoseconds. */
+    int64_t sent_ns;
+} mqrs_msg;
 
 /** What a queue is, and what it holds at the moment. */
 typedef struct mqrs_attr {
@@ -281,13 +355,16 @@ typedef struct mqrs_attr {
     uint32_t transport;
     /** O_RDONLY, O_WRONLY or O_RDWR of this handle, and O_NONBLOCK. */
     uint32_t flags;
-    /** Most messages that the queue holds. */
+    /** Most messages that the queue holds. System V: most bytes in them all. */
     uint64_t maxmsg;
     /** Most bytes in one message. */
     uint64_t msgsize;
     /** Messages queued: exact at one instant of the call. */
     uint64_t curmsgs;
-    /** Bytes queued: an estimate while others send and receive. */
+    /**
+     * Bytes queued: an estimate while others send and receive. POSIX: 0 where the handle
+     * cannot receive.
+     */
     uint64_t curbytes;
     /** Permissions. */
     uint32_t mode;
@@ -300,6 +377,36 @@ typedef struct mqrs_attr {
     /** MQRS_CAP_... bits. */
     uint64_t capabilities;
 } mqrs_attr;
+
+/** What a queue has seen. A number that its transport does not keep is 0. */
+typedef struct mqrs_stats {
+    /** Messages sent. */
+    uint64_t sent;
+    /** Messages received. */
+    uint64_t received;
+    /** Messages dropped to make room. */
+    uint64_t dropped;
+    /** Times that something was repaired after a process died. */
+    uint64_t recoveries;
+    /** Most messages queued at one time. */
+    uint64_t max_curmsgs;
+    /** Sends that wait for room. */
+    uint32_t blocked_senders;
+    /** Receives that wait for a message. */
+    uint32_t blocked_receivers;
+    /** Handles that are open. */
+    uint32_t users;
+    /** 0. */
+    uint32_t reserved;
+    /** Process that sent last. */
+    uint32_t last_send_pid;
+    /** Process that received last. */
+    uint32_t last_receive_pid;
+    /** When it sent, on CLOCK_REALTIME, in nanoseconds. System V: whole seconds. */
+    int64_t last_send_ns;
+    /** When it received, likewise. */
+    int64_t last_receive_ns;
+} mqrs_stats;
 
 /** What a transport allows, on this machine and now. 0 means no limit. */
 typedef struct mqrs_limits {
@@ -317,11 +424,19 @@ typedef struct mqrs_limits {
     uint64_t msgsize_max;
     /** Most queues. */
     uint64_t queues_max;
-    /** Most bytes in all queues. */
+    /** Most bytes in all queues. POSIX: RLIMIT_MSGQUEUE, for all queues of a user. */
     uint64_t bytes_max;
     /** Highest priority. */
     uint64_t prio_max;
 } mqrs_limits;
+
+/** One queue of a list. */
+typedef struct mqrs_entry {
+    /** Its full address, NUL-terminated: good for mqrs_open and mqrs_unlink. */
+    char name[264];
+    /** What it is. Of a queue that the caller may not open, only the transport. */
+    struct mqrs_attr attr;
+} mqrs_entry;
 
 #ifdef __cplusplus
 extern "C" {
@@ -625,6 +740,36 @@ int mqrs_send_until(mqrs_queue *q,
 ssize_t mqrs_sendall(mqrs_queue *q, const void *data, size_t len, uint32_t prio);
 
 /**
+ * Send a message in the general form.
+ *
+ * q           the queue, opened to send
+ * m           the message: data and len, its priority in prio; with MQRS_SEND_TYPE its System V
+ *             type in type (> 0), and prio is ignored. Nothing else of it counts
+ * size        sizeof (struct mqrs_msg)
+ * flags       MQRS_SEND_... flags; 0: as mqrs_timedsend
+ * timeout_ns  as in mqrs_timedsend
+ *
+ * MQRS_SEND_TYPE is for System V queues (MQRS_CAP_TYPES), where a priority p is the type
+ * 32768 - p. MQRS_SEND_DROP_OLDEST is for a later version (MQRS_CAP_DROP_OLDEST).
+ *
+ * Returns 0, or, having sent nothing, an error of mqrs_timedsend, or
+ *   -EINVAL   an unknown flag; size below the struct's size in the first release; or a type
+ *             below 1, or too large for a long
+ *   -E2BIG    size is above ours, and what lies beyond is not 0
+ *   -EFAULT   m is NULL
+ *   -ENOTSUP  the queue cannot do what a flag asks for
+ *
+ * Threads: any.  Signals: async-signal-safe in shared memory.  Fork: usable in the child.
+ * Blocks: while the queue is full, until the timeout.
+ * Source: msgsnd(2).
+ */
+int mqrs_sendmsg(mqrs_queue *q,
+                 const struct mqrs_msg *m,
+                 size_t size,
+                 uint64_t flags,
+                 int64_t timeout_ns);
+
+/**
  * Receive the oldest message of the highest priority; wait while the queue is empty.
  *
  * q     the queue, opened to receive
@@ -709,6 +854,49 @@ ssize_t mqrs_receive_until(mqrs_queue *q,
                            int clock,
                            int64_t deadline_ns,
                            uint32_t *prio);
+
+/**
+ * Receive a message, or look at one, in the general form.
+ *
+ * q           the queue, opened to receive
+ * m           in: data and cap, a buffer; with MQRS_RECV_TYPE what selects, in type; with
+ *             MQRS_RECV_PEEK what was looked at last, in sequence and prio. Out: all the
+ *             rest, as far as it is known
+ * size        sizeof (struct mqrs_msg)
+ * flags       MQRS_RECV_... flags; 0: as mqrs_timedreceive
+ * timeout_ns  as in mqrs_timedreceive
+ *
+ * MQRS_RECV_TRUNCATE  a message longer than cap is cut and gone; the result is its full
+ *                     length. Not in shared memory in this version
+ * MQRS_RECV_TYPE      System V (MQRS_CAP_TYPES): type 0 takes the first message in the order
+ *                     of arrival, a type above 0 the first of that type, a type below 0 the
+ *                     first of the lowest type that is not above its absolute value
+ * MQRS_RECV_EXCEPT    with MQRS_RECV_TYPE and a type above 0: the first of any other type
+ * MQRS_RECV_PEEK      looks and leaves the message (MQRS_CAP_PEEK). System V: sequence is a
+ *                     place in the order of arrival, counted from 1; in: the place looked
+ *                     at last, 0 for none; out: the one after it. Others may receive in
+ *                     between, so it is no snapshot. Not together with MQRS_RECV_TYPE
+ *
+ * Without MQRS_RECV_TYPE a System V queue gives the highest priority, which is the lowest
+ * type; prio is 32768 - type, and 0 for types above that, which other programs may use.
+ *
+ * Returns the message's length in bytes; or, having received nothing and written nothing,
+ * an error of mqrs_timedreceive, or
+ *   -EINVAL   an unknown flag; size below the struct's size in the first release; flags that
+ *             do not go together; a type that does not fit a long
+ *   -E2BIG    size is above ours, and what lies beyond is not 0
+ *   -EFAULT   m is NULL
+ *   -ENOTSUP  the queue cannot do what a flag asks for
+ *
+ * Threads: any.  Signals: async-signal-safe in shared memory.  Fork: usable in the child.
+ * Blocks: while there is no such message, until the timeout.
+ * Source: msgrcv(2).
+ */
+ssize_t mqrs_recvmsg(mqrs_queue *q,
+                     struct mqrs_msg *m,
+                     size_t size,
+                     uint64_t flags,
+                     int64_t timeout_ns);
 
 /**
  * Have a signal sent to this process when a message comes to the empty queue.
@@ -803,6 +991,30 @@ int mqrs_notify_callback(mqrs_queue *q,
 int mqrs_notify_cancel(mqrs_queue *q);
 
 /**
+ * Get a queue's descriptor for poll, select and epoll.
+ *
+ * q  the queue
+ *
+ * The descriptor is readable while messages wait and writable while there is room, whatever
+ * the handle's direction. It may be ready for nothing, when another process was faster:
+ * receive and send with MQRS_NOWAIT, and take -EAGAIN as usual. It belongs to the handle:
+ * poll it, never read, write or close it, and take it out of an event loop before
+ * mqrs_close. To wait by it is not to be a receiver that waits: a notification fires.
+ *
+ * POSIX queues have one, their own. Queues in shared memory have none in this version,
+ * System V queues never (MQRS_CAP_FD).
+ *
+ * Returns the descriptor, >= 0, or
+ *   -EBADF           q is NULL or no open handle
+ *   -ENOTSUP         the queue has no such descriptor
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+ * Source: mq_overview(7), "Polling message queue descriptors"; poll(2), epoll(7).
+ */
+int mqrs_fd(mqrs_queue *q);
+
+/**
  * Tell what a queue is and what it holds.
  *
  * q     the queue
@@ -815,12 +1027,39 @@ int mqrs_notify_cancel(mqrs_queue *q);
  *   -E2BIG           size is above 4096, which no struct of any version is
  *   -EFAULT          out is NULL
  *   -EBADMSG         the queue is damaged
+ *   -EACCES          System V: the queue's permissions do not let the caller read
+ *   -EIDRM           System V: the queue was removed
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *
  * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
- * Source: POSIX.1-2024 mq_getattr; mq_getattr(3).
+ * Source: POSIX.1-2024 mq_getattr; mq_getattr(3); msgctl(2), IPC_STAT.
  */
 int mqrs_getattr(const mqrs_queue *q, struct mqrs_attr *out, size_t size);
+
+/**
+ * Tell what a queue has seen.
+ *
+ * q     the queue
+ * out   receives the numbers; those that the queue's transport does not keep are 0
+ * size  sizeof (struct mqrs_stats)
+ *
+ * System V queues know the processes that sent and received last, and when. Queues in
+ * shared memory and POSIX queues keep nothing in this version.
+ *
+ * Returns 0, or, having written nothing,
+ *   -EBADF           q is NULL or no open handle
+ *   -EINVAL          size is below the struct's size in the first release
+ *   -E2BIG           size is above 4096, which no struct of any version is
+ *   -EFAULT          out is NULL
+ *   -ENOTSUP         the queue keeps no statistics (MQRS_CAP_STATS)
+ *   -EACCES          System V: the queue's permissions do not let the caller read
+ *   -EIDRM           System V: the queue was removed
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+ * Source: msgctl(2), IPC_STAT.
+ */
+int mqrs_getstats(const mqrs_queue *q, struct mqrs_stats *out, size_t size);
 
 /**
  * Tell what a transport allows on this machine. The values are read now, at each call.
@@ -858,6 +1097,98 @@ int mqrs_getlimits(uint32_t transport, struct mqrs_limits *out, size_t size);
  * Source: POSIX.1-2024 mq_setattr; mq_setattr(3).
  */
 int mqrs_set_nonblock(mqrs_queue *q, int on);
+
+/**
+ * Change how many bytes a System V queue holds.
+ *
+ * q      the queue
+ * bytes  the sum of the lengths of all messages, at most; also the number of messages, at
+ *        most, and none of them may be longer. Messages that are queued stay
+ *
+ * Returns 0, or, having changed nothing,
+ *   -EBADF           q is NULL or no open handle
+ *   -EINVAL          bytes is 0, or more than the kernel can count
+ *   -ENOTSUP         the queue is no System V queue
+ *   -EPERM           the caller neither owns nor made the queue; or bytes is above
+ *                    /proc/sys/kernel/msgmnb and the caller has no CAP_SYS_RESOURCE
+ *   -EACCES          the queue's permissions do not let the caller read
+ *   -EIDRM           the queue was removed
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+ * Source: msgctl(2), IPC_SET, msg_qbytes.
+ */
+int mqrs_set_maxbytes(mqrs_queue *q, uint64_t bytes);
+
+/**
+ * Begin to list the queues that there are.
+ *
+ * transport  MQRS_SHM, MQRS_POSIX or MQRS_SYSV; MQRS_ANY: all that can be listed here
+ * out        receives the list, which is the caller's until mqrs_list_close
+ *
+ * Queues in shared memory are those of the directory MQRS_DIR, those of the kernel the ones
+ * of the process's IPC namespace. A list is no snapshot: what comes or goes meanwhile is in
+ * it or not.
+ *
+ * Returns 0, or, having begun nothing,
+ *   -EINVAL   there is no such transport
+ *   -EFAULT   out is NULL
+ *   -ENOTSUP  this transport cannot be listed here: POSIX queues only where a file system
+ *             of type mqueue is mounted (mount -t mqueue none /dev/mqueue)
+ *   -EACCES   the directory's permissions forbid it; -ENOENT: there is none
+ *   -ENOMEM   no memory for the list
+ *   -EMFILE   the process has too many descriptors; -ENFILE: the system has
+ * and what else the file system answers.
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+ * Source: mq_overview(7), "Mounting the message queue filesystem"; msgctl(2), MSG_STAT.
+ */
+int mqrs_list_open(uint32_t transport,
+                   mqrs_list **out);
+
+/**
+ * Get the next queue of a list.
+ *
+ * l     the list
+ * out   receives the queue's address and attributes; of a queue that the caller may not
+ *       open to receive, only address and transport, the rest is 0
+ * size  sizeof (struct mqrs_entry)
+ *
+ * Queues that have gone since, and files that are no queues, are passed over. A System V
+ * queue has the address that this library's names recorded, else that of its key, else that
+ * of its number.
+ *
+ * Returns 1; 0 at the end, with nothing written; or, having written nothing and moved
+ * nowhere,
+ *   -EBADF           l is NULL or no list
+ *   -EINVAL          size is below the struct's size in the first release
+ *   -E2BIG           size is above 4096, which no struct of any version is
+ *   -EFAULT          out is NULL
+ *   -ENOMEM          no memory to look at the queue
+ *   -EMFILE          the process has too many descriptors; -ENFILE: the system has
+ *   -ENOTRECOVERABLE the library failed in an earlier call on l
+ *
+ * Threads: one at a time.  Signals: not async-signal-safe.  Fork: usable in the child.
+ * Blocks: no.
+ */
+int mqrs_list_next(mqrs_list *l,
+                   struct mqrs_entry *out,
+                   size_t size);
+
+/**
+ * Free a list.
+ *
+ * l  the list
+ *
+ * Returns 0, or
+ *   -EBADF           l is NULL or no list; it was closed already, as far as that can be
+ *                    noticed
+ *   -ENOTRECOVERABLE the library failed in a call on l; it is closed all the same
+ *
+ * Threads: no other call on l may be running or follow.  Signals: not async-signal-safe.
+ * Fork: parent and child each close their own.  Blocks: no.
+ */
+int mqrs_list_close(mqrs_list *l);
 
 /**
  * Say in words what an error means.

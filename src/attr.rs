@@ -1,7 +1,8 @@
 //! What a queue is, what a transport allows, and whether a handle waits.
 
 use crate::boundary::{answer, mqrs_queue, on_queue};
-use crate::structs::{Output, mqrs_attr, mqrs_limits};
+use crate::sized::Output;
+use crate::structs::{mqrs_attr, mqrs_limits, mqrs_stats};
 use libc::size_t;
 use mqueue_core::queue;
 use std::ffi::c_int;
@@ -18,10 +19,12 @@ use std::ffi::c_int;
 ///   -E2BIG           size is above 4096, which no struct of any version is
 ///   -EFAULT          out is NULL
 ///   -EBADMSG         the queue is damaged
+///   -EACCES          System V: the queue's permissions do not let the caller read
+///   -EIDRM           System V: the queue was removed
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 ///
 /// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
-/// Source: POSIX.1-2024 mq_getattr; mq_getattr(3).
+/// Source: POSIX.1-2024 mq_getattr; mq_getattr(3); msgctl(2), IPC_STAT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mqrs_getattr(
     q: *const mqrs_queue,
@@ -33,6 +36,43 @@ pub unsafe extern "C" fn mqrs_getattr(
         on_queue(q, |queue| {
             let out = Output::new(out, size)?;
             out.write(queue.attr()?.into());
+            Ok(())
+        })
+    }
+}
+
+/// Tell what a queue has seen.
+///
+/// q     the queue
+/// out   receives the numbers; those that the queue's transport does not keep are 0
+/// size  sizeof (struct mqrs_stats)
+///
+/// System V queues know the processes that sent and received last, and when. Queues in
+/// shared memory and POSIX queues keep nothing in this version.
+///
+/// Returns 0, or, having written nothing,
+///   -EBADF           q is NULL or no open handle
+///   -EINVAL          size is below the struct's size in the first release
+///   -E2BIG           size is above 4096, which no struct of any version is
+///   -EFAULT          out is NULL
+///   -ENOTSUP         the queue keeps no statistics (MQRS_CAP_STATS)
+///   -EACCES          System V: the queue's permissions do not let the caller read
+///   -EIDRM           System V: the queue was removed
+///   -ENOTRECOVERABLE the library failed in an earlier call on q
+///
+/// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+/// Source: msgctl(2), IPC_STAT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_getstats(
+    q: *const mqrs_queue,
+    out: *mut mqrs_stats,
+    size: size_t,
+) -> c_int {
+    // SAFETY: the caller's promise, for both.
+    unsafe {
+        on_queue(q, |queue| {
+            let out = Output::new(out, size)?;
+            out.write(queue.stats()?.into());
             Ok(())
         })
     }
@@ -86,4 +126,28 @@ pub unsafe extern "C" fn mqrs_getlimits(
 pub unsafe extern "C" fn mqrs_set_nonblock(q: *mut mqrs_queue, on: c_int) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { on_queue(q, |queue| queue.set_nonblock(on != 0)) }
+}
+
+/// Change how many bytes a System V queue holds.
+///
+/// q      the queue
+/// bytes  the sum of the lengths of all messages, at most; also the number of messages, at
+///        most, and none of them may be longer. Messages that are queued stay
+///
+/// Returns 0, or, having changed nothing,
+///   -EBADF           q is NULL or no open handle
+///   -EINVAL          bytes is 0, or more than the kernel can count
+///   -ENOTSUP         the queue is no System V queue
+///   -EPERM           the caller neither owns nor made the queue; or bytes is above
+///                    /proc/sys/kernel/msgmnb and the caller has no CAP_SYS_RESOURCE
+///   -EACCES          the queue's permissions do not let the caller read
+///   -EIDRM           the queue was removed
+///   -ENOTRECOVERABLE the library failed in an earlier call on q
+///
+/// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+/// Source: msgctl(2), IPC_SET, msg_qbytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_set_maxbytes(q: *mut mqrs_queue, bytes: u64) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { on_queue(q, |queue| queue.set_maxbytes(bytes)) }
 }

@@ -5,6 +5,7 @@
 //! machinery below never sees a dead handle, and C never sees an unwinding stack.
 
 use mqueue_core::error::{Errno, Result};
+use mqueue_core::list::List;
 use mqueue_core::queue::Queue;
 use mqueue_core::report::say;
 use std::alloc::Layout;
@@ -21,13 +22,48 @@ use std::sync::atomic::Ordering::Relaxed;
 ///   freed by    mqrs_close
 ///   sends       mqrs_send, mqrs_timedsend, mqrs_send_until, mqrs_sendall
 ///   receives    mqrs_receive, mqrs_timedreceive, mqrs_receive_until
+///   general     mqrs_sendmsg, mqrs_recvmsg
+///   polls by    mqrs_fd
 ///   is told by  mqrs_notify_signal, mqrs_notify_callback; mqrs_notify_cancel
-///   looks by    mqrs_name, mqrs_getattr
-///   changes by  mqrs_set_nonblock, mqrs_set_owner
+///   looks by    mqrs_name, mqrs_getattr, mqrs_getstats
+///   changes by  mqrs_set_nonblock, mqrs_set_owner, mqrs_set_maxbytes
 ///   travels by  mqrs_dup_fd
-pub struct mqrs_queue {
+pub struct mqrs_queue(Handle<Queue>);
+
+/// A walk over the queues that there are. Only pointers to it exist outside the library.
+///
+///   made by   mqrs_list_open
+///   walks by  mqrs_list_next
+///   freed by  mqrs_list_close
+pub struct mqrs_list(Handle<List>);
+
+/// What a pointer that C holds leads to.
+struct Handle<T> {
     health: Health,
-    queue: Queue,
+    inner: T,
+}
+
+/// What C holds pointers to, and how it is called.
+trait Held {
+    /// What its health says while it works.
+    const WORKS: u32;
+    const IS_NULL: &str;
+    const IS_CLOSED: &str;
+    const IS_NONE: &str;
+}
+
+impl Held for Queue {
+    const WORKS: u32 = u32::from_be_bytes(*b"mqrs");
+    const IS_NULL: &str = "the queue handle is NULL";
+    const IS_CLOSED: &str = "the queue handle is closed";
+    const IS_NONE: &str = "the pointer is not a queue handle";
+}
+
+impl Held for List {
+    const WORKS: u32 = u32::from_be_bytes(*b"list");
+    const IS_NULL: &str = "the list is NULL";
+    const IS_CLOSED: &str = "the list is closed";
+    const IS_NONE: &str = "the pointer is not a list of queues";
 }
 
 /// No object lies below this address on Linux; small integers are not handles.
@@ -97,7 +133,27 @@ pub(crate) unsafe fn on_queue<A: Answer>(
     call: impl FnOnce(&Queue) -> Result<A>,
 ) -> A::C {
     // SAFETY: the caller's promise.
-    match unsafe { handle(q) }.and_then(|h| h.health.guard(|| call(&h.queue))) {
+    match unsafe { handle(&raw const (*q).0) }.and_then(|h| h.health.guard(|| call(&h.inner))) {
+        Ok(value) => value.to_c(),
+        Err(error) => A::error_to_c(error),
+    }
+}
+
+/// Run one call on a list that came from C.
+///
+/// # Safety
+/// As [`on_queue`]; and no other call on the list is running.
+pub(crate) unsafe fn on_list<A: Answer>(
+    l: *mut mqrs_list,
+    call: impl FnOnce(&mut List) -> Result<A>,
+) -> A::C {
+    // SAFETY: the caller's promise, for both: the second needs a whole handle, which the
+    // first has found, and that nobody else uses it.
+    let result = unsafe {
+        handle(&raw const (*l).0)
+            .and_then(|h| h.health.guard(|| call(&mut *(&raw mut (*l).0.inner))))
+    };
+    match result {
         Ok(value) => value.to_c(),
         Err(error) => A::error_to_c(error),
     }
@@ -119,30 +175,50 @@ pub(crate) fn answer<A: Answer>(call: impl FnOnce() -> Result<A>) -> A::C {
 /// As [`on_queue`].
 pub(crate) unsafe fn name<'a>(q: *const mqrs_queue) -> Result<&'a CStr> {
     // SAFETY: the caller's promise.
-    let handle: &'a mqrs_queue = unsafe { handle(q) }?;
-    handle.health.guard(|| Ok(handle.queue.name()))
+    let handle: &'a Handle<Queue> = unsafe { handle(&raw const (*q).0) }?;
+    handle.health.guard(|| Ok(handle.inner.name()))
 }
 
-/// Free a handle, broken or not. Unless the result is `EBADF`, it is gone.
+/// Free a queue's handle, broken or not. Unless the result is `EBADF`, it is gone.
 ///
 /// # Safety
 /// As [`on_queue`], and no other call on the handle is running or will be made, except by
 /// a callback of it that is running now.
 pub(crate) unsafe fn free(q: *mut mqrs_queue) -> Result<()> {
+    // Waits for a running callback, which may go on using the handle until it returns.
+    // SAFETY: the caller's promise; made by `Room::fill` if it is a handle.
+    unsafe { free_handle(q, &raw mut (*q).0, Queue::notify_cancel) }
+}
+
+/// Free a list.
+///
+/// # Safety
+/// As [`on_queue`], and no other call on the list is running or will be made.
+pub(crate) unsafe fn free_list(l: *mut mqrs_list) -> Result<()> {
+    // SAFETY: the caller's promise; made by `Room::fill` if it is a list.
+    unsafe { free_handle(l, &raw mut (*l).0, |_| Ok(())) }
+}
+
+/// # Safety
+/// `at` lies in `whole`, which is what `Room::fill` made, or no handle as in [`on_queue`].
+unsafe fn free_handle<C, T: Held>(
+    whole: *mut C,
+    at: *mut Handle<T>,
+    before: impl FnOnce(&T) -> Result<()>,
+) -> Result<()> {
     // SAFETY: the caller's promise.
-    let result = match unsafe { handle(q) } {
-        // Waits for a running callback, which may go on using the handle until it returns.
-        Ok(handle) => handle.health.guard(|| handle.queue.notify_cancel()),
+    let result = match unsafe { handle(at) } {
+        Ok(handle) => handle.health.guard(|| before(&handle.inner)),
         Err(Errno(libc::ENOTRECOVERABLE)) => Err(broken()),
         Err(error) => return Err(error),
     };
 
     // SAFETY: `handle` found a handle that is not closed.
-    unsafe { (*q).health.close() };
+    unsafe { (*at).health.close() };
     // SAFETY: written by `Room::fill`; nobody uses it any more, and it is dropped once.
-    let dropped = catch(|| unsafe { (&raw mut (*q).queue).drop_in_place() });
-    // SAFETY: allocated by `Room::new` with this layout; the last use of `q`.
-    unsafe { std::alloc::dealloc(q.cast(), Room::LAYOUT) };
+    let dropped = catch(|| unsafe { (&raw mut (*at).inner).drop_in_place() });
+    // SAFETY: allocated by `Room::new` with this layout; the last use of `whole`.
+    unsafe { std::alloc::dealloc(whole.cast(), Layout::new::<C>()) };
 
     if dropped.is_some() { result } else { Err(broken()) }
 }
@@ -152,49 +228,58 @@ pub(crate) unsafe fn free(q: *mut mqrs_queue) -> Result<()> {
 /// # Safety
 /// As [`on_queue`].
 #[inline]
-unsafe fn handle<'a>(q: *const mqrs_queue) -> Result<&'a mqrs_queue> {
-    if q.addr() < LOWEST_ADDRESS || !q.is_aligned() {
-        return Err(if q.is_null() {
-            say(libc::EBADF, "the queue handle is NULL")
-        } else {
-            not_a_handle()
-        });
+unsafe fn handle<'a, T: Held>(at: *const Handle<T>) -> Result<&'a Handle<T>> {
+    if at.addr() < LOWEST_ADDRESS || !at.is_aligned() {
+        return Err(say(libc::EBADF, if at.is_null() { T::IS_NULL } else { T::IS_NONE }));
     }
     // SAFETY: aligned, and readable by the caller's promise; any bits make a `Health`.
-    unsafe { &(*q).health }.check()?;
+    unsafe { &(*at).health }.check::<T>()?;
     // SAFETY: only `Room::fill` makes what passes the check: a whole handle.
-    Ok(unsafe { &*q })
+    Ok(unsafe { &*at })
 }
 
-/// Memory for a handle, allocated before its queue is opened, so that a lack of memory
-/// leaves no queue behind.
-pub(crate) struct Room(NonNull<mqrs_queue>);
+/// Memory for what C is to hold, allocated before the rest is done, so that a lack of memory
+/// leaves nothing behind.
+pub(crate) struct Room<C>(NonNull<C>);
 
-impl Room {
-    const LAYOUT: Layout = Layout::new::<mqrs_queue>();
-
-    pub(crate) fn new() -> Result<Room> {
+impl<C> Room<C> {
+    pub(crate) fn new() -> Result<Room<C>> {
         // SAFETY: the layout is not empty, a handle has at least its health.
-        let memory = unsafe { std::alloc::alloc(Room::LAYOUT) };
+        let memory = unsafe { std::alloc::alloc(Layout::new::<C>()) };
         match NonNull::new(memory.cast()) {
             Some(place) => Ok(Room(place)),
-            None => Err(say(libc::ENOMEM, "there is no memory for the queue handle")),
+            None => Err(say(libc::ENOMEM, "there is no memory for the handle")),
         }
     }
 
-    pub(crate) fn fill(self, queue: Queue) -> *mut mqrs_queue {
+    pub(crate) fn fill<T>(self, inner: T) -> *mut C
+    where
+        C: From<T>,
+    {
         let place = self.0.as_ptr();
         // SAFETY: allocated for this type by `new`, and nobody else's.
-        unsafe { place.write(mqrs_queue { health: Health::new(), queue }) };
+        unsafe { place.write(inner.into()) };
         std::mem::forget(self);
         place
     }
 }
 
-impl Drop for Room {
+impl From<Queue> for mqrs_queue {
+    fn from(queue: Queue) -> mqrs_queue {
+        mqrs_queue(Handle { health: Health::new::<Queue>(), inner: queue })
+    }
+}
+
+impl From<List> for mqrs_list {
+    fn from(list: List) -> mqrs_list {
+        mqrs_list(Handle { health: Health::new::<List>(), inner: list })
+    }
+}
+
+impl<C> Drop for Room<C> {
     fn drop(&mut self) {
         // SAFETY: allocated by `new` with this layout, and not filled.
-        unsafe { std::alloc::dealloc(self.0.as_ptr().cast(), Room::LAYOUT) };
+        unsafe { std::alloc::dealloc(self.0.as_ptr().cast(), Layout::new::<C>()) };
     }
 }
 
@@ -205,24 +290,23 @@ impl Drop for Room {
 struct Health(AtomicU32);
 
 impl Health {
-    const WORKS: u32 = u32::from_be_bytes(*b"mqrs");
     /// A panic came out of a call.
     const BROKEN: u32 = u32::from_be_bytes(*b"brkn");
     /// Seen until the memory is used for something else.
     const CLOSED: u32 = u32::from_be_bytes(*b"gone");
 
     #[expect(clippy::disallowed_types, reason = "state of this process alone, never modelled")]
-    fn new() -> Health {
-        Health(AtomicU32::new(Health::WORKS))
+    fn new<T: Held>() -> Health {
+        Health(AtomicU32::new(T::WORKS))
     }
 
     #[inline]
-    fn check(&self) -> Result<()> {
+    fn check<T: Held>(&self) -> Result<()> {
         match self.0.load(Relaxed) {
-            Health::WORKS => Ok(()),
+            works if works == T::WORKS => Ok(()),
             Health::BROKEN => Err(broken()),
-            Health::CLOSED => Err(say(libc::EBADF, "the queue handle is closed")),
-            _ => Err(not_a_handle()),
+            Health::CLOSED => Err(say(libc::EBADF, T::IS_CLOSED)),
+            _ => Err(say(libc::EBADF, T::IS_NONE)),
         }
     }
 
@@ -260,11 +344,6 @@ fn broken() -> Errno {
     )
 }
 
-#[cold]
-fn not_a_handle() -> Errno {
-    say(libc::EBADF, "the pointer is not a queue handle")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,15 +351,15 @@ mod tests {
 
     #[test]
     fn a_panic_breaks_the_handle_for_this_and_later_calls() {
-        let health = Health::new();
+        let health = Health::new::<Queue>();
         assert_eq!(health.guard(|| Ok(1)), Ok(1));
         assert_eq!(health.guard(|| Err::<(), _>(Errno(libc::EAGAIN))), Err(Errno(libc::EAGAIN)));
-        assert_eq!(health.check(), Ok(()));
+        assert_eq!(health.check::<Queue>(), Ok(()));
 
         let result: Result<()> = health.guard(|| panic!("expected by this test"));
 
         assert_eq!(result, Err(Errno(libc::ENOTRECOVERABLE)));
-        assert_eq!(health.check(), Err(Errno(libc::ENOTRECOVERABLE)));
+        assert_eq!(health.check::<Queue>(), Err(Errno(libc::ENOTRECOVERABLE)));
         with_sentence(|s| assert!(s.contains("an error of its own"), "{s}"));
     }
 
@@ -316,12 +395,22 @@ mod tests {
 
     #[test]
     fn a_closed_handle_is_bad_and_says_so() {
-        let health = Health::new();
+        let health = Health::new::<Queue>();
         health.close();
 
-        assert_eq!(health.check(), Err(Errno(libc::EBADF)));
+        assert_eq!(health.check::<Queue>(), Err(Errno(libc::EBADF)));
 
         with_sentence(|s| assert_eq!(s, "the queue handle is closed"));
+    }
+
+    #[test]
+    fn a_list_is_no_queue() {
+        let health = Health::new::<List>();
+
+        assert_eq!(health.check::<Queue>(), Err(Errno(libc::EBADF)));
+
+        with_sentence(|s| assert_eq!(s, "the pointer is not a queue handle"));
+        assert_eq!(health.check::<List>(), Ok(()));
     }
 
     #[test]

@@ -7,20 +7,25 @@
 #![allow(clippy::missing_safety_doc, reason = "in C terms, with each parameter")]
 
 mod boundary;
+mod sized;
 mod structs;
 
 mod attr;
 mod info;
+mod list;
 mod notify;
 mod open;
 mod receive;
 mod send;
+mod wait;
 
 pub use attr::*;
-pub use boundary::mqrs_queue;
+pub use boundary::{mqrs_list, mqrs_queue};
 pub use info::*;
+pub use list::*;
 pub use notify::*;
 pub use open::*;
 pub use receive::*;
 pub use send::*;
 pub use structs::*;
+pub use wait::*;

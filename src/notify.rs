@@ -1,7 +1,7 @@
 //! Being told that a message came.
 
 use crate::boundary::{mqrs_queue, on_queue};
-use crate::structs::check_no_flags;
+use crate::structs::check_flags;
 use libc::intptr_t;
 use mqueue_core::queue::{Notification, Queue};
 use mqueue_core::report::say;
@@ -45,7 +45,7 @@ pub unsafe extern "C" fn mqrs_notify_signal(
     // SAFETY: the caller's promise.
     unsafe {
         on_queue(q, |queue| {
-            check_no_flags(flags)?;
+            check_flags(flags, 0)?;
             queue.notify(Notification::Signal { signo, value })
         })
     }
@@ -94,7 +94,7 @@ pub unsafe extern "C" fn mqrs_notify_callback(
     // SAFETY: the caller's promise.
     unsafe {
         on_queue(q, |queue| {
-            check_no_flags(flags)?;
+            check_flags(flags, 0)?;
             let Some(function) = r#fn else {
                 return Err(say(libc::EFAULT, "the callback is NULL"));
             };

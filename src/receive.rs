@@ -1,9 +1,12 @@
 //! Receiving.
 
 use crate::boundary::{mqrs_queue, on_queue};
+use crate::sized::{Output, check_size};
+use crate::structs::{check_flags, mqrs_msg, read_message};
 use libc::{size_t, ssize_t};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Result;
+use mqueue_core::message::{self, Request};
 use std::ffi::{c_int, c_void};
 
 /// Receive the oldest message of the highest priority; wait while the queue is empty.
@@ -105,6 +108,83 @@ pub unsafe extern "C" fn mqrs_receive_until(
 ) -> ssize_t {
     // SAFETY: the caller's promise.
     unsafe { receive(q, buf, cap, prio, || Wait::until(clock, deadline_ns)) }
+}
+
+/// Receive a message, or look at one, in the general form.
+///
+/// q           the queue, opened to receive
+/// m           in: data and cap, a buffer; with MQRS_RECV_TYPE what selects, in type; with
+///             MQRS_RECV_PEEK what was looked at last, in sequence and prio. Out: all the
+///             rest, as far as it is known
+/// size        sizeof (struct mqrs_msg)
+/// flags       MQRS_RECV_... flags; 0: as mqrs_timedreceive
+/// timeout_ns  as in mqrs_timedreceive
+///
+/// MQRS_RECV_TRUNCATE  a message longer than cap is cut and gone; the result is its full
+///                     length. Not in shared memory in this version
+/// MQRS_RECV_TYPE      System V (MQRS_CAP_TYPES): type 0 takes the first message in the order
+///                     of arrival, a type above 0 the first of that type, a type below 0 the
+///                     first of the lowest type that is not above its absolute value
+/// MQRS_RECV_EXCEPT    with MQRS_RECV_TYPE and a type above 0: the first of any other type
+/// MQRS_RECV_PEEK      looks and leaves the message (MQRS_CAP_PEEK). System V: sequence is a
+///                     place in the order of arrival, counted from 1; in: the place looked
+///                     at last, 0 for none; out: the one after it. Others may receive in
+///                     between, so it is no snapshot. Not together with MQRS_RECV_TYPE
+///
+/// Without MQRS_RECV_TYPE a System V queue gives the highest priority, which is the lowest
+/// type; prio is 32768 - type, and 0 for types above that, which other programs may use.
+///
+/// Returns the message's length in bytes; or, having received nothing and written nothing,
+/// an error of mqrs_timedreceive, or
+///   -EINVAL   an unknown flag; size below the struct's size in the first release; flags that
+///             do not go together; a type that does not fit a long
+///   -E2BIG    size is above ours, and what lies beyond is not 0
+///   -EFAULT   m is NULL
+///   -ENOTSUP  the queue cannot do what a flag asks for
+///
+/// Threads: any.  Signals: async-signal-safe in shared memory.  Fork: usable in the child.
+/// Blocks: while there is no such message, until the timeout.
+/// Source: msgrcv(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_recvmsg(
+    q: *mut mqrs_queue,
+    m: *mut mqrs_msg,
+    size: size_t,
+    flags: u64,
+    timeout_ns: i64,
+) -> ssize_t {
+    // SAFETY: the caller's promise, for the queue, the struct, and the buffer in it.
+    unsafe {
+        on_queue(q, |queue| {
+            check_flags(flags, message::receive::ALL)?;
+            let wait = Wait::timeout(timeout_ns)?;
+            check_size::<mqrs_msg>(size)?;
+            queue.access().check_receive(std::ptr::null(), 0)?;
+            let asked = read_message(m, size)?;
+            let out = Output::new(m, size)?;
+            let request = Request {
+                data: asked.data.cast(),
+                cap: asked.cap,
+                kind: asked.r#type,
+                prio: asked.prio,
+                sequence: asked.sequence,
+                flags,
+            };
+            let got = queue.receive_message(&request, wait)?;
+            out.write(mqrs_msg {
+                len: got.len,
+                prio: got.prio,
+                sender_pid: got.sender_pid,
+                sender_uid: got.sender_uid,
+                state: got.state,
+                r#type: got.kind,
+                sequence: got.sequence,
+                sent_ns: got.sent_ns,
+                ..asked
+            });
+            Ok(got.len)
+        })
+    }
 }
 
 /// # Safety

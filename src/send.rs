@@ -1,9 +1,12 @@
 //! Sending.
 
 use crate::boundary::{mqrs_queue, on_queue};
+use crate::sized::check_size;
+use crate::structs::{check_flags, mqrs_msg, read_message};
 use libc::{size_t, ssize_t};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Result;
+use mqueue_core::message::{self, Outgoing};
 use mqueue_core::queue::Queue;
 use mqueue_core::report::say;
 use std::ffi::{c_int, c_void};
@@ -131,6 +134,51 @@ pub unsafe extern "C" fn mqrs_sendall(
 ) -> ssize_t {
     // SAFETY: the caller's promise, for both.
     unsafe { on_queue(q, |queue| send_all(queue, data.cast(), len, prio)) }
+}
+
+/// Send a message in the general form.
+///
+/// q           the queue, opened to send
+/// m           the message: data and len, its priority in prio; with MQRS_SEND_TYPE its System V
+///             type in type (> 0), and prio is ignored. Nothing else of it counts
+/// size        sizeof (struct mqrs_msg)
+/// flags       MQRS_SEND_... flags; 0: as mqrs_timedsend
+/// timeout_ns  as in mqrs_timedsend
+///
+/// MQRS_SEND_TYPE is for System V queues (MQRS_CAP_TYPES), where a priority p is the type
+/// 32768 - p. MQRS_SEND_DROP_OLDEST is for a later version (MQRS_CAP_DROP_OLDEST).
+///
+/// Returns 0, or, having sent nothing, an error of mqrs_timedsend, or
+///   -EINVAL   an unknown flag; size below the struct's size in the first release; or a type
+///             below 1, or too large for a long
+///   -E2BIG    size is above ours, and what lies beyond is not 0
+///   -EFAULT   m is NULL
+///   -ENOTSUP  the queue cannot do what a flag asks for
+///
+/// Threads: any.  Signals: async-signal-safe in shared memory.  Fork: usable in the child.
+/// Blocks: while the queue is full, until the timeout.
+/// Source: msgsnd(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_sendmsg(
+    q: *mut mqrs_queue,
+    m: *const mqrs_msg,
+    size: size_t,
+    flags: u64,
+    timeout_ns: i64,
+) -> c_int {
+    // SAFETY: the caller's promise, for the queue, the struct, and the message in it.
+    unsafe {
+        on_queue(q, |queue| {
+            check_flags(flags, message::send::ALL)?;
+            let wait = Wait::timeout(timeout_ns)?;
+            check_size::<mqrs_msg>(size)?;
+            queue.access().check_send(std::ptr::null(), 0, 0)?;
+            let m = read_message(m, size)?;
+            let outgoing =
+                Outgoing { data: m.data.cast(), len: m.len, prio: m.prio, kind: m.r#type, flags };
+            queue.send_message(&outgoing, wait)
+        })
+    }
 }
 
 /// # Safety

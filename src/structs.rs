@@ -1,14 +1,13 @@
-//! The structs and constants of the header, and the one place where a sized struct is read
-//! from C or written to it.
-//!
-//! A struct may be older or newer than this library: smaller or larger, never different
-//! where both have a field. Reading and writing go by bytes, so that a struct of any size
-//! and alignment is safe to be given.
+//! The structs and constants of the header, and how they become the machinery's.
 
+use crate::sized::{SizedStruct, read};
+use libc::size_t;
 use mqueue_core::attr::{self, capability, option, transport};
 use mqueue_core::deadline;
 use mqueue_core::error::Result;
-use mqueue_core::report::{explain, say};
+use mqueue_core::message;
+use mqueue_core::report::say;
+use std::ffi::{c_char, c_void};
 use std::mem::{offset_of, size_of};
 
 /// Which transport carries a queue.
@@ -51,6 +50,28 @@ pub enum mqrs_constants_option {
     MQRS_OPT_RESTART = 2,
 }
 
+/// Flags of mqrs_sendmsg.
+#[repr(C)]
+pub enum mqrs_constants_send {
+    /// System V: the message gets the type in `type`, not one made from its priority.
+    MQRS_SEND_TYPE = 1,
+    /// A full queue drops the oldest message of its lowest priority instead of waiting.
+    MQRS_SEND_DROP_OLDEST = 2,
+}
+
+/// Flags of mqrs_recvmsg.
+#[repr(C)]
+pub enum mqrs_constants_receive {
+    /// Look at a message and leave it where it is.
+    MQRS_RECV_PEEK = 1,
+    /// Cut a message that is longer than the buffer, and tell its full length.
+    MQRS_RECV_TRUNCATE = 2,
+    /// System V: `type` selects the message, as in msgrcv(2).
+    MQRS_RECV_TYPE = 4,
+    /// With MQRS_RECV_TYPE and a type above 0: the first message of any other type.
+    MQRS_RECV_EXCEPT = 8,
+}
+
 /// What a queue can do: bits of mqrs_attr.capabilities, one for each thing that some
 /// transport, or some version of this library, cannot do.
 #[repr(C)]
@@ -79,17 +100,70 @@ pub enum mqrs_constants_capability {
     MQRS_CAP_SENDER = 1024,
 }
 
+/// A message with everything that can be said of it. What a call does not name it leaves
+/// alone on the way in and sets on the way out; what is not known is 0.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct mqrs_msg {
+    /// Sending: the message. Receiving: where it goes.
+    pub data: *mut c_void,
+    /// Sending: its length. Receiving: out, its length.
+    pub len: size_t,
+    /// Receiving: room at data.
+    pub cap: size_t,
+    /// Must be 0.
+    #[cfg(target_pointer_width = "32")]
+    pub pad: u32,
+    /// Its priority; peeking, in: that of the message looked at last.
+    pub prio: u32,
+    /// Out: the sender's process.
+    pub sender_pid: u32,
+    /// Out: the sender's user.
+    pub sender_uid: u32,
+    /// Out: 0.
+    pub state: u32,
+    /// System V type: of the message, or what selects it.
+    pub r#type: i64,
+    /// Out: its number in the queue, from 1; peeking, in: that of the message looked at
+    /// last. System V: its place in the order of arrival.
+    pub sequence: u64,
+    /// Out: when it was sent, on CLOCK_MONOTONIC_COARSE, in nanoseconds.
+    pub sent_ns: i64,
+}
+
+impl Default for mqrs_msg {
+    fn default() -> mqrs_msg {
+        mqrs_msg {
+            data: std::ptr::null_mut(),
+            len: 0,
+            cap: 0,
+            #[cfg(target_pointer_width = "32")]
+            pad: 0,
+            prio: 0,
+            sender_pid: 0,
+            sender_uid: 0,
+            state: 0,
+            r#type: 0,
+            sequence: 0,
+            sent_ns: 0,
+        }
+    }
+}
+
 /// How mqrs_open makes a queue. Zero means the default, in every field.
 #[repr(C)]
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct mqrs_options {
     /// MQRS_OPT_... flags.
     pub flags: u64,
-    /// Most messages that the queue holds; 0: 64. Up to at least 1,000,000.
+    /// Most messages that the queue holds. 0: 64 in shared memory, up to at least 1,000,000;
+    /// POSIX: what the kernel says. System V: ignored, see mqrs_set_maxbytes.
     pub maxmsg: u64,
-    /// Most bytes in one message; 0: 8192. Up to at least 1 GiB.
+    /// Most bytes in one message. 0: 8192 in shared memory, up to at least 1 GiB; POSIX: what
+    /// the kernel says. System V: ignored.
     pub msgsize: u64,
-    /// Permissions of a new queue (bits 0777); 0: 0600. Masked by umask, as in mq_open.
+    /// Permissions of a new queue (bits 0777); 0: 0600. Masked by umask, as in mq_open, but
+    /// not for System V, as in msgget.
     pub mode: u32,
     /// Must be 0.
     pub reserved: u32,
@@ -103,13 +177,14 @@ pub struct mqrs_attr {
     pub transport: u32,
     /// O_RDONLY, O_WRONLY or O_RDWR of this handle, and O_NONBLOCK.
     pub flags: u32,
-    /// Most messages that the queue holds.
+    /// Most messages that the queue holds. System V: most bytes in them all.
     pub maxmsg: u64,
     /// Most bytes in one message.
     pub msgsize: u64,
     /// Messages queued: exact at one instant of the call.
     pub curmsgs: u64,
-    /// Bytes queued: an estimate while others send and receive.
+    /// Bytes queued: an estimate while others send and receive. POSIX: 0 where the handle
+    /// cannot receive.
     pub curbytes: u64,
     /// Permissions.
     pub mode: u32,
@@ -141,10 +216,58 @@ pub struct mqrs_limits {
     pub msgsize_max: u64,
     /// Most queues.
     pub queues_max: u64,
-    /// Most bytes in all queues.
+    /// Most bytes in all queues. POSIX: RLIMIT_MSGQUEUE, for all queues of a user.
     pub bytes_max: u64,
     /// Highest priority.
     pub prio_max: u64,
+}
+
+/// What a queue has seen. A number that its transport does not keep is 0.
+#[repr(C)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct mqrs_stats {
+    /// Messages sent.
+    pub sent: u64,
+    /// Messages received.
+    pub received: u64,
+    /// Messages dropped to make room.
+    pub dropped: u64,
+    /// Times that something was repaired after a process died.
+    pub recoveries: u64,
+    /// Most messages queued at one time.
+    pub max_curmsgs: u64,
+    /// Sends that wait for room.
+    pub blocked_senders: u32,
+    /// Receives that wait for a message.
+    pub blocked_receivers: u32,
+    /// Handles that are open.
+    pub users: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Process that sent last.
+    pub last_send_pid: u32,
+    /// Process that received last.
+    pub last_receive_pid: u32,
+    /// When it sent, on CLOCK_REALTIME, in nanoseconds. System V: whole seconds.
+    pub last_send_ns: i64,
+    /// When it received, likewise.
+    pub last_receive_ns: i64,
+}
+
+/// One queue of a list.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct mqrs_entry {
+    /// Its full address, NUL-terminated: good for mqrs_open and mqrs_unlink.
+    pub name: [c_char; 264],
+    /// What it is. Of a queue that the caller may not open, only the transport.
+    pub attr: mqrs_attr,
+}
+
+impl Default for mqrs_entry {
+    fn default() -> mqrs_entry {
+        mqrs_entry { name: [0; 264], attr: mqrs_attr::default() }
+    }
 }
 
 // The header is a promise: a change here breaks programs that are compiled already.
@@ -181,11 +304,48 @@ const _: () = {
     assert!(offset_of!(mqrs_limits, prio_max) == 56);
 };
 
+const _: () = {
+    /// Pointer and two sizes, filled up to whole eights.
+    const HEAD: usize = (3 * size_of::<usize>()).next_multiple_of(8);
+    assert!(size_of::<mqrs_msg>() == HEAD + 40);
+    assert!(offset_of!(mqrs_msg, data) == 0);
+    assert!(offset_of!(mqrs_msg, len) == size_of::<usize>());
+    assert!(offset_of!(mqrs_msg, cap) == 2 * size_of::<usize>());
+    assert!(offset_of!(mqrs_msg, prio) == HEAD);
+    assert!(offset_of!(mqrs_msg, sender_pid) == HEAD + 4);
+    assert!(offset_of!(mqrs_msg, sender_uid) == HEAD + 8);
+    assert!(offset_of!(mqrs_msg, state) == HEAD + 12);
+    assert!(offset_of!(mqrs_msg, r#type) == HEAD + 16);
+    assert!(offset_of!(mqrs_msg, sequence) == HEAD + 24);
+    assert!(offset_of!(mqrs_msg, sent_ns) == HEAD + 32);
+
+    assert!(size_of::<mqrs_stats>() == 80);
+    assert!(offset_of!(mqrs_stats, sent) == 0);
+    assert!(offset_of!(mqrs_stats, received) == 8);
+    assert!(offset_of!(mqrs_stats, dropped) == 16);
+    assert!(offset_of!(mqrs_stats, recoveries) == 24);
+    assert!(offset_of!(mqrs_stats, max_curmsgs) == 32);
+    assert!(offset_of!(mqrs_stats, blocked_senders) == 40);
+    assert!(offset_of!(mqrs_stats, blocked_receivers) == 44);
+    assert!(offset_of!(mqrs_stats, users) == 48);
+    assert!(offset_of!(mqrs_stats, reserved) == 52);
+    assert!(offset_of!(mqrs_stats, last_send_pid) == 56);
+    assert!(offset_of!(mqrs_stats, last_receive_pid) == 60);
+    assert!(offset_of!(mqrs_stats, last_send_ns) == 64);
+    assert!(offset_of!(mqrs_stats, last_receive_ns) == 72);
+
+    assert!(size_of::<mqrs_entry>() == 328);
+    assert!(offset_of!(mqrs_entry, name) == 0);
+    assert!(offset_of!(mqrs_entry, attr) == 264);
+};
+
 // The header's constants are literals; the machinery has the same values.
 const _: () = {
     use mqrs_constants_capability::*;
     use mqrs_constants_option::*;
     use mqrs_constants_priority::*;
+    use mqrs_constants_receive::*;
+    use mqrs_constants_send::*;
     use mqrs_constants_timeout::*;
     use mqrs_constants_transport::*;
 
@@ -202,6 +362,13 @@ const _: () = {
     assert!(MQRS_OPT_EXACT_MODE as u64 == option::EXACT_MODE);
     assert!(MQRS_OPT_RESTART as u64 == option::RESTART);
 
+    assert!(MQRS_SEND_TYPE as u64 == message::send::TYPE);
+    assert!(MQRS_SEND_DROP_OLDEST as u64 == message::send::DROP_OLDEST);
+    assert!(MQRS_RECV_PEEK as u64 == message::receive::PEEK);
+    assert!(MQRS_RECV_TRUNCATE as u64 == message::receive::TRUNCATE);
+    assert!(MQRS_RECV_TYPE as u64 == message::receive::TYPE);
+    assert!(MQRS_RECV_EXCEPT as u64 == message::receive::EXCEPT);
+
     assert!(MQRS_CAP_FD as u64 == capability::FD);
     assert!(MQRS_CAP_NOTIFY as u64 == capability::NOTIFY);
     assert!(MQRS_CAP_TYPES as u64 == capability::TYPES);
@@ -214,17 +381,6 @@ const _: () = {
     assert!(MQRS_CAP_DROP_OLDEST as u64 == capability::DROP_OLDEST);
     assert!(MQRS_CAP_SENDER as u64 == capability::SENDER);
 };
-
-/// A struct that crosses the boundary with its size.
-///
-/// # Safety
-/// Integers only, without padding: any bytes are a value, and every byte belongs to one.
-pub(crate) unsafe trait SizedStruct: Copy + Default {
-    /// The header's name for it.
-    const NAME: &str;
-    /// Its size in the first release that had it.
-    const FIRST_SIZE: usize;
-}
 
 // SAFETY: integers without padding, as the assertions on offsets and sizes show.
 unsafe impl SizedStruct for mqrs_options {
@@ -244,93 +400,22 @@ unsafe impl SizedStruct for mqrs_limits {
     const FIRST_SIZE: usize = 64;
 }
 
-/// No struct of any version is larger; a larger size is a mistake, and not followed into
-/// memory that may not be there.
-const LARGEST: usize = 4096;
-
-fn check_size<T: SizedStruct>(size: usize) -> Result<()> {
-    if size < T::FIRST_SIZE {
-        return Err(explain(
-            libc::EINVAL,
-            format_args!("struct {} has at least {} bytes, not {size}", T::NAME, T::FIRST_SIZE),
-        ));
-    }
-    if size > LARGEST {
-        return Err(explain(
-            libc::E2BIG,
-            format_args!("struct {} has at most {LARGEST} bytes, not {size}", T::NAME),
-        ));
-    }
-    Ok(())
+// SAFETY: integers, and a pointer that any bits make, without padding.
+unsafe impl SizedStruct for mqrs_msg {
+    const NAME: &str = "mqrs_msg";
+    const FIRST_SIZE: usize = size_of::<mqrs_msg>();
 }
 
-fn check_pointer<T: SizedStruct>(is_null: bool) -> Result<()> {
-    if is_null {
-        return Err(explain(
-            libc::EFAULT,
-            format_args!("the pointer to struct {} is NULL", T::NAME),
-        ));
-    }
-    Ok(())
+// SAFETY: as above.
+unsafe impl SizedStruct for mqrs_stats {
+    const NAME: &str = "mqrs_stats";
+    const FIRST_SIZE: usize = 80;
 }
 
-/// Read a struct that the caller gives: what his version lacks is zero, what ours lacks
-/// must be.
-///
-/// # Safety
-/// `from` is null or readable for `size` bytes, where `size` is at most 4096.
-pub(crate) unsafe fn read<T: SizedStruct>(from: *const T, size: usize) -> Result<T> {
-    check_size::<T>(size)?;
-    check_pointer::<T>(from.is_null())?;
-
-    let ours = size_of::<T>();
-    for offset in ours..size {
-        // SAFETY: readable up to `size`.
-        if unsafe { from.cast::<u8>().add(offset).read() } != 0 {
-            return Err(explain(
-                libc::E2BIG,
-                format_args!("struct {} asks for something newer than this library", T::NAME),
-            ));
-        }
-    }
-    let mut value = T::default();
-    // SAFETY: readable up to `size`, `value` is as long as `ours`, and any bytes make a T.
-    unsafe {
-        (&raw mut value).cast::<u8>().copy_from_nonoverlapping(from.cast(), size.min(ours));
-    }
-    Ok(value)
-}
-
-/// A struct that the caller wants filled, checked but not yet written.
-pub(crate) struct Output<T> {
-    at: *mut T,
-    size: usize,
-}
-
-impl<T: SizedStruct> Output<T> {
-    /// Check where a struct shall go.
-    ///
-    /// # Safety
-    /// Until `write`, `at` is null or writable for `size` bytes, where `size` is at most
-    /// 4096.
-    pub(crate) unsafe fn new(at: *mut T, size: usize) -> Result<Output<T>> {
-        check_size::<T>(size)?;
-        check_pointer::<T>(at.is_null())?;
-        Ok(Output { at, size })
-    }
-
-    /// Write what the caller's version has; what ours lacks becomes zero.
-    pub(crate) fn write(self, value: T) {
-        let ours = size_of::<T>();
-        let shared = self.size.min(ours);
-        let at = self.at.cast::<u8>();
-        // SAFETY: writable up to `size` by the promise to `new`; every byte of `value` is
-        // initialised, since it has no padding.
-        unsafe {
-            at.copy_from_nonoverlapping((&raw const value).cast(), shared);
-            at.add(shared).write_bytes(0, self.size - shared);
-        }
-    }
+// SAFETY: as above.
+unsafe impl SizedStruct for mqrs_entry {
+    const NAME: &str = "mqrs_entry";
+    const FIRST_SIZE: usize = 328;
 }
 
 /// Refuse option bits that this version does not know.
@@ -344,9 +429,9 @@ pub(crate) fn check_option_flags(flags: u64) -> Result<()> {
     Ok(())
 }
 
-/// Refuse flags where none are known.
-pub(crate) fn check_no_flags(flags: u64) -> Result<()> {
-    if flags != 0 {
+/// Refuse flags other than the known ones.
+pub(crate) fn check_flags(flags: u64, known: u64) -> Result<()> {
+    if flags & !known != 0 {
         return Err(say(libc::EINVAL, "the flags have a bit that this library does not know"));
     }
     Ok(())
@@ -378,6 +463,20 @@ pub(crate) unsafe fn read_options(
     })
 }
 
+/// A message in the general form.
+///
+/// # Safety
+/// `from` is null or readable for `size` bytes, where `size` is at most 4096.
+pub(crate) unsafe fn read_message(from: *const mqrs_msg, size: usize) -> Result<mqrs_msg> {
+    // SAFETY: the caller's promise.
+    let message = unsafe { read(from, size) }?;
+    #[cfg(target_pointer_width = "32")]
+    if message.pad != 0 {
+        return Err(say(libc::EINVAL, "the pad field of struct mqrs_msg is not 0"));
+    }
+    Ok(message)
+}
+
 impl From<attr::Attr> for mqrs_attr {
     fn from(attr: attr::Attr) -> mqrs_attr {
         mqrs_attr {
@@ -392,6 +491,26 @@ impl From<attr::Attr> for mqrs_attr {
             gid: attr.gid,
             reserved: 0,
             capabilities: attr.capabilities,
+        }
+    }
+}
+
+impl From<attr::Stats> for mqrs_stats {
+    fn from(stats: attr::Stats) -> mqrs_stats {
+        mqrs_stats {
+            sent: stats.sent,
+            received: stats.received,
+            dropped: stats.dropped,
+            recoveries: stats.recoveries,
+            max_curmsgs: stats.max_curmsgs,
+            blocked_senders: stats.blocked_senders,
+            blocked_receivers: stats.blocked_receivers,
+            users: stats.users,
+            reserved: 0,
+            last_send_pid: stats.last_send_pid,
+            last_receive_pid: stats.last_receive_pid,
+            last_send_ns: stats.last_send_ns,
+            last_receive_ns: stats.last_receive_ns,
         }
     }
 }
@@ -416,114 +535,6 @@ impl From<attr::Limits> for mqrs_limits {
 mod tests {
     use super::*;
     use mqueue_core::error::Errno;
-
-    /// A later version of a struct: `grown` came after the first release.
-    #[repr(C)]
-    #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-    struct Later {
-        first: u64,
-        grown: u64,
-    }
-
-    // SAFETY: integers without padding.
-    unsafe impl SizedStruct for Later {
-        const NAME: &str = "later";
-        const FIRST_SIZE: usize = 8;
-    }
-
-    const BOTH: Later = Later { first: 1, grown: 2 };
-
-    fn read_from(bytes: &[u64], size: usize) -> Result<Later> {
-        assert!(size <= size_of_val(bytes));
-        // SAFETY: readable for `size` bytes.
-        unsafe { read(bytes.as_ptr().cast(), size) }
-    }
-
-    fn write_to(bytes: &mut [u64], size: usize) -> Result<()> {
-        assert!(size <= size_of_val(bytes));
-        // SAFETY: writable for `size` bytes.
-        unsafe { Output::new(bytes.as_mut_ptr().cast(), size) }.map(|output| output.write(BOTH))
-    }
-
-    #[test]
-    fn a_struct_of_our_own_size_is_read_and_written_whole() {
-        assert_eq!(read_from(&[1, 2], 16), Ok(BOTH));
-
-        let mut out = [9; 3];
-        assert_eq!(write_to(&mut out, 16), Ok(()));
-        assert_eq!(out, [1, 2, 9]);
-    }
-
-    #[test]
-    fn fields_that_an_older_caller_lacks_are_zero_and_not_written() {
-        assert_eq!(read_from(&[1, 7], 8), Ok(Later { first: 1, grown: 0 }));
-
-        let mut out = [9; 2];
-        assert_eq!(write_to(&mut out, 8), Ok(()));
-        assert_eq!(out, [1, 9]);
-    }
-
-    #[test]
-    fn extra_bytes_of_a_newer_caller_must_be_zero_and_are_zeroed() {
-        assert_eq!(read_from(&[1, 2, 0, 0], 32), Ok(BOTH));
-        assert_eq!(read_from(&[1, 2, 0, 1 << 56], 32), Err(Errno(libc::E2BIG)));
-
-        let mut out = [9; 5];
-        assert_eq!(write_to(&mut out, 32), Ok(()));
-        assert_eq!(out, [1, 2, 0, 0, 9]);
-    }
-
-    #[test]
-    fn a_size_below_that_of_the_first_release_is_invalid() {
-        for size in 0..8 {
-            assert_eq!(read_from(&[1, 2], size), Err(Errno(libc::EINVAL)), "{size}");
-
-            let mut out = [9; 2];
-            assert_eq!(write_to(&mut out, size), Err(Errno(libc::EINVAL)), "{size}");
-            assert_eq!(out, [9; 2]);
-        }
-    }
-
-    #[test]
-    fn a_size_that_no_struct_has_is_refused_before_the_memory_is_touched() {
-        for size in [4097, usize::MAX] {
-            let nowhere = std::ptr::without_provenance_mut::<Later>(4096);
-
-            // SAFETY: a size above 4096 promises nothing.
-            unsafe {
-                assert_eq!(read(nowhere, size), Err(Errno(libc::E2BIG)));
-                assert_eq!(Output::new(nowhere, size).err(), Some(Errno(libc::E2BIG)));
-            }
-        }
-    }
-
-    #[test]
-    fn a_null_struct_is_a_fault_once_its_size_is_right() {
-        // SAFETY: null is allowed.
-        unsafe {
-            assert_eq!(read(std::ptr::null::<Later>(), 16), Err(Errno(libc::EFAULT)));
-            assert_eq!(read(std::ptr::null::<Later>(), 7), Err(Errno(libc::EINVAL)));
-            let null = std::ptr::null_mut::<Later>();
-            assert_eq!(Output::new(null, 16).err(), Some(Errno(libc::EFAULT)));
-            assert_eq!(Output::new(null, 7).err(), Some(Errno(libc::EINVAL)));
-        }
-    }
-
-    #[test]
-    fn a_struct_may_lie_at_any_address() {
-        let mut bytes = [0u8; 24];
-        bytes[1] = 1;
-        bytes[9] = 2;
-
-        // SAFETY: 16 bytes from the second on are readable and writable.
-        unsafe {
-            let at = bytes.as_mut_ptr().add(1).cast::<Later>();
-            assert_eq!(read(at, 16), Ok(Later { first: 1u64.to_le(), grown: 2u64.to_le() }));
-            Output::new(at, 16).unwrap().write(Later { first: u64::MAX, grown: 0 });
-        }
-
-        assert_eq!(bytes[..10], [0, 255, 255, 255, 255, 255, 255, 255, 255, 0]);
-    }
 
     fn options(options: &mqrs_options) -> Result<attr::OpenOptions> {
         // SAFETY: a whole struct.

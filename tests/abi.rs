@@ -9,7 +9,7 @@ use std::{env, fs};
 
 mod common;
 use common::{is_there, root, run, skip};
-use mqueue_rs::{mqrs_attr, mqrs_limits, mqrs_options};
+use mqueue_rs::{mqrs_attr, mqrs_entry, mqrs_limits, mqrs_msg, mqrs_options, mqrs_stats};
 
 const HEADERS: [&str; 2] = ["mqueue_rs.h", "mqueue_rs.cdef.h"];
 
@@ -237,6 +237,14 @@ ssize_t (*const receive_until)(mqrs_queue *, void *, size_t, int, int64_t, uint3
 int (*const notify_signal)(mqrs_queue *, int, intptr_t, uint64_t) = mqrs_notify_signal;
 int (*const notify_callback)(mqrs_queue *, void (*)(mqrs_queue *, void *), void *, uint64_t) = mqrs_notify_callback;
 int (*const notify_cancel)(mqrs_queue *) = mqrs_notify_cancel;
+int (*const sendmsg_)(mqrs_queue *, const struct mqrs_msg *, size_t, uint64_t, int64_t) = mqrs_sendmsg;
+ssize_t (*const recvmsg_)(mqrs_queue *, struct mqrs_msg *, size_t, uint64_t, int64_t) = mqrs_recvmsg;
+int (*const fd)(mqrs_queue *) = mqrs_fd;
+int (*const getstats)(const mqrs_queue *, struct mqrs_stats *, size_t) = mqrs_getstats;
+int (*const set_maxbytes)(mqrs_queue *, uint64_t) = mqrs_set_maxbytes;
+int (*const list_open)(uint32_t, mqrs_list **) = mqrs_list_open;
+int (*const list_next)(mqrs_list *, struct mqrs_entry *, size_t) = mqrs_list_next;
+int (*const list_close)(mqrs_list *) = mqrs_list_close;
 int (*const getattr_)(const mqrs_queue *, struct mqrs_attr *, size_t) = mqrs_getattr;
 int (*const getlimits)(uint32_t, struct mqrs_limits *, size_t) = mqrs_getlimits;
 int (*const set_nonblock)(mqrs_queue *, int) = mqrs_set_nonblock;
@@ -286,7 +294,7 @@ fn structs_and_constants_are_in_c_what_they_are_in_rust() {
             facts.push((format!("(int)sizeof({name})"), size_of::<$name>() as i64));
             let mut fields = 0;
             $(
-                let field = stringify!($field);
+                let field = stringify!($field).trim_start_matches("r#");
                 facts.push((
                     format!("(int)offsetof({name}, {field})"),
                     offset_of!($name, $field) as i64,
@@ -303,6 +311,14 @@ fn structs_and_constants_are_in_c_what_they_are_in_rust() {
         capabilities);
     layout!(mqrs_limits: unavailable reserved maxmsg_default maxmsg_max msgsize_default
         msgsize_max queues_max bytes_max prio_max);
+    layout!(mqrs_stats: sent received dropped recoveries max_curmsgs blocked_senders
+        blocked_receivers users reserved last_send_pid last_receive_pid last_send_ns
+        last_receive_ns);
+    layout!(mqrs_entry: name attr);
+    #[cfg(target_pointer_width = "32")]
+    layout!(mqrs_msg: data len cap pad prio sender_pid sender_uid state r#type sequence sent_ns);
+    #[cfg(target_pointer_width = "64")]
+    layout!(mqrs_msg: data len cap prio sender_pid sender_uid state r#type sequence sent_ns);
     let mut source = String::from("#include <mqueue_rs.h>\n");
     for (number, (expression, value)) in facts.iter().enumerate() {
         source.push_str(&format!(

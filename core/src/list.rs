@@ -22,6 +22,14 @@ pub struct List {
 pub type Found<'a> = dyn FnMut(&CStr) -> Result<()> + 'a;
 
 impl List {
+    /// Whether there is such a transport, `MQRS_ANY` included.
+    pub fn check(which: u32) -> Result<()> {
+        if which > transport::AMQP {
+            return Err(say(libc::EINVAL, "there is no transport of this number"));
+        }
+        Ok(())
+    }
+
     /// Look which queues there are.
     pub fn open(which: u32) -> Result<List> {
         let mut list = List { found: Vec::new(), next: 0 };
