@@ -150,8 +150,7 @@ pub(crate) unsafe fn on_list<A: Answer>(
     // SAFETY: the caller's promise, for both: the second needs a whole handle, which the
     // first has found, and that nobody else uses it.
     let result = unsafe {
-        handle(&raw const (*l).0)
-            .and_then(|h| h.health.guard(|| call(&mut *(&raw mut (*l).0.inner))))
+        handle(&raw const (*l).0).and_then(|h| h.health.guard(|| call(&mut (*l).0.inner)))
     };
     match result {
         Ok(value) => value.to_c(),
