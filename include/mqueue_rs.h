@@ -13,7 +13,8 @@
  * for a message.
  *
  * It is the model of POSIX message queues (mq_overview(7)), without their limits on depth and
- * size and without a system call for each message: a queue lives in shared memory.
+ * size and without a system call for each message: a queue lives in shared memory. The queues
+ * that the kernel has, POSIX and System V, are used by the same functions: the address decides.
  *
  * EXAMPLE
  *
@@ -52,9 +53,13 @@
  * ADDRESSES
  *
  *     /name, shm:/name  a queue in shared memory
- *     posix:/name       the kernel's POSIX queue of that name      } not part of this
- *     sysv:...          a System V queue of the kernel             } version: -ENOTSUP
- *     amqp://...        a queue of an external broker              }
+ *     posix:/name       the kernel's POSIX queue that mq_open(3) calls "/name"
+ *     sysv:KEY          the System V queue that msgget(2) finds under this key, decimal or
+ *                       hexadecimal (0x...), of 32 bits, not 0
+ *     sysv:/name        a System V queue whose key comes from the name
+ *     sysv:private      a new System V queue without a key (O_CREAT)
+ *     sysv:id:N         the existing System V queue of number N, as ipcs(1) shows it
+ *     amqp://...        a queue of an external broker: not part of this version, -ENOTSUP
  *
  * A name has 1 to 255 bytes after its slash, any but another slash; /. and /.. are none.
  *
@@ -63,6 +68,50 @@
  * file mqrs.name. A name of more than 250 bytes does not fit: its file is "mqrs~", the SHA-256
  * of the name in 64 hexadecimal digits, and the name's first 186 bytes. A queue stays until it
  * is unlinked or the directory is emptied (/dev/shm is at every boot).
+ *
+ * The kernel's queues are those of the process's IPC namespace, and any program's: it makes no
+ * difference to the others that this library is used. They stay until they are removed or the
+ * machine restarts. The key of sysv:/name is the first four bytes of the name's SHA-256, the
+ * first byte highest (1 if they are 0). Since two names may have one key, the name is recorded
+ * in the file mqrs.sysv.KEY (8 hexadecimal digits) in the directory of the queues. If the key
+ * belongs to another name or to a queue without a record, opening is -EADDRINUSE with O_CREAT
+ * and -ENOENT without.
+ *
+ * TRANSPORTS
+ *
+ *                        shared memory         POSIX                 System V
+ *     messages, at most  maxmsg, to millions   fs.mqueue.msg_max     msg_qbytes, in bytes
+ *     a message          to 1 GiB              ...msgsize_max        kernel.msgmax
+ *     a system call      only to sleep, wake   each message          each message
+ *     a killed process   harms nobody          harms nobody          harms nobody
+ *     hostile users      can damage a queue    the kernel forbids    the kernel forbids
+ *     cap below msgsize  if the message fits   -EMSGSIZE             if the message fits
+ *     mode               umask                 umask                 as it is
+ *     unlink             users keep the queue  users keep the queue  users get -EIDRM
+ *     notification       yes                   yes                   -ENOTSUP
+ *     types, peeking     -ENOTSUP              -ENOTSUP              yes
+ *     mqrs_fd            -ENOTSUP              yes                   -ENOTSUP
+ *
+ * mqrs_getattr tells what a queue can do, as MQRS_CAP_... bits, and mqrs_getlimits what a
+ * transport allows here and now. What is said below is true of all three, unless one is named.
+ *
+ * POSIX. The limits are those of the kernel: fs.mqueue.msg_max (10) and msgsize_max (8192) for
+ * each queue, unless the process has CAP_SYS_RESOURCE; fs.mqueue.queues_max; and RLIMIT_MSGQUEUE
+ * for all queues of a user, (msgsize + 96) * maxmsg bytes each, which nine queues of the default
+ * size use up. The kernel measures waits on CLOCK_REALTIME: a timeout on another clock is
+ * converted, and looked at again when it seems to be up. If the clock is set back during such a
+ * wait, the wait can take as much longer. The kernel drops a registration for notification when
+ * its process closes any descriptor of the queue; the library keeps its own open as long as that
+ * matters, but a program that closes one of mqrs_dup_fd or mq_open loses the registration.
+ *
+ * System V. A priority p is the message type 32768 - p, and the lowest type is received first; a
+ * type above 32768, which other programs may use, counts as priority 0. A queue is full when its
+ * bytes or its number of messages reach msg_qbytes (mqrs_set_maxbytes). The kernel knows no
+ * timeouts here: who waits with one is woken at once by the users of this library, and looks for
+ * messages of others every 8 ms. Waits without a timeout end with -EINTR after any signal
+ * handler, SA_RESTART or not, unless the handle has MQRS_OPT_RESTART. Removed queues answer
+ * -EIDRM, to those who wait, too. Each call checks the queue's permissions anew (-EACCES), also
+ * for its creator.
  *
  * CONVENTIONS
  *
@@ -94,7 +143,7 @@
  * handle with O_NONBLOCK none of them waits: -EAGAIN, whatever the timeout. Waiting costs no
  * processor time after a short while of looking.
  *
- * If senders were killed or stopped in the middle of a send, more of them than the queue has
+ * In shared memory: if senders were killed or stopped in the middle of a send, more of them than the queue has
  * spare slots (a quarter of maxmsg, at least 32 and at most 64), a send may wait, or return
  * -EAGAIN, though the queue is not full, until those that died are noticed or the stopped
  * continue.
@@ -126,35 +175,36 @@
  * forbidden, -EINTR may come with SA_RESTART too.) A handler that runs before the call sleeps
  * may go unnoticed, as with any system call.
  *
- * Async-signal-safe, that is, allowed in a handler, whatever it interrupted: the seven
- * functions that send and receive, and mqrs_errname. A handler must return; a longjmp out of
- * one that interrupted a call of this library leaves a slot of the queue unused until the
+ * Async-signal-safe, that is, allowed in a handler, whatever it interrupted: the nine functions
+ * that send and receive, on queues in shared memory, and mqrs_errname. A handler must return; a
+ * longjmp out of one that interrupted such a call leaves a slot of the queue unused until the
  * process ends.
  *
  * FORK AND EXEC
  *
  * A forked child may use its parent's handles at once, whatever other threads were doing at
  * the fork. O_NONBLOCK is each process's own from then on, and notifications stay with the
- * parent. A child's first call on a handle opens the queue once more. That may fail: with
+ * parent. A child's first call on a queue in shared memory opens it once more. That may fail: with
  * -EMFILE, -ENFILE, -ENOMEM, -EUSERS (the queue is open 1024 times), -ENOENT (/proc is not
  * mounted, and the queue was unlinked), and what else the file system answers. Nothing has
  * happened then, and a later call tries again. Handles do not survive exec, their descriptors
- * are close-on-exec; mqrs_dup_fd and mqrs_open_fd carry a queue over.
+ * are close-on-exec; mqrs_dup_fd and mqrs_open_fd carry a queue over, or its address does.
  *
  * WHEN A PROCESS DIES
  *
  * at any instruction, or is stopped there, nobody else is held up and the queue stays whole.
  * A send that was killed has sent its message or not; a message that a killed receiver was
  * about to take is there still or gone with it, as in the kernel's queues. No message comes
- * twice. Somebody who sleeps may notice up to a second later what a killed process did last.
+ * twice. Somebody who sleeps may notice up to a second later what a killed process did last (in
+ * shared memory).
  *
  * WHAT IS NOT PROMISED
  *
- * Protection against the other users of a queue. Whoever opens one needs permission to read
- * and to write its file; the direction of a handle is kept by this library only, and a
+ * Protection against the other users of a queue in shared memory. Whoever opens one needs
+ * permission to read and to write its file; the direction of a handle is kept by this library only, and a
  * hostile process can corrupt the messages, forge the sender of a notification, or cut the
  * file (see below). Between parties that do not trust each other use the kernel's queues.
- * Queues on a network file system, or shared by machines.
+ * Queues in shared memory on a network file system, or shared by machines.
  * That a message survives a crash or a restart of the machine.
  * That who waited longest is served first: one that is awake may be quicker.
  *
@@ -445,8 +495,8 @@ extern "C" {
 /**
  * Open a queue, or make it.
  *
- * name      the queue's address, "/name" or "shm:/name" (see ADDRESSES above). NULL with
- *           O_CREAT | O_EXCL: a new queue with a random name, which mqrs_name tells
+ * name      the queue's address (see ADDRESSES above). NULL with O_CREAT | O_EXCL: a new
+ *           queue in shared memory with a random name, which mqrs_name tells
  * oflag     flags of <fcntl.h>: exactly one of
  *             O_RDONLY    to receive
  *             O_WRONLY    to send
@@ -456,23 +506,25 @@ extern "C" {
  *             O_EXCL      with O_CREAT: fail if there is one
  *             O_NONBLOCK  calls without a timeout of their own never wait
  *             O_CLOEXEC   allowed, and always on
- * opt       how to make it; NULL, with opt_size 0, for the defaults: 64 messages of
- *           8192 bytes, mode 0600. For a queue that exists, only MQRS_OPT_RESTART
- *           counts; mqrs_getattr tells what the queue really is
+ * opt       how to make it; NULL, with opt_size 0, for the defaults: mode 0600, in shared
+ *           memory 64 messages of 8192 bytes, else what the kernel says. For a queue that
+ *           exists, only MQRS_OPT_RESTART counts; mqrs_getattr tells what it really is
  * opt_size  sizeof (struct mqrs_options)
  * out       receives the handle, which is the caller's until mqrs_close
  *
  * A queue is made whole: nobody ever opens half of one, its memory is reserved now, and
  * of many that make the same queue at once exactly one does. The maker gets the access
- * that it asks for whatever the mode; anybody else needs both read and write permission,
- * for either direction.
+ * that it asks for whatever the mode (System V: as the mode says); anybody else needs, in
+ * shared memory, both read and write permission for either direction, and for the
+ * kernel's queues the one of the direction.
  *
  * Returns 0, or, having made and opened nothing,
  *   -EINVAL        oflag: not exactly one direction, O_EXCL without O_CREAT, or another
  *                  flag; opt: an unknown flag, a reserved field that is not 0, maxmsg or
  *                  msgsize beyond mqrs_getlimits; opt_size below the struct's size in
  *                  the first release, or 0 with an opt; name: empty, no leading slash,
- *                  or an unknown prefix
+ *                  or an unknown prefix; sysv: no key, the key 0, "private" without
+ *                  O_CREAT, or "id:" with it
  *   -E2BIG         opt_size is above ours, and what lies beyond is not 0
  *   -EFAULT        out is NULL, opt is NULL with an opt_size, or name is NULL without
  *                  O_CREAT | O_EXCL
@@ -481,21 +533,27 @@ extern "C" {
  *   -EACCES        the queue's or the directory's permissions forbid it; or name has a
  *                  second slash, or is "/." or "/.."
  *   -ENAMETOOLONG  more than 255 bytes after the slash
+ *   -EADDRINUSE    sysv:/name with O_CREAT: its key is that of another name, or of a queue
+ *                  that no name was recorded for
  *   -ENOTSUP       that transport is not part of this build, or the queue was made by a
  *                  newer version that this one does not understand
+ *   -ENOSYS        the kernel has no queues of this kind
  *   -EBADMSG       the file of that name is no queue, or a damaged one
  *   -EUSERS        the queue is open 1024 times: every handle of every process counts
- *   -ENOSPC        no room for the queue where it is to live
+ *   -ENOSPC        no room for the queue where it is to live; POSIX: fs.mqueue.queues_max;
+ *                  System V: kernel.msgmni
  *   -EFBIG         the queue would be longer than RLIMIT_FSIZE lets a file be
  *   -ENOMEM        no memory for the queue or its handle
- *   -EMFILE        the process has too many descriptors; -ENFILE: the system has
+ *   -EMFILE        the process has too many descriptors; POSIX: or the user's queues are
+ *                  as large as RLIMIT_MSGQUEUE allows
+ *   -ENFILE        the system has too many descriptors
  *   -EAGAIN        the name kept appearing and vanishing while the call tried
  *   -ENOLCK        the file system cannot lock files
- * and what else the file system answers.
+ * and what else the file system answers. mqrs_last_error names the limit that was met.
  *
  * Threads: any.  Signals: not async-signal-safe.  Fork: a child inherits the handle.
  * Blocks: no.
- * Source: POSIX.1-2024 mq_open; mq_open(3).
+ * Source: POSIX.1-2024 mq_open; mq_open(3); msgget(2).
  */
 int mqrs_open(const char *name,
               int oflag,
@@ -504,8 +562,9 @@ int mqrs_open(const char *name,
               mqrs_queue **out);
 
 /**
- * Adopt a descriptor of a queue: one that mqrs_dup_fd gave, and that came by inheritance
- * over exec, by SCM_RIGHTS or by socket activation.
+ * Adopt a descriptor of a queue in shared memory or of a POSIX queue: one that mqrs_dup_fd
+ * or mq_open(3) gave, and that came by inheritance over exec, by SCM_RIGHTS or by socket
+ * activation (ListenMessageQueue= of systemd.socket(5)).
  *
  * fd         a descriptor of a queue
  * oflag      exactly one of O_RDONLY, O_WRONLY, O_RDWR, within what the descriptor
@@ -513,7 +572,10 @@ int mqrs_open(const char *name,
  * opt_flags  MQRS_OPT_... flags; 0 for none
  * out        receives the handle, which is the caller's until mqrs_close
  *
- * The queue's mode is not asked again: the descriptor is the permission.
+ * The queue's mode is not asked again: the descriptor is the permission. Of a POSIX queue
+ * the name is not known (mqrs_name is ""). If a POSIX queue's descriptor has O_NONBLOCK
+ * itself, as socket activation's have, calls wait by poll(2): they do not count as
+ * receivers that wait, and end with -EINTR under SA_RESTART, too.
  *
  * Returns 0, and fd then belongs to the handle: do not use or close it. Or, fd being the
  * caller's as before,
@@ -532,7 +594,10 @@ int mqrs_open(const char *name,
  * Blocks: no.
  * Source: sd_listen_fds(3), unix(7) for the ways that a descriptor travels.
  */
-int mqrs_open_fd(int fd, int oflag, uint64_t opt_flags, mqrs_queue **out);
+int mqrs_open_fd(int fd,
+                 int oflag,
+                 uint64_t opt_flags,
+                 mqrs_queue **out);
 
 /**
  * Get a descriptor of the queue itself, to hand on to another process.
@@ -540,10 +605,12 @@ int mqrs_open_fd(int fd, int oflag, uint64_t opt_flags, mqrs_queue **out);
  * q  the queue
  *
  * The descriptor is new, the caller's to close, and close-on-exec. It is for mqrs_open_fd
- * and for fstat(2); it is not for poll, read or write.
+ * and for fstat(2); it is not for poll, read or write. POSIX: the kernel drops the process's
+ * registration for notification on the queue when it is closed.
  *
  * Returns the descriptor, >= 0, or
  *   -EBADF           q is NULL or no open handle
+ *   -ENOTSUP         System V queues have no descriptors
  *   -EMFILE          the process has too many descriptors; -ENFILE: the system has
  *   -ENOENT          /proc is not mounted, and the queue was unlinked
  *   -EBADMSG         the queue is damaged
@@ -569,11 +636,13 @@ int mqrs_dup_fd(const mqrs_queue *q);
  *   -EINVAL          mode has other bits
  *   -EPERM           the caller is not allowed to, by the rules of chmod(2) and chown(2)
  *   -EBADMSG         the queue is damaged
+ *   -EACCES          System V: the queue's permissions do not let the caller read
+ *   -EIDRM           System V: the queue was removed
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  * and what else the file system answers to chmod(2) and chown(2), -EROFS for one.
  *
  * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
- * Source: chmod(2), chown(2).
+ * Source: chmod(2), chown(2); msgctl(2), IPC_SET.
  */
 int mqrs_set_owner(mqrs_queue *q, uint32_t mode, uint32_t uid, uint32_t gid);
 
@@ -606,22 +675,24 @@ int mqrs_close(mqrs_queue *q);
  * name  the queue's address, as for mqrs_open
  *
  * The name is gone at once, and free for a new queue. Who has the queue open goes on
- * using it; it vanishes with the last of them.
+ * using it; it vanishes with the last of them. A System V queue is gone at once itself, with
+ * its messages, and calls on it that wait or come later return -EIDRM.
  *
  * Returns 0, or
  *   -EFAULT        name is NULL
- *   -EINVAL        name is empty, has no leading slash or an unknown prefix
+ *   -EINVAL        name is empty, has no leading slash or an unknown prefix, or is
+ *                  "sysv:private"
  *   -ENOENT        no such queue, or name is "/"
  *   -EACCES        the directory's permissions forbid it: in a sticky directory, as
- *                  /dev/shm is, only the queue's owner may; or name has a second slash,
- *                  or is "/." or "/.."
+ *                  /dev/shm is, only the queue's owner may, as of the kernel's queues; or
+ *                  name has a second slash, or is "/." or "/.."
  *   -ENAMETOOLONG  more than 255 bytes after the slash
  *   -ENOTSUP       that transport is not part of this build
  *   -EBADMSG       what has the name is a directory
  * and what else the file system answers to unlink(2), -EROFS for one.
  *
  * Threads: any.  Signals: not async-signal-safe.  Fork: nothing to say.  Blocks: no.
- * Source: POSIX.1-2024 mq_unlink; mq_unlink(3).
+ * Source: POSIX.1-2024 mq_unlink; mq_unlink(3); msgctl(2), IPC_RMID.
  */
 int mqrs_unlink(const char *name);
 
@@ -630,8 +701,8 @@ int mqrs_unlink(const char *name);
  *
  * q  the queue
  *
- * Returns the address, as "shm:/name": good for mqrs_open and mqrs_unlink, and valid until
- * mqrs_close. It is "" where the name is not known. NULL if q is NULL or no open handle,
+ * Returns the address, as "shm:/name", "posix:/name", "sysv:/name", "sysv:0x4d2" or
+ * "sysv:id:7": good for mqrs_open and mqrs_unlink, and valid until mqrs_close. It is "" where the name is not known. NULL if q is NULL or no open handle,
  * or the library failed in an earlier call on it.
  *
  * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
@@ -654,16 +725,20 @@ const char *mqrs_name(const mqrs_queue *q);
  *   -EINVAL          prio is above MQRS_PRIO_MAX
  *   -EFAULT          msg is NULL, and len is not 0
  *   -EMSGSIZE        len is above the queue's msgsize
+ *   -EACCES          System V: the queue's permissions do not let the caller send
+ *   -EIDRM           System V: the queue was removed, before or while the call waited
+ *   -ENOMEM          System V: no memory for a message of more than 8 KiB; POSIX and
+ *                    System V: the kernel has none
  *   -EAGAIN          the queue is full, and the handle has O_NONBLOCK
  *   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
- *                    handle without MQRS_OPT_RESTART
+ *                    handle without MQRS_OPT_RESTART (System V: with SA_RESTART, too)
  *   -EBADMSG         the queue is damaged
  *   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *
  * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
  * the queue is full, unless O_NONBLOCK.
- * Source: POSIX.1-2024 mq_send; mq_send(3).
+ * Source: POSIX.1-2024 mq_send; mq_send(3); msgsnd(2).
  */
 int mqrs_send(mqrs_queue *q, const void *msg, size_t len, uint32_t prio);
 
@@ -774,7 +849,8 @@ int mqrs_sendmsg(mqrs_queue *q,
  *
  * q     the queue, opened to receive
  * buf   receives the message; may be NULL if cap is 0
- * cap   room in buf, in bytes. It may be below msgsize: what counts is the message
+ * cap   room in buf, in bytes. It may be below msgsize: what counts is the message. POSIX:
+ *       at least msgsize (MQRS_CAP_SMALL_BUFFER)
  * prio  receives the message's priority; may be NULL
  *
  * On a handle with O_NONBLOCK the call never waits.
@@ -783,19 +859,26 @@ int mqrs_sendmsg(mqrs_queue *q,
  * and written nothing,
  *   -EBADF           q is NULL or no open handle, or was opened O_WRONLY
  *   -EFAULT          buf is NULL, and cap is not 0
- *   -EMSGSIZE        the message is longer than cap; it stays where it is
+ *   -EMSGSIZE        the message is longer than cap; it stays where it is. POSIX: cap is
+ *                    below msgsize
+ *   -EACCES          System V: the queue's permissions do not let the caller receive
+ *   -EIDRM           System V: the queue was removed, before or while the call waited
+ *   -ENOMEM          System V: no memory for a message of more than 8 KiB
  *   -EAGAIN          the queue is empty, and the handle has O_NONBLOCK
  *   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
- *                    handle without MQRS_OPT_RESTART
+ *                    handle without MQRS_OPT_RESTART (System V: with SA_RESTART, too)
  *   -EBADMSG         the queue is damaged
  *   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *
  * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
  * the queue is empty, unless O_NONBLOCK.
- * Source: POSIX.1-2024 mq_receive; mq_receive(3).
+ * Source: POSIX.1-2024 mq_receive; mq_receive(3); msgrcv(2).
  */
-ssize_t mqrs_receive(mqrs_queue *q, void *buf, size_t cap, uint32_t *prio);
+ssize_t mqrs_receive(mqrs_queue *q,
+                     void *buf,
+                     size_t cap,
+                     uint32_t *prio);
 
 /**
  * Receive the oldest message of the highest priority; wait for a limited time while the
@@ -910,7 +993,8 @@ ssize_t mqrs_recvmsg(mqrs_queue *q,
  * receiver waits; the registration is then used up. To miss nothing, register again
  * first, then receive until -EAGAIN. The signal has si_code SI_MESGQ, and si_pid and
  * si_uid of the sender, also when that is another user. They are the numbers that the
- * sender itself sees: one in another pid or user namespace may have any.
+ * sender itself sees: one in another pid or user namespace may have any. POSIX: the kernel
+ * sends it, and not for a message whose sender had waited for room.
  *
  * Returns 0, or, having registered nothing,
  *   -EBADF           q is NULL or no open handle
@@ -920,15 +1004,19 @@ ssize_t mqrs_recvmsg(mqrs_queue *q,
  *   -EAGAIN          the library's helper thread cannot be started, or Linux is older
  *                    than 4.14
  *   -ENOMEM          no memory for the registration
+ *   -ENOTSUP         the queue cannot notify: System V queues (MQRS_CAP_NOTIFY)
  *   -EBADMSG         the queue is damaged
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *
- * Threads: any; the first registration of a process starts the helper thread, with all
- * signals blocked.  Signals: not async-signal-safe.  Fork: the registration stays with
+ * Threads: any; the first registration of a process on a queue in shared memory starts the
+ * helper thread, with all signals blocked.  Signals: not async-signal-safe.  Fork: the registration stays with
  * the parent.  Blocks: no.
  * Source: POSIX.1-2024 mq_notify, SIGEV_SIGNAL; mq_notify(3); sigaction(2).
  */
-int mqrs_notify_signal(mqrs_queue *q, int signo, intptr_t value, uint64_t flags);
+int mqrs_notify_signal(mqrs_queue *q,
+                       int signo,
+                       intptr_t value,
+                       uint64_t flags);
 
 /**
  * Have a function called when a message comes to the empty queue.
@@ -957,6 +1045,7 @@ int mqrs_notify_signal(mqrs_queue *q, int signo, intptr_t value, uint64_t flags)
  *   -EAGAIN          the library's helper thread cannot be started, or Linux is older
  *                    than 4.14
  *   -ENOMEM          no memory for the registration
+ *   -ENOTSUP         the queue cannot notify: System V queues (MQRS_CAP_NOTIFY)
  *   -EBADMSG         the queue is damaged
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *

@@ -18,7 +18,8 @@ use std::ffi::{c_int, c_void};
 /// receiver waits; the registration is then used up. To miss nothing, register again
 /// first, then receive until -EAGAIN. The signal has si_code SI_MESGQ, and si_pid and
 /// si_uid of the sender, also when that is another user. They are the numbers that the
-/// sender itself sees: one in another pid or user namespace may have any.
+/// sender itself sees: one in another pid or user namespace may have any. POSIX: the kernel
+/// sends it, and not for a message whose sender had waited for room.
 ///
 /// Returns 0, or, having registered nothing,
 ///   -EBADF           q is NULL or no open handle
@@ -28,11 +29,12 @@ use std::ffi::{c_int, c_void};
 ///   -EAGAIN          the library's helper thread cannot be started, or Linux is older
 ///                    than 4.14
 ///   -ENOMEM          no memory for the registration
+///   -ENOTSUP         the queue cannot notify: System V queues (MQRS_CAP_NOTIFY)
 ///   -EBADMSG         the queue is damaged
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 ///
-/// Threads: any; the first registration of a process starts the helper thread, with all
-/// signals blocked.  Signals: not async-signal-safe.  Fork: the registration stays with
+/// Threads: any; the first registration of a process on a queue in shared memory starts the
+/// helper thread, with all signals blocked.  Signals: not async-signal-safe.  Fork: the registration stays with
 /// the parent.  Blocks: no.
 /// Source: POSIX.1-2024 mq_notify, SIGEV_SIGNAL; mq_notify(3); sigaction(2).
 #[unsafe(no_mangle)]
@@ -77,6 +79,7 @@ pub unsafe extern "C" fn mqrs_notify_signal(
 ///   -EAGAIN          the library's helper thread cannot be started, or Linux is older
 ///                    than 4.14
 ///   -ENOMEM          no memory for the registration
+///   -ENOTSUP         the queue cannot notify: System V queues (MQRS_CAP_NOTIFY)
 ///   -EBADMSG         the queue is damaged
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 ///

@@ -11,8 +11,8 @@ use std::ffi::{CStr, c_char, c_int};
 
 /// Open a queue, or make it.
 ///
-/// name      the queue's address, "/name" or "shm:/name" (see ADDRESSES above). NULL with
-///           O_CREAT | O_EXCL: a new queue with a random name, which mqrs_name tells
+/// name      the queue's address (see ADDRESSES above). NULL with O_CREAT | O_EXCL: a new
+///           queue in shared memory with a random name, which mqrs_name tells
 /// oflag     flags of <fcntl.h>: exactly one of
 ///             O_RDONLY    to receive
 ///             O_WRONLY    to send
@@ -22,23 +22,25 @@ use std::ffi::{CStr, c_char, c_int};
 ///             O_EXCL      with O_CREAT: fail if there is one
 ///             O_NONBLOCK  calls without a timeout of their own never wait
 ///             O_CLOEXEC   allowed, and always on
-/// opt       how to make it; NULL, with opt_size 0, for the defaults: 64 messages of
-///           8192 bytes, mode 0600. For a queue that exists, only MQRS_OPT_RESTART
-///           counts; mqrs_getattr tells what the queue really is
+/// opt       how to make it; NULL, with opt_size 0, for the defaults: mode 0600, in shared
+///           memory 64 messages of 8192 bytes, else what the kernel says. For a queue that
+///           exists, only MQRS_OPT_RESTART counts; mqrs_getattr tells what it really is
 /// opt_size  sizeof (struct mqrs_options)
 /// out       receives the handle, which is the caller's until mqrs_close
 ///
 /// A queue is made whole: nobody ever opens half of one, its memory is reserved now, and
 /// of many that make the same queue at once exactly one does. The maker gets the access
-/// that it asks for whatever the mode; anybody else needs both read and write permission,
-/// for either direction.
+/// that it asks for whatever the mode (System V: as the mode says); anybody else needs, in
+/// shared memory, both read and write permission for either direction, and for the
+/// kernel's queues the one of the direction.
 ///
 /// Returns 0, or, having made and opened nothing,
 ///   -EINVAL        oflag: not exactly one direction, O_EXCL without O_CREAT, or another
 ///                  flag; opt: an unknown flag, a reserved field that is not 0, maxmsg or
 ///                  msgsize beyond mqrs_getlimits; opt_size below the struct's size in
 ///                  the first release, or 0 with an opt; name: empty, no leading slash,
-///                  or an unknown prefix
+///                  or an unknown prefix; sysv: no key, the key 0, "private" without
+///                  O_CREAT, or "id:" with it
 ///   -E2BIG         opt_size is above ours, and what lies beyond is not 0
 ///   -EFAULT        out is NULL, opt is NULL with an opt_size, or name is NULL without
 ///                  O_CREAT | O_EXCL
@@ -47,21 +49,27 @@ use std::ffi::{CStr, c_char, c_int};
 ///   -EACCES        the queue's or the directory's permissions forbid it; or name has a
 ///                  second slash, or is "/." or "/.."
 ///   -ENAMETOOLONG  more than 255 bytes after the slash
+///   -EADDRINUSE    sysv:/name with O_CREAT: its key is that of another name, or of a queue
+///                  that no name was recorded for
 ///   -ENOTSUP       that transport is not part of this build, or the queue was made by a
 ///                  newer version that this one does not understand
+///   -ENOSYS        the kernel has no queues of this kind
 ///   -EBADMSG       the file of that name is no queue, or a damaged one
 ///   -EUSERS        the queue is open 1024 times: every handle of every process counts
-///   -ENOSPC        no room for the queue where it is to live
+///   -ENOSPC        no room for the queue where it is to live; POSIX: fs.mqueue.queues_max;
+///                  System V: kernel.msgmni
 ///   -EFBIG         the queue would be longer than RLIMIT_FSIZE lets a file be
 ///   -ENOMEM        no memory for the queue or its handle
-///   -EMFILE        the process has too many descriptors; -ENFILE: the system has
+///   -EMFILE        the process has too many descriptors; POSIX: or the user's queues are
+///                  as large as RLIMIT_MSGQUEUE allows
+///   -ENFILE        the system has too many descriptors
 ///   -EAGAIN        the name kept appearing and vanishing while the call tried
 ///   -ENOLCK        the file system cannot lock files
-/// and what else the file system answers.
+/// and what else the file system answers. mqrs_last_error names the limit that was met.
 ///
 /// Threads: any.  Signals: not async-signal-safe.  Fork: a child inherits the handle.
 /// Blocks: no.
-/// Source: POSIX.1-2024 mq_open; mq_open(3).
+/// Source: POSIX.1-2024 mq_open; mq_open(3); msgget(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mqrs_open(
     name: *const c_char,
@@ -91,8 +99,9 @@ pub unsafe extern "C" fn mqrs_open(
     })
 }
 
-/// Adopt a descriptor of a queue: one that mqrs_dup_fd gave, and that came by inheritance
-/// over exec, by SCM_RIGHTS or by socket activation.
+/// Adopt a descriptor of a queue in shared memory or of a POSIX queue: one that mqrs_dup_fd
+/// or mq_open(3) gave, and that came by inheritance over exec, by SCM_RIGHTS or by socket
+/// activation (ListenMessageQueue= of systemd.socket(5)).
 ///
 /// fd         a descriptor of a queue
 /// oflag      exactly one of O_RDONLY, O_WRONLY, O_RDWR, within what the descriptor
@@ -100,7 +109,10 @@ pub unsafe extern "C" fn mqrs_open(
 /// opt_flags  MQRS_OPT_... flags; 0 for none
 /// out        receives the handle, which is the caller's until mqrs_close
 ///
-/// The queue's mode is not asked again: the descriptor is the permission.
+/// The queue's mode is not asked again: the descriptor is the permission. Of a POSIX queue
+/// the name is not known (mqrs_name is ""). If a POSIX queue's descriptor has O_NONBLOCK
+/// itself, as socket activation's have, calls wait by poll(2): they do not count as
+/// receivers that wait, and end with -EINTR under SA_RESTART, too.
 ///
 /// Returns 0, and fd then belongs to the handle: do not use or close it. Or, fd being the
 /// caller's as before,
@@ -149,10 +161,12 @@ fn check_out(out: *mut *mut mqrs_queue) -> Result<()> {
 /// q  the queue
 ///
 /// The descriptor is new, the caller's to close, and close-on-exec. It is for mqrs_open_fd
-/// and for fstat(2); it is not for poll, read or write.
+/// and for fstat(2); it is not for poll, read or write. POSIX: the kernel drops the process's
+/// registration for notification on the queue when it is closed.
 ///
 /// Returns the descriptor, >= 0, or
 ///   -EBADF           q is NULL or no open handle
+///   -ENOTSUP         System V queues have no descriptors
 ///   -EMFILE          the process has too many descriptors; -ENFILE: the system has
 ///   -ENOENT          /proc is not mounted, and the queue was unlinked
 ///   -EBADMSG         the queue is damaged
@@ -180,11 +194,13 @@ pub unsafe extern "C" fn mqrs_dup_fd(q: *const mqrs_queue) -> c_int {
 ///   -EINVAL          mode has other bits
 ///   -EPERM           the caller is not allowed to, by the rules of chmod(2) and chown(2)
 ///   -EBADMSG         the queue is damaged
+///   -EACCES          System V: the queue's permissions do not let the caller read
+///   -EIDRM           System V: the queue was removed
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 /// and what else the file system answers to chmod(2) and chown(2), -EROFS for one.
 ///
 /// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
-/// Source: chmod(2), chown(2).
+/// Source: chmod(2), chown(2); msgctl(2), IPC_SET.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mqrs_set_owner(
     q: *mut mqrs_queue,
@@ -229,22 +245,24 @@ pub unsafe extern "C" fn mqrs_close(q: *mut mqrs_queue) -> c_int {
 /// name  the queue's address, as for mqrs_open
 ///
 /// The name is gone at once, and free for a new queue. Who has the queue open goes on
-/// using it; it vanishes with the last of them.
+/// using it; it vanishes with the last of them. A System V queue is gone at once itself, with
+/// its messages, and calls on it that wait or come later return -EIDRM.
 ///
 /// Returns 0, or
 ///   -EFAULT        name is NULL
-///   -EINVAL        name is empty, has no leading slash or an unknown prefix
+///   -EINVAL        name is empty, has no leading slash or an unknown prefix, or is
+///                  "sysv:private"
 ///   -ENOENT        no such queue, or name is "/"
 ///   -EACCES        the directory's permissions forbid it: in a sticky directory, as
-///                  /dev/shm is, only the queue's owner may; or name has a second slash,
-///                  or is "/." or "/.."
+///                  /dev/shm is, only the queue's owner may, as of the kernel's queues; or
+///                  name has a second slash, or is "/." or "/.."
 ///   -ENAMETOOLONG  more than 255 bytes after the slash
 ///   -ENOTSUP       that transport is not part of this build
 ///   -EBADMSG       what has the name is a directory
 /// and what else the file system answers to unlink(2), -EROFS for one.
 ///
 /// Threads: any.  Signals: not async-signal-safe.  Fork: nothing to say.  Blocks: no.
-/// Source: POSIX.1-2024 mq_unlink; mq_unlink(3).
+/// Source: POSIX.1-2024 mq_unlink; mq_unlink(3); msgctl(2), IPC_RMID.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mqrs_unlink(name: *const c_char) -> c_int {
     answer(|| {
@@ -260,8 +278,8 @@ pub unsafe extern "C" fn mqrs_unlink(name: *const c_char) -> c_int {
 ///
 /// q  the queue
 ///
-/// Returns the address, as "shm:/name": good for mqrs_open and mqrs_unlink, and valid until
-/// mqrs_close. It is "" where the name is not known. NULL if q is NULL or no open handle,
+/// Returns the address, as "shm:/name", "posix:/name", "sysv:/name", "sysv:0x4d2" or
+/// "sysv:id:7": good for mqrs_open and mqrs_unlink, and valid until mqrs_close. It is "" where the name is not known. NULL if q is NULL or no open handle,
 /// or the library failed in an earlier call on it.
 ///
 /// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.

@@ -13,7 +13,8 @@ use std::ffi::{c_int, c_void};
 ///
 /// q     the queue, opened to receive
 /// buf   receives the message; may be NULL if cap is 0
-/// cap   room in buf, in bytes. It may be below msgsize: what counts is the message
+/// cap   room in buf, in bytes. It may be below msgsize: what counts is the message. POSIX:
+///       at least msgsize (MQRS_CAP_SMALL_BUFFER)
 /// prio  receives the message's priority; may be NULL
 ///
 /// On a handle with O_NONBLOCK the call never waits.
@@ -22,17 +23,21 @@ use std::ffi::{c_int, c_void};
 /// and written nothing,
 ///   -EBADF           q is NULL or no open handle, or was opened O_WRONLY
 ///   -EFAULT          buf is NULL, and cap is not 0
-///   -EMSGSIZE        the message is longer than cap; it stays where it is
+///   -EMSGSIZE        the message is longer than cap; it stays where it is. POSIX: cap is
+///                    below msgsize
+///   -EACCES          System V: the queue's permissions do not let the caller receive
+///   -EIDRM           System V: the queue was removed, before or while the call waited
+///   -ENOMEM          System V: no memory for a message of more than 8 KiB
 ///   -EAGAIN          the queue is empty, and the handle has O_NONBLOCK
 ///   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
-///                    handle without MQRS_OPT_RESTART
+///                    handle without MQRS_OPT_RESTART (System V: with SA_RESTART, too)
 ///   -EBADMSG         the queue is damaged
 ///   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 ///
 /// Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
 /// the queue is empty, unless O_NONBLOCK.
-/// Source: POSIX.1-2024 mq_receive; mq_receive(3).
+/// Source: POSIX.1-2024 mq_receive; mq_receive(3); msgrcv(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mqrs_receive(
     q: *mut mqrs_queue,

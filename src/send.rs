@@ -26,16 +26,20 @@ use std::ffi::{c_int, c_void};
 ///   -EINVAL          prio is above MQRS_PRIO_MAX
 ///   -EFAULT          msg is NULL, and len is not 0
 ///   -EMSGSIZE        len is above the queue's msgsize
+///   -EACCES          System V: the queue's permissions do not let the caller send
+///   -EIDRM           System V: the queue was removed, before or while the call waited
+///   -ENOMEM          System V: no memory for a message of more than 8 KiB; POSIX and
+///                    System V: the kernel has none
 ///   -EAGAIN          the queue is full, and the handle has O_NONBLOCK
 ///   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
-///                    handle without MQRS_OPT_RESTART
+///                    handle without MQRS_OPT_RESTART (System V: with SA_RESTART, too)
 ///   -EBADMSG         the queue is damaged
 ///   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 ///
 /// Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: while
 /// the queue is full, unless O_NONBLOCK.
-/// Source: POSIX.1-2024 mq_send; mq_send(3).
+/// Source: POSIX.1-2024 mq_send; mq_send(3); msgsnd(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mqrs_send(
     q: *mut mqrs_queue,
