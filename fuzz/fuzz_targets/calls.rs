@@ -85,7 +85,7 @@ fn fill_options(u: &mut Unstructured, at: *mut u8, room: usize) -> Result<()> {
 }
 
 fn name(u: &mut Unstructured) -> Result<*const c_char> {
-    let names = [c"/calls", c"/other", c"shm:/calls", c"/a/b", c"", c"/", c"posix:/x", c"x"];
+    let names = [c"/calls", c"/other", c"shm:/calls", c"/a/b", c"", c"/", c"amqp://x", c"x"];
     Ok(if u.ratio(1, 16)? { null() } else { u.choose(&names)?.as_ptr() })
 }
 
