@@ -4,5 +4,7 @@ pub mod clock;
 pub mod file;
 pub mod futex;
 pub mod map;
+pub mod mq;
+pub mod poll;
 pub mod process;
 pub mod thread;

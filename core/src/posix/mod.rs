@@ -1,77 +1,362 @@
-//! Posix queues of the kernel.
-use crate::address::PosixName;
-use crate::attr::{Attr, Limits, OpenOptions};
-use crate::deadline::Wait;
-use crate::error::Result;
-use crate::list::Found;
-use crate::message::{Incoming, Outgoing, Request};
-use crate::oflag::OpenFlags;
-use crate::transport::{Access, Transport, not_here};
-use core::ffi::CStr;
+//! The kernel's POSIX queues: `posix:/name`.
+//!
+//! A handle is a descriptor of the queue and little else; order, waiting and limits are the
+//! kernel's. What is added: the checks and their order, our clocks (`wait.rs`), sentences
+//! that name the limit (`limits.rs`), and care for registrations (`registry.rs`).
+//!
+//! Source: mq_overview(7) and its pages; ipc/mqueue.c of Linux.
 
-/// An open queue.
+mod limits;
+mod wait;
+
+pub use limits::limits;
+
+use crate::address::PosixName;
+use crate::attr::{Attr, OpenOptions, capability, option, transport};
+use crate::deadline::Wait;
+use crate::error::{Errno, Result};
+use crate::list::Found;
+use crate::message::{self, Incoming, Outgoing, Request};
+use crate::oflag::{Direction, OpenFlags};
+use crate::report::{explain, say};
+use crate::sys::file::{self, Descriptor, Identity};
+use crate::sys::{map, mq};
+use crate::transport::{Access, Transport, check_mode, not_here, too_long};
+use core::ffi::CStr;
+use wait::{Side, Waiting};
+
+/// An open POSIX queue of the kernel.
 pub struct PosixQueue {
+    /// The number may be closed, and mean something else, behind our back.
+    fd: i32,
+    identity: Identity,
+    /// Never changes in the kernel either; so does `maxmsg`.
+    msgsize: usize,
+    maxmsg: u64,
     access: Access,
+    name: Option<PosixName>,
 }
 
 impl PosixQueue {
-    /// Open or make a queue.
-    pub fn open(_name: PosixName, flags: OpenFlags, options: &OpenOptions) -> Result<PosixQueue> {
-        let _ = Access::new(flags, options.flags);
-        Err(not_here("the posix transport is not part of this build"))
+    /// Open or make the queue `name`.
+    pub fn open(name: PosixName, flags: OpenFlags, options: &OpenOptions) -> Result<PosixQueue> {
+        let access = Access::new(flags, options.flags);
+        // A queue that vanishes and comes back between our looks is an argument between
+        // others; nobody needs more tries than this.
+        for _ in 0..1000 {
+            // Always one of the two, so that we know whether the queue is our own.
+            if !flags.exclusive {
+                match mq::open(name.bare(), flags.direction.oflag(), 0, None) {
+                    Err(Errno(libc::ENOENT)) if flags.create => {}
+                    Err(error) => return Err(not_opened(error)),
+                    Ok(fd) => return PosixQueue::with(fd, access, Some(name)),
+                }
+            }
+            match make(&name, flags.direction, options) {
+                Err(Errno(libc::EEXIST)) if !flags.exclusive => {}
+                Err(error) => return Err(error),
+                Ok(fd) => return PosixQueue::with(fd, access, Some(name)),
+            }
+        }
+        Err(say(libc::EAGAIN, "the queue's name kept appearing and vanishing"))
     }
-    /// Adopt.
-    pub fn open_fd(_fd: i32, _flags: OpenFlags, _options: u64) -> Result<PosixQueue> {
-        Err(not_here("the posix transport is not part of this build"))
+
+    /// Adopt a descriptor; on failure it stays the caller's.
+    pub fn open_fd(fd: i32, flags: OpenFlags, option_flags: u64) -> Result<PosixQueue> {
+        let looking = |error| explained(error, "cannot look at the descriptor");
+        let allowed = match file::flags(fd).map_err(looking)? & libc::O_ACCMODE {
+            libc::O_RDONLY => flags.direction == Direction::Receive,
+            libc::O_WRONLY => flags.direction == Direction::Send,
+            _ => true,
+        };
+        if !allowed {
+            return Err(say(libc::EACCES, "the descriptor does not allow this direction"));
+        }
+        let queue = PosixQueue::of_number(fd, Access::new(flags, option_flags), None)?;
+        // The last that can fail: a handle that is dropped closes its descriptor.
+        if let Err(error) = file::close_on_exec(fd) {
+            core::mem::forget(queue);
+            return Err(looking(error));
+        }
+        Ok(queue)
     }
+
+    fn with(fd: Descriptor, access: Access, name: Option<PosixName>) -> Result<PosixQueue> {
+        let queue = PosixQueue::of_number(fd.number(), access, name)?;
+        fd.into_number();
+        Ok(queue)
+    }
+
+    /// A handle by a number that is the caller's still if this fails.
+    fn of_number(fd: i32, access: Access, name: Option<PosixName>) -> Result<PosixQueue> {
+        let looking = |error| explained(error, "cannot look at the queue");
+        let identity = file::identity(fd).map_err(looking)?;
+        let mq::Attr { maxmsg, msgsize, .. } = mq::attr(fd).map_err(looking)?;
+        Ok(PosixQueue {
+            fd,
+            identity,
+            msgsize: msgsize as usize,
+            maxmsg: maxmsg as u64,
+            access,
+            name,
+        })
+    }
+
+    /// The descriptor, if it still is one of this queue.
+    fn probe(&self) -> Result<i32> {
+        match file::identity(self.fd) {
+            Ok(identity) if identity == self.identity => Ok(self.fd),
+            Ok(_) | Err(Errno(libc::EBADF)) => Err(closed_behind_our_back()),
+            Err(error) => Err(explained(error, "cannot look at the queue")),
+        }
+    }
+
+    fn waiting(&self, side: Side, wait: Wait) -> Waiting {
+        let wait = self.access.wait_for(wait);
+        Waiting { fd: self.fd, side, wait, restart: self.access.restart }
+    }
+
+    /// Receive where there is room for any message.
+    ///
+    /// # Safety
+    /// `buf` is writable for `cap` bytes.
+    unsafe fn receive_whole(&self, buf: *mut u8, cap: usize, wait: Wait) -> Result<(usize, u32)> {
+        self.waiting(Side::Receiver, wait)
+            // SAFETY: granted by the caller.
+            .run(|until| unsafe { mq::receive(self.fd, buf, cap, until) })
+            .map_err(|error| explained_call(error, "cannot receive"))
+    }
+
+    /// Receive by way of a buffer of our own, and hand over as much as fits.
+    ///
+    /// # Safety
+    /// `buf` is writable for `cap` bytes.
+    #[inline(never)]
+    unsafe fn receive_cut(&self, buf: *mut u8, cap: usize, wait: Wait) -> Result<(usize, u32)> {
+        let mut small = [0u8; SMALL];
+        let (_large, room) = if self.msgsize <= SMALL {
+            (None, small.as_mut_ptr())
+        } else {
+            let large = map::map_zeros(self.msgsize).map_err(|_| {
+                say(libc::ENOMEM, "there is not enough memory to receive what is to be cut")
+            })?;
+            let room = large.base();
+            (Some(large), room)
+        };
+        // SAFETY: `room` has `msgsize` bytes, of which the kernel wrote `len`; `buf` is the
+        // program's and so another place.
+        unsafe {
+            let (len, prio) = self.receive_whole(room, self.msgsize, wait)?;
+            if cap > 0 {
+                core::ptr::copy_nonoverlapping(room, buf, len.min(cap));
+            }
+            Ok((len, prio))
+        }
+    }
+}
+
+/// Messages up to this size are cut on the stack.
+const SMALL: usize = 8192;
+
+/// Make a queue; `EEXIST` if there is one of that name.
+fn make(name: &PosixName, direction: Direction, options: &OpenOptions) -> Result<Descriptor> {
+    let exact = options.flags & option::EXACT_MODE != 0;
+    let mode = if options.mode == 0 && !exact { 0o600 } else { options.mode & 0o777 };
+    let sizes = limits::sizes(options);
+    let flags = direction.oflag() | libc::O_CREAT | libc::O_EXCL;
+    let fd = mq::open(name.bare(), flags, mode, sizes.as_ref()).map_err(|error| match error.0 {
+        libc::EEXIST => say(libc::EEXIST, "a queue of this name exists already"),
+        _ => limits::not_made(error, options),
+    })?;
+    if exact {
+        file::change_mode(fd.number(), mode).map_err(|error| {
+            let _ = mq::unlink(name.bare());
+            explained(error, "cannot set the queue's mode")
+        })?;
+    }
+    Ok(fd)
+}
+
+fn not_opened(error: Errno) -> Errno {
+    match error.0 {
+        libc::ENOENT => say(libc::ENOENT, "there is no queue of this name"),
+        libc::EACCES => {
+            say(libc::EACCES, "the queue's mode does not let this user open it in this direction")
+        }
+        _ => explained(error, "cannot open the queue"),
+    }
+}
+
+/// Add the sentence to an error of a system call.
+fn explained(error: Errno, doing: &str) -> Errno {
+    let why = match error.0 {
+        libc::EACCES | libc::EPERM => "permission denied",
+        libc::EBADF => return closed_behind_our_back(),
+        libc::EMFILE => "the process has as many open files as RLIMIT_NOFILE (ulimit -n) allows",
+        libc::ENFILE => "the system has as many open files as /proc/sys/fs/file-max allows",
+        libc::ENOMEM => "the kernel has not enough memory",
+        libc::ENOSYS => "this kernel has no POSIX message queues (CONFIG_POSIX_MQUEUE)",
+        _ => return explain(error.0, format_args!("{doing} (errno {})", error.0)),
+    };
+    explain(error.0, format_args!("{doing}: {why}"))
+}
+
+/// The same after a wait, whose own answers have their sentences already.
+fn explained_call(error: Errno, doing: &str) -> Errno {
+    match error.0 {
+        libc::EAGAIN | libc::ETIMEDOUT | libc::EINTR => error,
+        _ => explained(error, doing),
+    }
+}
+
+fn closed_behind_our_back() -> Errno {
+    say(libc::EBADF, "the program has closed the queue's descriptor")
 }
 
 impl Transport for PosixQueue {
     fn name(&self) -> &CStr {
-        c""
+        self.name.as_ref().map_or(c"", PosixName::full)
     }
+
     fn access(&self) -> &Access {
         &self.access
     }
+
     fn msgsize(&self) -> Result<usize> {
-        Ok(0)
+        Ok(self.msgsize)
     }
-    unsafe fn send(&self, _: *const u8, _: usize, _: u32, _: Wait) -> Result<()> {
+
+    unsafe fn send(&self, message: *const u8, len: usize, prio: u32, wait: Wait) -> Result<()> {
+        self.access.check_send(message, len, prio)?;
+        if len > self.msgsize {
+            return Err(too_long());
+        }
+        self.waiting(Side::Sender, wait)
+            // SAFETY: granted by the caller.
+            .run(|until| unsafe { mq::send(self.fd, message, len, prio, until) })
+            .map_err(|error| explained_call(error, "cannot send"))
+    }
+
+    unsafe fn receive(&self, buf: *mut u8, cap: usize, wait: Wait) -> Result<(usize, u32)> {
+        self.access.check_receive(buf, cap)?;
+        if cap < self.msgsize {
+            return Err(say(
+                libc::EMSGSIZE,
+                "the buffer is smaller than the queue's msgsize, which a POSIX queue does not allow",
+            ));
+        }
+        // SAFETY: granted by the caller.
+        unsafe { self.receive_whole(buf, cap, wait) }
+    }
+
+    unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()> {
+        let Outgoing { data, len, prio, flags, .. } = *message;
+        if flags & message::send::TYPE != 0 {
+            return Err(not_here("only messages of System V queues have a type"));
+        }
+        if flags != 0 {
+            return Err(not_here("a POSIX queue cannot drop its oldest message"));
+        }
+        // SAFETY: granted by the caller.
+        unsafe { self.send(data, len, prio, wait) }
+    }
+
+    unsafe fn receive_message(&self, request: &Request, wait: Wait) -> Result<Incoming> {
+        let Request { data, cap, flags, .. } = *request;
+        if flags & (message::receive::TYPE | message::receive::EXCEPT) != 0 {
+            return Err(not_here("only messages of System V queues have a type"));
+        }
+        if flags & message::receive::PEEK != 0 {
+            return Err(not_here("a message of a POSIX queue cannot be looked at and left"));
+        }
+        let is_cut = flags & message::receive::TRUNCATE != 0 && cap < self.msgsize;
+        let (len, prio) = if is_cut {
+            self.access.check_receive(data, cap)?;
+            // SAFETY: granted by the caller.
+            unsafe { self.receive_cut(data, cap, wait) }?
+        } else {
+            // SAFETY: as above.
+            unsafe { self.receive(data, cap, wait) }?
+        };
+        Ok(Incoming { len, prio, ..Incoming::default() })
+    }
+
+    fn check(&self) -> Result<()> {
         Ok(())
     }
-    unsafe fn receive(&self, _: *mut u8, _: usize, _: Wait) -> Result<(usize, u32)> {
-        Ok((0, 0))
-    }
-    unsafe fn send_message(&self, _: &Outgoing, _: Wait) -> Result<()> {
-        Ok(())
-    }
-    unsafe fn receive_message(&self, _: &Request, _: Wait) -> Result<Incoming> {
-        Ok(Incoming::default())
-    }
+
     fn attr(&self) -> Result<Attr> {
-        Ok(Attr::default())
+        let fd = self.probe()?;
+        let looking = |error| explained(error, "cannot look at the queue");
+        let status = file::status(fd).map_err(looking)?;
+        let now = mq::attr(fd).map_err(looking)?;
+        Ok(Attr {
+            transport: transport::POSIX,
+            flags: self.access.flags(),
+            maxmsg: self.maxmsg,
+            msgsize: self.msgsize as u64,
+            curmsgs: now.curmsgs as u64,
+            curbytes: mq::state(fd).map_or(0, |state| state.bytes),
+            mode: status.mode & 0o7777,
+            uid: status.uid,
+            gid: status.gid,
+            capabilities: capability::FD | capability::NOTIFY,
+        })
     }
-    fn set_owner(&self, _: u32, _: u32, _: u32) -> Result<()> {
+
+    fn set_owner(&self, mode: u32, uid: u32, gid: u32) -> Result<()> {
+        check_mode(mode)?;
+        let fd = self.probe()?;
+        let denied = |error| explained(error, "cannot change the queue's owner or mode");
+        let before = file::status(fd).map_err(denied)?.mode & 0o7777;
+        if mode != u32::MAX {
+            file::change_mode(fd, mode).map_err(denied)?;
+        }
+        if uid != u32::MAX || gid != u32::MAX {
+            file::change_owner(fd, uid, gid).map_err(|error| {
+                let _ = file::change_mode(fd, before);
+                denied(error)
+            })?;
+        }
         Ok(())
     }
+
     fn dup_fd(&self) -> Result<i32> {
-        Ok(0)
+        file::duplicate(self.probe()?)
+            .map(Descriptor::into_number)
+            .map_err(|error| explained(error, "cannot duplicate the descriptor"))
+    }
+
+    fn fd(&self) -> Result<i32> {
+        self.probe()
     }
 }
 
-/// Whether a descriptor is one of a queue.
-pub fn is_queue(_fd: i32) -> bool {
-    false
+impl Drop for PosixQueue {
+    fn drop(&mut self) {
+        if self.probe().is_ok() {
+            file::close(self.fd);
+        }
+    }
 }
+
+/// Whether a descriptor is one of a POSIX queue.
+pub fn is_queue(fd: i32) -> bool {
+    mq::attr(fd).is_ok()
+}
+
 /// Remove a queue's name.
-pub fn unlink(_: &PosixName) -> Result<()> {
-    Err(not_here("the posix transport is not part of this build"))
+pub fn unlink(name: &PosixName) -> Result<()> {
+    mq::unlink(name.bare()).map_err(|error| match error.0 {
+        libc::ENOENT => say(libc::ENOENT, "there is no queue of this name"),
+        libc::EACCES | libc::EPERM => {
+            say(libc::EACCES, "only the queue's owner may remove its name")
+        }
+        _ => explained(error, "cannot remove the queue's name"),
+    })
 }
-/// What is allowed here now.
-pub fn limits() -> Limits {
-    Limits { unavailable: libc::ENOTSUP, ..Limits::default() }
-}
+
 /// The addresses of all queues.
 pub fn list(_: &mut Found<'_>) -> Result<()> {
-    Err(not_here("the posix transport is not part of this build"))
+    Err(not_here("the posix transport cannot list its queues yet"))
 }

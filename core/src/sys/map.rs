@@ -53,7 +53,7 @@ pub fn map_file(fd: i32, len: usize) -> Result<Mapping> {
 }
 
 /// Map `len` zeroed bytes of our own.
-fn map_zeros(len: usize) -> Result<Mapping> {
+pub fn map_zeros(len: usize) -> Result<Mapping> {
     // SAFETY: a new mapping at an address of the kernel's choice.
     let base = unsafe {
         libc::mmap(

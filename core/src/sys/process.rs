@@ -125,3 +125,35 @@ pub fn queue_signal(signo: i32, pid: u32, uid: u32, value: isize) -> Result<()> 
 pub fn is_signal(signo: i32) -> bool {
     (0..=64).contains(&signo)
 }
+
+/// Bytes that the POSIX queues of this user may take (RLIMIT_MSGQUEUE); `None` if any.
+pub fn queue_bytes_limit() -> Option<u64> {
+    let mut limit = libc::rlimit64 { rlim_cur: libc::RLIM64_INFINITY, rlim_max: 0 };
+    // SAFETY: writes one rlimit64. If it fails, there is no limit that we know of.
+    unsafe { libc::getrlimit64(libc::RLIMIT_MSGQUEUE, &mut limit) };
+    (limit.rlim_cur != libc::RLIM64_INFINITY).then_some(limit.rlim_cur)
+}
+
+/// Whether this thread may go beyond limits of the system (CAP_SYS_RESOURCE, effective, in
+/// the initial user namespace).
+pub fn may_exceed_limits() -> bool {
+    const CAP_SYS_RESOURCE: u32 = 24;
+    const VERSION_3: u32 = 0x2008_0522;
+    /// The inode of the initial user namespace, on every Linux since 3.8.
+    const INITIAL: u64 = 0xEFFF_FFFD;
+    // Version and thread; then effective, permitted, inheritable, twice.
+    let mut header = [VERSION_3, 0];
+    let mut sets = [0u32; 6];
+    // SAFETY: the kernel reads the header and writes six numbers.
+    let result = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) };
+    // SAFETY: all-zero bytes are a valid stat; stat writes one. The path is a C string.
+    let namespace = unsafe {
+        let mut st: libc::stat64 = core::mem::zeroed();
+        match libc::stat64(c"/proc/self/ns/user".as_ptr(), &mut st) {
+            0 => st.st_ino as u64,
+            // Without /proc nobody can tell; most are there.
+            _ => INITIAL,
+        }
+    };
+    result == 0 && sets[0] & 1 << CAP_SYS_RESOURCE != 0 && namespace == INITIAL
+}
