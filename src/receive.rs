@@ -164,7 +164,10 @@ pub unsafe extern "C" fn mqrs_recvmsg(
             check_flags(flags, message::receive::ALL)?;
             let wait = Wait::timeout(timeout_ns)?;
             check_size::<mqrs_msg>(size)?;
-            queue.access().check_receive(std::ptr::null(), 0)?;
+            if m.is_null() {
+                // First what is wrong with the direction, then with the pointer.
+                queue.access().check_receive(std::ptr::null(), 0)?;
+            }
             let asked = read_message(m, size)?;
             let out = Output::new(m, size)?;
             let request = Request {

@@ -176,7 +176,10 @@ pub unsafe extern "C" fn mqrs_sendmsg(
             check_flags(flags, message::send::ALL)?;
             let wait = Wait::timeout(timeout_ns)?;
             check_size::<mqrs_msg>(size)?;
-            queue.access().check_send(std::ptr::null(), 0, 0)?;
+            if m.is_null() {
+                // First what is wrong with the direction, then with the pointer.
+                queue.access().check_send(std::ptr::null(), 0, 0)?;
+            }
             let m = read_message(m, size)?;
             let outgoing =
                 Outgoing { data: m.data.cast(), len: m.len, prio: m.prio, kind: m.r#type, flags };
