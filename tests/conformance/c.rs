@@ -1,0 +1,251 @@
+//! The library as C programs call it: the exported functions of `mqueue_rs`.
+//!
+//! With every failure goes a look at the outputs: they must be as they were.
+
+use crate::subject::{Callback, Entry, Handle, Language, Queue, Result, Wait};
+use mqueue_core::attr::{Attr, Limits, OpenOptions, Stats};
+use mqueue_core::message::{Incoming, Outgoing, Request};
+use mqueue_rs::*;
+use std::ffi::{CStr, CString, c_void};
+use std::mem::MaybeUninit;
+use std::ptr::{null, null_mut};
+
+pub struct C;
+
+/// A length or an errno.
+fn length(result: isize) -> Result<usize> {
+    usize::try_from(result).map_err(|_| -result as i32)
+}
+
+/// A number or an errno.
+fn number(result: i32) -> Result<i32> {
+    if result < 0 { Err(-result) } else { Ok(result) }
+}
+
+fn done(result: i32) -> Result<()> {
+    let result = number(result)?;
+    assert_eq!(result, 0, "0 is the answer of a call that has nothing else to say");
+    Ok(())
+}
+
+/// What an output holds before the call. (No call writes this.)
+const BEFORE: u8 = 0xA5;
+
+/// Call with an output of type `T`; its value, or an errno if the output is untouched.
+fn output<T: Copy, R>(call: impl FnOnce(*mut T) -> Result<R>) -> Result<(T, R)> {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: any bytes may be written where the value is to be.
+    unsafe { value.as_mut_ptr().cast::<u8>().write_bytes(BEFORE, size_of::<T>()) };
+    match call(value.as_mut_ptr()) {
+        // SAFETY: all bytes are set, and every type used here is integers alone.
+        Ok(result) => Ok((unsafe { value.assume_init() }, result)),
+        Err(errno) => {
+            // SAFETY: all bytes are set.
+            let bytes =
+                unsafe { std::slice::from_raw_parts(value.as_ptr().cast::<u8>(), size_of::<T>()) };
+            assert!(bytes.iter().all(|&byte| byte == BEFORE), "a failed call wrote its output");
+            Err(errno)
+        }
+    }
+}
+
+struct Open(*mut mqrs_queue);
+
+// SAFETY: the library's handles may be used by all threads at once.
+unsafe impl Send for Open {}
+// SAFETY: as above.
+unsafe impl Sync for Open {}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // SAFETY: an open handle, which nobody uses any more.
+        unsafe { mqrs_close(self.0) };
+    }
+}
+
+impl Language for C {
+    fn name(&self) -> &'static str {
+        "c"
+    }
+
+    fn open(&self, address: Option<&CStr>, oflag: i32, options: &OpenOptions) -> Result<Queue> {
+        let OpenOptions { flags, maxmsg, msgsize, mode } = *options;
+        let given = mqrs_options { flags, maxmsg, msgsize, mode, reserved: 0 };
+        // Zeros mean the default, and so does no struct at all.
+        let (given, size) = if *options == OpenOptions::default() {
+            (null(), 0)
+        } else {
+            (&raw const given, size_of_val(&given))
+        };
+        let address = address.map_or(null(), CStr::as_ptr);
+        // SAFETY: every pointer is valid, or null where it may be.
+        let (queue, ()) =
+            output(|out| done(unsafe { mqrs_open(address, oflag, given, size, out) }))?;
+        Ok(Box::new(Open(queue)))
+    }
+
+    fn open_fd(&self, fd: i32, oflag: i32, option_flags: u64) -> Result<Queue> {
+        // SAFETY: the output is writable.
+        let (queue, ()) =
+            output(|out| done(unsafe { mqrs_open_fd(fd, oflag, option_flags, out) }))?;
+        Ok(Box::new(Open(queue)))
+    }
+
+    fn unlink(&self, address: &CStr) -> Result<()> {
+        // SAFETY: a C string.
+        done(unsafe { mqrs_unlink(address.as_ptr()) })
+    }
+
+    fn limits(&self, transport: u32) -> Result<Limits> {
+        // SAFETY: the output is writable for its size.
+        let (limits, ()) = output(|out| {
+            done(unsafe { mqrs_getlimits(transport, out, size_of::<mqrs_limits>()) })
+        })?;
+        assert_eq!(limits.reserved, 0);
+        Ok(Limits {
+            unavailable: limits.unavailable,
+            maxmsg_default: limits.maxmsg_default,
+            maxmsg_max: limits.maxmsg_max,
+            msgsize_default: limits.msgsize_default,
+            msgsize_max: limits.msgsize_max,
+            queues_max: limits.queues_max,
+            bytes_max: limits.bytes_max,
+            prio_max: limits.prio_max,
+        })
+    }
+
+    fn list(&self, _transport: u32) -> Result<Vec<Entry>> {
+        Err(libc::ENOSYS)
+    }
+
+    fn last_error(&self) -> String {
+        let mut text = [0u8; 1024];
+        // SAFETY: the buffer is writable for its length.
+        let len = unsafe { mqrs_last_error(text.as_mut_ptr().cast(), text.len()) };
+        String::from_utf8_lossy(&text[..len.min(text.len() - 1)]).into_owned()
+    }
+}
+
+fn attr_of(attr: &mqrs_attr) -> Attr {
+    assert_eq!(attr.reserved, 0);
+    Attr {
+        transport: attr.transport,
+        flags: attr.flags,
+        maxmsg: attr.maxmsg,
+        msgsize: attr.msgsize,
+        curmsgs: attr.curmsgs,
+        curbytes: attr.curbytes,
+        mode: attr.mode,
+        uid: attr.uid,
+        gid: attr.gid,
+        capabilities: attr.capabilities,
+    }
+}
+
+// The handle is open and every pointer valid in all that follows.
+impl Handle for Open {
+    fn name(&self) -> CString {
+        // SAFETY: as above; the name is a C string as long as the handle is open.
+        unsafe { CStr::from_ptr(mqrs_name(self.0)) }.to_owned()
+    }
+
+    fn send(&self, message: &[u8], prio: u32, wait: Wait) -> Result<()> {
+        let (data, len) = (message.as_ptr().cast(), message.len());
+        // SAFETY: as above.
+        done(unsafe {
+            match wait {
+                Wait::Plain => mqrs_send(self.0, data, len, prio),
+                Wait::For(ns) => mqrs_timedsend(self.0, data, len, prio, ns),
+                Wait::Until(clock, ns) => mqrs_send_until(self.0, data, len, prio, clock, ns),
+            }
+        })
+    }
+
+    fn receive(&self, buffer: &mut [u8], wait: Wait) -> Result<(usize, u32)> {
+        let (data, cap) = (buffer.as_mut_ptr().cast(), buffer.len());
+        // SAFETY: as above.
+        let (prio, len) = output(|prio| {
+            length(unsafe {
+                match wait {
+                    Wait::Plain => mqrs_receive(self.0, data, cap, prio),
+                    Wait::For(ns) => mqrs_timedreceive(self.0, data, cap, ns, prio),
+                    Wait::Until(clock, ns) => {
+                        mqrs_receive_until(self.0, data, cap, clock, ns, prio)
+                    }
+                }
+            })
+        })?;
+        Ok((len, prio))
+    }
+
+    fn send_message(&self, _message: &Outgoing, _timeout: i64) -> Result<()> {
+        Err(libc::ENOSYS)
+    }
+
+    fn receive_message(&self, _request: &Request, _timeout: i64) -> Result<Incoming> {
+        Err(libc::ENOSYS)
+    }
+
+    fn attr(&self) -> Result<Attr> {
+        // SAFETY: as above.
+        let (attr, ()) =
+            output(|out| done(unsafe { mqrs_getattr(self.0, out, size_of::<mqrs_attr>()) }))?;
+        Ok(attr_of(&attr))
+    }
+
+    fn stats(&self) -> Result<Stats> {
+        Err(libc::ENOSYS)
+    }
+
+    fn set_nonblock(&self, on: bool) -> Result<()> {
+        // SAFETY: as above.
+        done(unsafe { mqrs_set_nonblock(self.0, on.into()) })
+    }
+
+    fn set_maxbytes(&self, _bytes: u64) -> Result<()> {
+        Err(libc::ENOSYS)
+    }
+
+    fn set_owner(&self, mode: u32, uid: u32, gid: u32) -> Result<()> {
+        // SAFETY: as above.
+        done(unsafe { mqrs_set_owner(self.0, mode, uid, gid) })
+    }
+
+    fn dup_fd(&self) -> Result<i32> {
+        // SAFETY: as above.
+        number(unsafe { mqrs_dup_fd(self.0) })
+    }
+
+    fn fd(&self) -> Result<i32> {
+        Err(libc::ENOSYS)
+    }
+
+    fn notify_signal(&self, signo: i32, value: isize) -> Result<()> {
+        // SAFETY: as above.
+        done(unsafe { mqrs_notify_signal(self.0, signo, value, 0) })
+    }
+
+    fn notify_callback(&self, function: Callback, user: *mut c_void) -> Result<()> {
+        // SAFETY: as above; the two types differ in what a pointer points to, which is the
+        // same to a call.
+        done(unsafe {
+            let function = std::mem::transmute::<
+                Callback,
+                unsafe extern "C" fn(*mut mqrs_queue, *mut c_void),
+            >(function);
+            mqrs_notify_callback(self.0, Some(function), user, 0)
+        })
+    }
+
+    fn notify_cancel(&self) -> Result<()> {
+        // SAFETY: as above.
+        done(unsafe { mqrs_notify_cancel(self.0) })
+    }
+
+    fn raw(&self) -> *mut mqrs_queue {
+        self.0
+    }
+}
+
+/// No handle at all.
+pub const NONE: *mut mqrs_queue = null_mut();
