@@ -5,6 +5,8 @@ pub mod file;
 pub mod futex;
 pub mod map;
 pub mod mq;
+pub mod msg;
 pub mod poll;
 pub mod process;
+pub mod segment;
 pub mod thread;
