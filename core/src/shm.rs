@@ -28,3 +28,5 @@ pub use owner::Owners;
 #[cfg(not(loom))]
 pub use owner::{Locks, Sight, settle};
 pub use segment::Segment;
+#[cfg(not(loom))]
+pub(crate) use wait::Limit;

@@ -61,7 +61,14 @@ pub enum Slept {
 }
 
 impl Event {
-    /// A word that nobody sleeps on (the models; elsewhere zeros are one).
+    /// A word that nobody sleeps on; zeros are one.
+    #[cfg(not(loom))]
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Event {
+        Event { word: AtomicU32::new(0) }
+    }
+
+    /// A word that nobody sleeps on.
     #[cfg(loom)]
     #[allow(clippy::new_without_default)]
     pub fn new() -> Event {

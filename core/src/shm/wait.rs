@@ -212,13 +212,13 @@ impl Side {
 
 /// When a call's time is up.
 #[derive(Clone, Copy)]
-struct Limit {
+pub(crate) struct Limit {
     clock: Clock,
     at: i64,
 }
 
 impl Limit {
-    fn of(wait: Wait) -> Option<Limit> {
+    pub(crate) fn of(wait: Wait) -> Option<Limit> {
         match wait {
             Wait::Unlimited | Wait::Never => None,
             Wait::For(ns) => {
@@ -234,7 +234,7 @@ impl Limit {
     }
 
     /// Until when to sleep, on the monotonic clock; `None` if the time is up.
-    fn sleep_until(limit: Option<Limit>, slice: i64) -> Option<i64> {
+    pub(crate) fn sleep_until(limit: Option<Limit>, slice: i64) -> Option<i64> {
         let now = clock::monotonic_ns();
         let Some(limit) = limit else { return Some(now.saturating_add(slice)) };
         let (left, slice) = match limit.clock {

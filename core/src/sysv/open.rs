@@ -1,0 +1,154 @@
+//! Opening, making and removing System V queues.
+//!
+//! By key: look for the queue, asking for the permissions that the direction needs; make it
+//! if there is none. A race between creators has one winner, since the kernel makes a queue
+//! for a key at most once.
+//!
+//! Source: msgget(2), msgctl(2).
+
+#![forbid(unsafe_code)]
+
+use super::Name;
+use super::bell::Bells;
+use super::limits::cannot_get;
+use crate::address::SysvAddress;
+use crate::attr::{OpenOptions, option};
+use crate::error::{Errno, Result};
+use crate::oflag::{Direction, OpenFlags};
+use crate::report::{explain, say};
+use crate::sys::msg::{self, Status};
+
+/// How often a queue may vanish and come back between two looks: an argument between others,
+/// for which nobody needs more tries than this.
+pub(super) const TRIES: u32 = 1000;
+
+/// Open or make a queue: its number, and its full address.
+pub fn open(address: &SysvAddress, flags: OpenFlags, options: &OpenOptions) -> Result<(i32, Name)> {
+    match address {
+        SysvAddress::Key(key) => Ok((by_key(*key, flags, options)?, name_of(*key, 0))),
+        SysvAddress::Private => {
+            if !flags.create {
+                return Err(say(libc::EINVAL, "a private queue is opened as sysv:id:N"));
+            }
+            let id = make(libc::IPC_PRIVATE as u32, options).map_err(cannot_get)?;
+            Ok((id, name_of(0, id)))
+        }
+        SysvAddress::Id(id) => {
+            if flags.create {
+                return Err(say(libc::EINVAL, "no queue can be made with a number that is given"));
+            }
+            by_id(*id, flags)
+        }
+        SysvAddress::Named(_) => Err(say(libc::ENOTSUP, "names are not part of this build")),
+    }
+}
+
+/// The permissions that a direction needs.
+pub(super) fn permissions(direction: Direction) -> i32 {
+    match direction {
+        Direction::Receive => 0o400,
+        Direction::Send => 0o200,
+        Direction::Both => 0o600,
+    }
+}
+
+fn by_key(key: u32, flags: OpenFlags, options: &OpenOptions) -> Result<i32> {
+    for _ in 0..TRIES {
+        if !flags.exclusive {
+            match msg::get(key, permissions(flags.direction)) {
+                Err(Errno(libc::ENOENT)) if flags.create => {}
+                other => return other.map_err(cannot_get),
+            }
+        }
+        match make(key, options) {
+            Err(Errno(libc::EEXIST)) if !flags.exclusive => {}
+            other => return other.map_err(cannot_get),
+        }
+    }
+    Err(unsteady())
+}
+
+/// Others make and remove the queue all the time.
+pub(super) fn unsteady() -> Errno {
+    say(libc::EAGAIN, "the queue kept appearing and vanishing")
+}
+
+/// Make a queue; `EEXIST` if there is one of that key.
+pub(super) fn make(key: u32, options: &OpenOptions) -> Result<i32> {
+    let exact = options.flags & option::EXACT_MODE != 0;
+    let mode = if options.mode == 0 && !exact { 0o600 } else { options.mode & 0o777 };
+    msg::get(key, libc::IPC_CREAT | libc::IPC_EXCL | mode as i32)
+}
+
+/// The queue of a number; the kernel tells whether we may use it only where it has a key.
+fn by_id(id: i32, flags: OpenFlags) -> Result<(i32, Name)> {
+    let none = || say(libc::ENOENT, "there is no queue of this number");
+    let status = match msg::status(id) {
+        Err(Errno(libc::EACCES)) if flags.direction == Direction::Send => look(id),
+        other => other,
+    }
+    .map_err(|error| match error.0 {
+        libc::EINVAL | libc::EIDRM => none(),
+        _ => cannot_get(error),
+    })?;
+    if status.key != 0 {
+        match msg::get(status.key, permissions(flags.direction)) {
+            Ok(found) if found == id => {}
+            // Removed meanwhile, and perhaps made again.
+            Ok(_) | Err(Errno(libc::ENOENT)) => return Err(none()),
+            Err(error) => return Err(cannot_get(error)),
+        }
+    }
+    Ok((id, name_of(status.key, id)))
+}
+
+/// The full address of a queue that has no name.
+pub(super) fn name_of(key: u32, id: i32) -> Name {
+    let address = match key {
+        0 => SysvAddress::of_id(id),
+        key => SysvAddress::of_key(key),
+    };
+    let mut name = Name::new();
+    name.push(address.as_bytes());
+    name
+}
+
+/// Look at a queue, with permission to read it or (Linux 4.17) without: there by its place in
+/// the kernel's table, which is the lower part of its number.
+pub(super) fn look(id: i32) -> Result<Status> {
+    match msg::status(id) {
+        Err(Errno(libc::EACCES)) => {}
+        other => return other,
+    }
+    // 15 bits, or 24 in a kernel that was booted with ipcmni_extend.
+    for places in [0x7fff, 0xff_ffff] {
+        match msg::status_at(id & places) {
+            Ok((found, status)) if found == id => return Ok(status),
+            _ => {}
+        }
+    }
+    Err(Errno(libc::EACCES))
+}
+
+/// Remove a queue and its messages.
+pub fn unlink(address: &SysvAddress) -> Result<()> {
+    match address {
+        SysvAddress::Key(key) => remove(msg::get(*key, 0).map_err(cannot_get)?),
+        SysvAddress::Id(id) => remove(*id),
+        SysvAddress::Private => Err(say(libc::EINVAL, "a private queue is removed as sysv:id:N")),
+        SysvAddress::Named(_) => Err(say(libc::ENOTSUP, "names are not part of this build")),
+    }
+}
+
+/// Remove the queue of a number, and tell those who wait.
+pub(super) fn remove(id: i32) -> Result<()> {
+    msg::remove(id).map_err(|error| match error.0 {
+        libc::EINVAL | libc::EIDRM => say(libc::ENOENT, "there is no such queue"),
+        libc::EPERM => {
+            say(libc::EACCES, "only the queue's owner, its creator and root may remove it")
+        }
+        _ => explain(error.0, format_args!("cannot remove the queue (errno {})", error.0)),
+    })?;
+    Bells::attach_existing().of(id).ring_both();
+    Ok(())
+}
