@@ -8,3 +8,4 @@ mod moving;
 mod opening;
 
 mod world;
+mod waiting;
