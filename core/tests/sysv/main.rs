@@ -7,5 +7,5 @@
 mod moving;
 mod opening;
 
-mod world;
 mod waiting;
+mod world;

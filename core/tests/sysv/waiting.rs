@@ -7,7 +7,7 @@ use mqueue_core::deadline::{Clock, Wait};
 use mqueue_core::message::{Outgoing, Request, receive, send};
 use mqueue_core::queue::{self, Queue};
 use mqueue_core::sys::clock;
-use std::ffi::{CStr, c_int, c_long};
+use std::ffi::{c_int, c_long};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst};
 use std::thread::scope;
 
@@ -591,7 +591,7 @@ fn a_read_only_handle_waits_too() {
     let mut world = World::new();
     let key = world.key();
     let queue = make(&key);
-    let receiver = open(<&CStr>::from(&*key), O_RDONLY).unwrap();
+    let receiver = open(&key, O_RDONLY).unwrap();
 
     let came =
         while_asleep(|| receiver.take(1, LONG), |_| queue.put(b"x", 0, Wait::Never).unwrap());
