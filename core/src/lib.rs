@@ -17,6 +17,8 @@ pub mod address;
 pub mod attr;
 #[cfg(not(loom))]
 pub mod deadline;
+#[cfg(not(loom))]
+mod directory;
 pub mod error;
 pub mod fault;
 #[cfg(not(loom))]

@@ -1,11 +1,7 @@
 //! Files of queues: making one that nobody ever sees half-made, finding one, removing one.
 //!
-//! A new queue is an unnamed file (O_TMPFILE) until it is complete: its pages reserved,
-//! its words set, its creator's owner number locked. Then it gets its name, which fails
-//! if there is one already: of many creators exactly one wins, and one that is killed
-//! leaves nothing behind. Where a file system knows no unnamed files, or /proc is not
-//! mounted, by which such a file gets its name, a file with a random name takes that part;
-//! a creator killed at that moment leaves it there.
+//! A new queue is an unnamed file until it is complete: its pages reserved, its words set,
+//! its creator's owner number locked. Then it gets its name (`directory.rs`).
 
 use super::layout::{
     CONTROL_AT, Geometry, MAXMSG_DEFAULT, MAXMSG_MAX, MSGSIZE_DEFAULT, MSGSIZE_MAX, PROLOGUE,
@@ -16,6 +12,7 @@ use super::segment::Segment;
 use crate::address::ShmName;
 use crate::attr::{OpenOptions, option};
 use crate::deadline::Clock;
+use crate::directory::{self, Unnamed, cannot_create, explained};
 use crate::error::{Errno, Result};
 use crate::fault::step;
 use crate::list::Found;
@@ -69,36 +66,6 @@ fn copy_into(buffer: &mut [u8], at: usize, bytes: &[u8]) -> usize {
     end
 }
 
-const DEFAULT_DIRECTORY: &CStr = c"/dev/shm";
-
-/// The directory of all queues: MQRS_DIR, or /dev/shm.
-pub fn directory() -> Result<Descriptor> {
-    let opened = process::with_environment(c"MQRS_DIR", |dir| {
-        file::open_directory(if dir.is_empty() { DEFAULT_DIRECTORY } else { dir })
-    });
-    opened.unwrap_or_else(|| file::open_directory(DEFAULT_DIRECTORY)).map_err(|error| {
-        explained(error, "cannot open the directory of queues (MQRS_DIR, by default /dev/shm)")
-    })
-}
-
-/// Add the sentence to an error of a system call, naming the limit if it is one.
-pub(super) fn explained(error: Errno, doing: &str) -> Errno {
-    let why = match error.0 {
-        libc::ENOENT => "it does not exist",
-        libc::EACCES | libc::EPERM => "permission denied",
-        libc::EMFILE => "the process has as many open files as RLIMIT_NOFILE (ulimit -n) allows",
-        libc::ENFILE => "the system has as many open files as /proc/sys/fs/file-max allows",
-        libc::ENOSPC => "there is no room left in the file system of MQRS_DIR (/dev/shm)",
-        libc::EDQUOT => "the disk quota is used up",
-        libc::ENOMEM => "there is not enough memory",
-        libc::EROFS => "the file system is read-only",
-        libc::ENOTDIR => "a part of the path is not a directory",
-        libc::ENOLCK => "the file system cannot lock bytes of files",
-        _ => return explain(error.0, format_args!("{doing} (errno {})", error.0)),
-    };
-    explain(error.0, format_args!("{doing}: {why}"))
-}
-
 /// The sizes that the options ask for, checked.
 pub fn geometry(options: &OpenOptions) -> Result<Geometry> {
     let or = |asked, default| if asked == 0 { default } else { asked };
@@ -141,7 +108,7 @@ pub fn find(dir: &Descriptor, name: &ShmName) -> Result<FoundFile> {
 /// Show `found` the address of every queue of the directory. A queue whose file may not be
 /// read is known by the name of the file, unless that is shortened.
 pub fn list(found: &mut Found<'_>) -> Result<()> {
-    let dir = directory()?;
+    let dir = directory::open()?;
     file::entries(dir.number(), &mut |file_name| match name_of(&dir, file_name) {
         Some(name) => found(name.full()),
         None => Ok(()),
@@ -220,74 +187,20 @@ pub fn make(
     mappable(&geometry)?;
     let exact = options.flags & option::EXACT_MODE != 0;
     let asked = if options.mode == 0 && !exact { 0o600 } else { options.mode & 0o777 };
-    let (file, temporary) = unnamed_file(dir, asked)?;
-    let at = temporary.as_ref().map_or(c"", Temporary::as_c_str);
-    let made = complete(&file, at, name, geometry, asked, exact).and_then(|made| {
-        step!(CreateUnnamed);
-        let linked = match &temporary {
-            None => file::link_unnamed(file.number(), dir.number(), name.file_name()),
-            Some(temporary) => file::link(dir.number(), temporary.as_c_str(), name.file_name()),
-        };
-        match linked {
-            Ok(()) => Ok(made),
-            Err(Errno(libc::EEXIST)) => Err(exists_already()),
-            Err(error) => Err(explained(error, "cannot give the queue its name")),
-        }
-    });
-    if let Some(temporary) = &temporary {
-        let _ = file::unlink(dir.number(), temporary.as_c_str());
-    }
+    let file = Unnamed::make(dir, asked)?;
+    let made = complete(file.descriptor(), file.at(), name, geometry, asked, exact)?;
+    step!(CreateUnnamed);
+    file.link(name.file_name()).map_err(|error| match error {
+        Errno(libc::EEXIST) => exists_already(),
+        error => error,
+    })?;
+    drop(file);
     step!(CreateNamed);
-    made
+    Ok(made)
 }
 
 fn exists_already() -> Errno {
     say(libc::EEXIST, "a queue of this name exists already")
-}
-
-/// A random name in the queues' directory, for file systems without unnamed files.
-struct Temporary([u8; 48]);
-
-impl Temporary {
-    fn new() -> Temporary {
-        use std::io::Write;
-        let mut bytes = [0; 48];
-        let random = u128::from_ne_bytes(process::random());
-        // 10 + 32 bytes fit.
-        let _ = write!(&mut bytes[..47], ".mqrs-new-{random:032x}");
-        Temporary(bytes)
-    }
-    fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
-    }
-}
-
-fn unnamed_file(dir: &Descriptor, mode: u32) -> Result<(Descriptor, Option<Temporary>)> {
-    if file::may_reopen() {
-        let flags = libc::O_TMPFILE | libc::O_RDWR;
-        match file::open_at(dir.number(), c".", flags, mode) {
-            Ok(file) => return Ok((file, None)),
-            // EISDIR: a kernel that does not know O_TMPFILE.
-            Err(Errno(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)) => {}
-            Err(error) => return Err(cannot_create(error)),
-        }
-    }
-    loop {
-        let temporary = Temporary::new();
-        let flags = libc::O_CREAT | libc::O_EXCL | libc::O_RDWR;
-        match file::open_at(dir.number(), temporary.as_c_str(), flags, mode) {
-            // Not random enough: the next name is another one.
-            Err(Errno(libc::EEXIST)) => {}
-            file => return file.map(|file| (file, Some(temporary))).map_err(cannot_create),
-        }
-    }
-}
-
-fn cannot_create(error: Errno) -> Errno {
-    match error.0 {
-        libc::EPERM => explained(Errno(libc::EACCES), "cannot create the queue's file"),
-        _ => explained(error, "cannot create the queue's file"),
-    }
 }
 
 /// Turn an empty file, which may have the name `at`, into a queue that we are attached to.
@@ -368,7 +281,7 @@ pub fn reopen(fd: i32, at: &CStr) -> Result<Descriptor> {
         other => return other.map_err(|error| explained(error, doing)),
     }
     let gone = || say(libc::ENOENT, "/proc is not mounted, and the queue has another name or none");
-    let again = match file::open_at(directory()?.number(), at, OPEN_FLAGS, 0) {
+    let again = match file::open_at(directory::open()?.number(), at, OPEN_FLAGS, 0) {
         Err(Errno(libc::ENOENT)) => return Err(gone()),
         other => other.map_err(|error| explained(error, doing))?,
     };
@@ -402,7 +315,7 @@ pub fn unlink(name: &ShmName) -> Result<()> {
     // By a composed path rather than in an open directory: a process that is out of
     // descriptors can still clean up.
     let mut path = [0; 4096 + 256];
-    let dir = DEFAULT_DIRECTORY.to_bytes();
+    let dir = directory::DEFAULT.to_bytes();
     let mut len = copy_into(&mut path, 0, dir);
     let set = process::with_environment(c"MQRS_DIR", |dir| match dir.to_bytes() {
         b"" => None,

@@ -18,6 +18,7 @@ use super::word::Word;
 use crate::address::ShmName;
 use crate::attr::{Attr, Limits, OpenOptions, PRIO_MAX, capability, transport};
 use crate::deadline::Wait;
+use crate::directory::{self, explained};
 use crate::error::{Errno, Result};
 use crate::list::Found;
 use crate::message::{self, Incoming, Outgoing, Request};
@@ -87,7 +88,7 @@ impl ShmQueue {
         flags: OpenFlags,
         options: &OpenOptions,
     ) -> Result<ShmQueue> {
-        let dir = create::directory()?;
+        let dir = directory::open()?;
         let Some(name) = name else { return ShmQueue::make_unnamed(&dir, flags, options) };
         // A queue that vanishes and comes back between our looks is an argument between
         // others; nobody needs more tries than this.
@@ -171,7 +172,7 @@ impl ShmQueue {
         let at = name.as_ref().map_or(c"", ShmName::file_name);
         let own = match create::reopen(fd, at) {
             Err(Errno(libc::EACCES)) => file::duplicate(fd)
-                .map_err(|error| create::explained(error, "cannot duplicate the descriptor"))?,
+                .map_err(|error| explained(error, "cannot duplicate the descriptor"))?,
             other => other?,
         };
         let file = (own, identity);
@@ -245,7 +246,7 @@ impl ShmQueue {
             Ok(_) | Err(Errno(libc::EBADF)) => {
                 Err(say(libc::EBADF, "the program has closed the queue's descriptor"))
             }
-            Err(error) => Err(create::explained(error, "cannot look at the queue's file")),
+            Err(error) => Err(explained(error, "cannot look at the queue's file")),
         }
     }
 
@@ -310,7 +311,7 @@ impl ShmQueue {
         }
         let replaced = self.reopen(probe).and_then(|own| {
             file::replace(&own, probe)
-                .map_err(|error| create::explained(error, "cannot replace a descriptor"))
+                .map_err(|error| explained(error, "cannot replace a descriptor"))
         });
         inherited.replacing.store(if replaced.is_ok() { 2 } else { 0 }, SeqCst);
         replaced.map(|()| true)
@@ -495,7 +496,7 @@ impl Transport for ShmQueue {
     fn attr(&self) -> Result<Attr> {
         let engine = self.healthy()?.engine();
         let status = file::status(self.probe()?)
-            .map_err(|error| create::explained(error, "cannot look at the queue's file"))?;
+            .map_err(|error| explained(error, "cannot look at the queue's file"))?;
         Ok(Attr {
             transport: transport::SHM,
             flags: self.access.flags(),
@@ -516,7 +517,7 @@ impl Transport for ShmQueue {
         // A description of its own, so that no lock of ours can outlive us through it.
         match self.reopen(probe) {
             Err(Errno(libc::EACCES)) => file::duplicate(probe)
-                .map_err(|error| create::explained(error, "cannot duplicate the descriptor")),
+                .map_err(|error| explained(error, "cannot duplicate the descriptor")),
             other => other,
         }
         .map(Descriptor::into_number)
@@ -526,7 +527,7 @@ impl Transport for ShmQueue {
         check_mode(mode)?;
         self.healthy()?;
         let probe = self.probe()?;
-        let denied = |error| create::explained(error, "cannot change the queue's owner or mode");
+        let denied = |error| explained(error, "cannot change the queue's owner or mode");
         let before = file::status(probe).map_err(denied)?.mode & 0o7777;
         if mode != u32::MAX {
             file::change_mode(probe, mode).map_err(denied)?;
@@ -607,7 +608,7 @@ pub fn list(found: &mut Found<'_>) -> Result<()> {
 pub fn limits() -> Limits {
     use super::layout::{MAXMSG_DEFAULT, MAXMSG_MAX, MSGSIZE_DEFAULT, MSGSIZE_MAX};
     Limits {
-        unavailable: create::directory().map_or_else(|error| error.0, |_| 0),
+        unavailable: directory::open().map_or_else(|error| error.0, |_| 0),
         maxmsg_default: MAXMSG_DEFAULT,
         maxmsg_max: MAXMSG_MAX,
         msgsize_default: MSGSIZE_DEFAULT,
