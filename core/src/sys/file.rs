@@ -175,6 +175,17 @@ pub fn exists(dir: i32, name: &CStr) -> bool {
     }
 }
 
+/// Which file has this name in a directory.
+pub fn identity_at(dir: i32, name: &CStr) -> Result<Identity> {
+    // SAFETY: all-zero bytes are a valid stat; fstatat writes one. `name` is a C string.
+    let st = unsafe {
+        let mut st: libc::stat64 = core::mem::zeroed();
+        checked(libc::fstatat64(dir, name.as_ptr(), &mut st, libc::AT_SYMLINK_NOFOLLOW))?;
+        st
+    };
+    Ok(Identity { dev: st.st_dev as u64, ino: st.st_ino as u64 })
+}
+
 /// Which file a descriptor is open on.
 #[cfg(not(miri))]
 pub fn identity(fd: i32) -> Result<Identity> {
@@ -206,6 +217,22 @@ pub fn read_start(fd: i32, buffer: &mut [u8]) -> Result<usize> {
             return Err(error);
         }
     }
+}
+
+/// Write `bytes` to the beginning; the number of bytes written.
+pub fn write_start(fd: i32, bytes: &[u8]) -> Result<usize> {
+    loop {
+        // SAFETY: reads at most `len` bytes.
+        let put = unsafe { libc::pwrite(fd, bytes.as_ptr().cast(), bytes.len(), 0) };
+        match checked_len(put) {
+            Err(Errno(libc::EINTR)) => {}
+            other => return other,
+        }
+    }
+}
+
+fn checked_len(result: libc::ssize_t) -> Result<usize> {
+    usize::try_from(result).map_err(|_| Errno::last())
 }
 
 /// Permission bits.
@@ -246,6 +273,25 @@ pub fn link(dir: i32, from: &CStr, to: &CStr) -> Result<()> {
 pub fn unlink(dir: i32, name: &CStr) -> Result<()> {
     // SAFETY: a C string.
     checked(unsafe { libc::unlinkat(dir, name.as_ptr(), 0) }).map(drop)
+}
+
+/// Lock a whole file for the description of `fd`, which may be one that only reads; shared
+/// with others or alone. `EWOULDBLOCK` if others are in the way.
+pub fn try_lock_file(fd: i32, alone: bool) -> Result<()> {
+    let kind = if alone { libc::LOCK_EX } else { libc::LOCK_SH };
+    loop {
+        // SAFETY: touches no memory.
+        match checked(unsafe { libc::flock(fd, kind | libc::LOCK_NB) }) {
+            Err(Errno(libc::EINTR)) => {}
+            other => return other.map(drop),
+        }
+    }
+}
+
+/// Give a whole file free, for every process that has inherited the description, too.
+pub fn unlock_file(fd: i32) {
+    // SAFETY: touches no memory.
+    unsafe { libc::flock(fd, libc::LOCK_UN) };
 }
 
 /// With 64-bit offsets on every machine: that is what F_OFD_* commands take.

@@ -17,18 +17,20 @@
 
 mod bell;
 mod limits;
+mod list;
 mod message;
 mod open;
+mod record;
 mod wait;
 
 pub use limits::limits;
+pub use list::list;
 pub use open::unlink;
 
 use crate::address::{NAME_MAX, SysvAddress};
 use crate::attr::{Attr, OpenOptions, Stats, capability, transport};
 use crate::deadline::Wait;
 use crate::error::{Errno, Result};
-use crate::list::Found;
 use crate::message::{Incoming, Outgoing, Request, receive, send};
 use crate::oflag::OpenFlags;
 use crate::report::say;
@@ -72,7 +74,8 @@ impl SysvQueue {
             longest: AtomicU64::new(0),
             is_gone: AtomicBool::new(false),
         };
-        queue.learn_longest()?;
+        // If it was removed already, the first call on the handle will say so.
+        let _ = queue.learn_longest();
         Ok(queue)
     }
 
@@ -294,9 +297,4 @@ impl Transport for SysvQueue {
     fn dup_fd(&self) -> Result<i32> {
         Err(not_here("a System V queue has no descriptor"))
     }
-}
-
-/// The addresses of all queues.
-pub fn list(_: &mut Found<'_>) -> Result<()> {
-    Err(not_here("System V queues cannot be listed"))
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_types, reason = "state of the tests")]
 
 mod moving;
+mod names;
 mod opening;
 
 mod waiting;

@@ -7,7 +7,7 @@ use mqueue_core::queue;
 
 #[test]
 fn the_highest_priority_comes_first_and_equal_ones_in_order() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = make(&world.key());
     for (message, prio) in [("a", 5), ("b", 0), ("c", 32767), ("d", 5), ("e", 32767), ("f", 1)] {
         queue.put(message.as_bytes(), prio, Wait::Never).unwrap();
@@ -22,7 +22,7 @@ fn the_highest_priority_comes_first_and_equal_ones_in_order() {
 
 #[test]
 fn a_priority_is_a_type_for_other_programs() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = make(&world.key());
     let id = foreign::id_of(queue.name());
 
@@ -42,7 +42,7 @@ fn a_priority_is_a_type_for_other_programs() {
 
 #[test]
 fn arguments_are_checked_in_the_order_of_all_transports() {
-    let mut world = World::new();
+    let world = World::new();
     let key = world.key();
     let _queue = make(&key);
     let sender = open(&key, O_WRONLY).unwrap();
@@ -63,7 +63,7 @@ fn arguments_are_checked_in_the_order_of_all_transports() {
 
 #[test]
 fn an_empty_queue_and_a_full_one_say_so() {
-    let mut world = World::new();
+    let world = World::new();
     let key = world.key();
     let queue = make(&key);
     assert_eq!(errno(queue.take(1, Wait::Never)), libc::EAGAIN);
@@ -79,7 +79,7 @@ fn an_empty_queue_and_a_full_one_say_so() {
 
 #[test]
 fn empty_messages_fill_a_queue_too() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = make(&world.key());
     queue.set_maxbytes(2).unwrap();
     queue.put(b"", 0, Wait::Never).unwrap();
@@ -91,7 +91,7 @@ fn empty_messages_fill_a_queue_too() {
 
 #[test]
 fn a_message_that_is_too_long_for_the_buffer_stays() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = make(&world.key());
     queue.put(b"four", 1, Wait::Never).unwrap();
 
@@ -104,7 +104,7 @@ fn a_message_that_is_too_long_for_the_buffer_stays() {
 
 #[test]
 fn a_message_that_is_too_long_for_the_queue_names_the_limit() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = make(&world.key());
     let message = vec![0; queue.msgsize().unwrap() + 1];
 
@@ -121,7 +121,7 @@ fn a_message_that_is_too_long_for_the_queue_names_the_limit() {
 
 #[test]
 fn a_limit_that_was_changed_by_others_is_noticed() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = make(&world.key());
     let id = foreign::id_of(queue.name());
 
@@ -135,7 +135,7 @@ fn a_limit_that_was_changed_by_others_is_noticed() {
 
 #[test]
 fn long_messages_go_through_memory_of_their_own() {
-    let Some(mut world) = World::of_our_own("long-messages") else { return };
+    let Some(world) = World::of_our_own("long-messages") else { return };
     std::fs::write("/proc/sys/kernel/msgmax", "1000000").unwrap();
     std::fs::write("/proc/sys/kernel/msgmnb", "3000000").unwrap();
     let queue = make(&world.key());
@@ -155,7 +155,7 @@ fn long_messages_go_through_memory_of_their_own() {
 
 #[test]
 fn a_removed_queue_is_gone_for_every_handle_and_for_good() {
-    let mut world = World::new();
+    let world = World::new();
     let key = world.key();
     let queue = make(&key);
     let other = open(&key, O_RDWR).unwrap();
@@ -178,7 +178,7 @@ fn a_removed_queue_is_gone_for_every_handle_and_for_good() {
 
 #[test]
 fn each_call_notices_by_itself_that_the_queue_was_removed() {
-    let mut world = World::new();
+    let world = World::new();
     let calls: [fn(&queue::Queue) -> i32; 7] = [
         |q| errno(q.put(b"x", 0, Wait::Unlimited)),
         |q| errno(q.take(1, Wait::Unlimited)),
@@ -197,7 +197,7 @@ fn each_call_notices_by_itself_that_the_queue_was_removed() {
 
 #[test]
 fn a_forked_child_uses_the_handle_at_once() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = make(&world.key());
 
     let child = process(|| {

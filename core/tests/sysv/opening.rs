@@ -8,7 +8,7 @@ use mqueue_core::queue::{self, Queue};
 
 #[test]
 fn a_key_is_opened_made_and_refused_as_the_flags_say() {
-    let mut world = World::new();
+    let world = World::new();
     let key = world.key();
 
     assert_eq!(refused(open(&key, O_RDWR)), (libc::ENOENT, "there is no queue of this key".into()));
@@ -24,8 +24,8 @@ fn a_key_is_opened_made_and_refused_as_the_flags_say() {
 
 #[test]
 fn the_decimal_and_the_hexadecimal_key_are_one_queue() {
-    let mut world = World::new();
-    let number = world.key_number();
+    let _world = World::new();
+    let number = key_number();
     let decimal = std::ffi::CString::new(format!("sysv:{number}")).unwrap();
 
     let queue = make(&decimal);
@@ -54,7 +54,7 @@ fn a_private_queue_is_known_by_its_number() {
 
 #[test]
 fn a_number_is_opened_only_if_there_is_such_a_queue() {
-    let mut world = World::new();
+    let world = World::new();
     let key = world.key();
     let queue = make(&key);
     let number =
@@ -70,7 +70,7 @@ fn a_number_is_opened_only_if_there_is_such_a_queue() {
 
 #[test]
 fn the_mode_is_0600_unless_another_is_asked_for_and_umask_is_left_alone() {
-    let mut world = World::new();
+    let world = World::new();
     let with = |mode, flags| OpenOptions { mode, flags, ..OpenOptions::default() };
     for (options, mode) in [
         (with(0, 0), 0o600),
@@ -86,7 +86,7 @@ fn the_mode_is_0600_unless_another_is_asked_for_and_umask_is_left_alone() {
 
 #[test]
 fn the_attributes_are_those_of_the_kernel() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = make(&world.key());
     queue.put(b"12345", 7, Wait::Never).unwrap();
     queue.put(b"", 0, Wait::Never).unwrap();
@@ -108,7 +108,7 @@ fn the_attributes_are_those_of_the_kernel() {
 
 #[test]
 fn sizes_that_an_open_call_asks_for_are_left_to_the_kernel() {
-    let mut world = World::new();
+    let world = World::new();
     let options = OpenOptions { maxmsg: 3, msgsize: 5, ..OpenOptions::default() };
 
     let queue = Removed(Queue::open(Some(&world.key()), O_CREAT | O_RDWR, &options).unwrap());
@@ -122,7 +122,7 @@ fn the_limits_are_those_of_this_moment() {
     let read = |file: &str| -> u64 {
         std::fs::read_to_string(format!("/proc/sys/kernel/{file}")).unwrap().trim().parse().unwrap()
     };
-    let Some(mut world) = World::of_our_own("limits-of-this-moment") else { return };
+    let Some(world) = World::of_our_own("limits-of-this-moment") else { return };
     let queue = make(&world.key());
 
     for (max, mnb) in [(8192, 16384), (100_000, 200_000), (3000, 1000)] {
@@ -141,7 +141,7 @@ fn the_limits_are_those_of_this_moment() {
 
 #[test]
 fn too_many_queues_are_refused_with_the_name_of_the_limit() {
-    let Some(mut world) = World::of_our_own("limit-of-queues") else { return };
+    let Some(world) = World::of_our_own("limit-of-queues") else { return };
     std::fs::write("/proc/sys/kernel/msgmni", "1").unwrap();
     let _one = make(&world.key());
 
@@ -156,7 +156,7 @@ fn too_many_queues_are_refused_with_the_name_of_the_limit() {
 
 #[test]
 fn the_size_may_be_changed_within_the_limit() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = make(&world.key());
     let limit = queue::limits(transport::SYSV).unwrap().maxmsg_max;
 
@@ -188,7 +188,7 @@ fn as_nobody(work: impl FnOnce() -> bool) -> Option<i32> {
 
 #[test]
 fn another_user_may_do_what_the_mode_says() {
-    let mut world = World::new();
+    let world = World::new();
     let (closed, readable, writable) = (world.key(), world.key(), world.key());
     let with = |mode| OpenOptions { mode, ..OpenOptions::default() };
     let make = |key, mode| Removed(Queue::open(Some(key), O_CREAT | O_RDWR, &with(mode)).unwrap());
@@ -234,7 +234,7 @@ fn another_user_may_do_what_the_mode_says() {
 
 #[test]
 fn owner_and_mode_may_be_changed_one_by_one() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = make(&world.key());
     let before = queue.attr().unwrap();
 
@@ -253,7 +253,7 @@ fn owner_and_mode_may_be_changed_one_by_one() {
 
 #[test]
 fn the_last_users_and_times_are_known() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = make(&world.key());
     let nobody = queue.stats().unwrap();
     assert_eq!((nobody.last_send_pid, nobody.last_send_ns), (0, 0));
@@ -276,7 +276,7 @@ fn the_last_users_and_times_are_known() {
 
 #[test]
 fn closing_removes_nothing() {
-    let mut world = World::new();
+    let world = World::new();
     let key = world.key();
     let queue = make(&key);
     queue.put(b"still here", 0, Wait::Never).unwrap();
@@ -287,7 +287,7 @@ fn closing_removes_nothing() {
 
 #[test]
 fn what_only_descriptors_can_do_is_not_supported() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = make(&world.key());
 
     assert_eq!(errno(queue.fd()), libc::ENOTSUP);

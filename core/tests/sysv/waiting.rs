@@ -77,7 +77,7 @@ fn waits() -> [Wait; 5] {
     ]
 }
 
-fn full(world: &mut World) -> Removed {
+fn full(world: &World) -> Removed {
     let queue = make(&world.key());
     queue.set_maxbytes(4).unwrap();
     queue.put(b"full", 0, Wait::Never).unwrap();
@@ -106,7 +106,7 @@ fn while_asleep<T: Send>(waits: impl FnOnce() -> T + Send, ends: impl FnOnce(c_i
 
 #[test]
 fn a_receive_waits_for_a_message_of_anybody() {
-    let mut world = World::new();
+    let world = World::new();
     for wait in waits() {
         let queue = make(&world.key());
         let id = foreign::id_of(queue.name());
@@ -125,9 +125,9 @@ fn a_receive_waits_for_a_message_of_anybody() {
 
 #[test]
 fn a_send_waits_for_room_made_by_anybody() {
-    let mut world = World::new();
+    let world = World::new();
     for wait in waits() {
-        let queue = full(&mut world);
+        let queue = full(&world);
         let id = foreign::id_of(queue.name());
 
         let sent = while_asleep(
@@ -151,8 +151,8 @@ fn a_send_waits_for_room_made_by_anybody() {
 
 #[test]
 fn a_time_that_is_up_is_noticed_and_not_before() {
-    let mut world = World::new();
-    let queue = full(&mut world);
+    let world = World::new();
+    let queue = full(&world);
     let empty = make(&world.key());
     for ns in [1, 1_000_000, 20_000_000] {
         for clock in [None, Some(Clock::Monotonic), Some(Clock::Realtime), Some(Clock::Boottime)] {
@@ -175,7 +175,7 @@ fn a_time_that_is_up_is_noticed_and_not_before() {
 
 #[test]
 fn a_call_that_can_proceed_does_however_old_its_deadline() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = make(&world.key());
     for clock in [Clock::Monotonic, Clock::Realtime, Clock::Boottime] {
         queue.put(b"x", 0, Wait::Until(clock, 0)).unwrap();
@@ -188,9 +188,9 @@ fn a_call_that_can_proceed_does_however_old_its_deadline() {
 
 #[test]
 fn who_waits_for_a_time_sleeps_on_the_documented_bell() {
-    let mut world = World::new();
+    let world = World::new();
     let empty = make(&world.key());
-    let full = full(&mut world);
+    let full = full(&world);
     let page = Page::attach();
 
     let word = page.word(&empty, Bell::Receivers);
@@ -216,8 +216,8 @@ fn who_waits_for_a_time_sleeps_on_the_documented_bell() {
 
 #[test]
 fn every_change_rings_the_bell_of_those_who_wait_for_it() {
-    let mut world = World::new();
-    let page = Page::attach_after(&mut world);
+    let world = World::new();
+    let page = Page::attach_after(&world);
     let rung = |queue: &Queue, bell: Bell, change: &dyn Fn()| {
         let word = page.word(queue, bell);
         let announced = page.announce(queue, bell);
@@ -245,7 +245,7 @@ fn every_change_rings_the_bell_of_those_who_wait_for_it() {
 
 impl Page {
     /// There is a page as soon as anybody has opened a queue.
-    fn attach_after(world: &mut World) -> Page {
+    fn attach_after(world: &World) -> Page {
         drop(make(&world.key()));
         Page::attach()
     }
@@ -253,7 +253,7 @@ impl Page {
 
 #[test]
 fn a_bell_that_nobody_listens_to_is_not_touched() {
-    let mut world = World::of_our_own("untouched-bells").unwrap_or_else(World::new);
+    let world = World::of_our_own("untouched-bells").unwrap_or_else(World::new);
     if !world.is_own {
         return;
     }
@@ -270,7 +270,7 @@ fn a_bell_that_nobody_listens_to_is_not_touched() {
 
 #[test]
 fn whatever_is_written_to_the_bells_costs_time_and_nothing_else() {
-    let mut world = World::new();
+    let world = World::new();
     let there = make(&world.key());
     let back = make(&world.key());
     let page = Page::attach();
@@ -302,7 +302,7 @@ fn whatever_is_written_to_the_bells_costs_time_and_nothing_else() {
 }
 
 /// Use a queue from two threads with timed waits.
-fn works(world: &mut World) {
+fn works(world: &World) {
     let queue = make(&world.key());
     let came = while_asleep(|| queue.take(9, LONG), |_| queue.put(b"x", 0, Wait::Never).unwrap());
     assert!(came.is_ok());
@@ -328,10 +328,10 @@ fn without_the_page_of_bells_waits_work_all_the_same() {
     for (len, fill, is_taken) in
         [(4096, 0, true), (4096, 7, false), (100, 0, false), (8192, 0, false)]
     {
-        let Some(mut world) = World::of_our_own("bells-taken") else { return };
+        let Some(world) = World::of_our_own("bells-taken") else { return };
         let id = segment(len, 0o666, fill);
 
-        works(&mut world);
+        works(&world);
         let _queue = make(&world.key());
 
         // SAFETY: numbers only; the call writes one.
@@ -346,7 +346,7 @@ fn without_the_page_of_bells_waits_work_all_the_same() {
 
 #[test]
 fn a_user_who_may_not_use_the_page_of_bells_waits_all_the_same() {
-    let Some(mut world) = World::of_our_own("bells-forbidden") else { return };
+    let Some(world) = World::of_our_own("bells-forbidden") else { return };
     // SAFETY: plain calls; the child is the test's own.
     let fate = unsafe {
         assert!(libc::shmget(KEY, 4096, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) >= 0);
@@ -357,7 +357,7 @@ fn a_user_who_may_not_use_the_page_of_bells_waits_all_the_same() {
             assert_eq!(libc::setuid(65534), 0);
             // Looking into threads of this process needs it to be an open book again.
             libc::prctl(libc::PR_SET_DUMPABLE, 1);
-            works(&mut world);
+            works(&world);
             true
         })
         .end()
@@ -367,7 +367,7 @@ fn a_user_who_may_not_use_the_page_of_bells_waits_all_the_same() {
 
 #[test]
 fn a_wait_ends_when_the_queue_is_removed() {
-    let mut world = World::new();
+    let world = World::new();
     for wait in waits() {
         for by_us in [true, false] {
             let remove = |queue: &Removed| {
@@ -382,7 +382,7 @@ fn a_wait_ends_when_the_queue_is_removed() {
             assert_eq!(errno(came), libc::EIDRM, "{wait:?}");
             assert_eq!(errno(queue.take(9, wait)), libc::EIDRM);
 
-            let queue = full(&mut world);
+            let queue = full(&world);
             let sent = while_asleep(|| queue.put(b"x", 0, wait), |_| remove(&queue));
             assert_eq!(errno(sent), libc::EIDRM, "{wait:?}");
             assert_eq!(errno(queue.put(b"x", 0, wait)), libc::EIDRM);
@@ -392,8 +392,8 @@ fn a_wait_ends_when_the_queue_is_removed() {
 
 #[test]
 fn a_queue_that_shrinks_ends_the_timed_wait_of_what_no_longer_fits() {
-    let mut world = World::new();
-    let queue = full(&mut world);
+    let world = World::new();
+    let queue = full(&world);
 
     let sent = while_asleep(
         || refused(queue.put(b"1234", 0, LONG)),
@@ -406,7 +406,7 @@ fn a_queue_that_shrinks_ends_the_timed_wait_of_what_no_longer_fits() {
 
 #[test]
 fn a_message_too_long_for_the_one_who_waits_stays() {
-    let mut world = World::new();
+    let world = World::new();
     for wait in waits() {
         let queue = make(&world.key());
 
@@ -420,7 +420,7 @@ fn a_message_too_long_for_the_one_who_waits_stays() {
 
 #[test]
 fn a_long_message_comes_to_one_who_waits_with_a_large_buffer() {
-    let Some(mut world) = World::of_our_own("long-while-waiting") else { return };
+    let Some(world) = World::of_our_own("long-while-waiting") else { return };
     std::fs::write("/proc/sys/kernel/msgmax", "60000").unwrap();
     std::fs::write("/proc/sys/kernel/msgmnb", "60000").unwrap();
     let message = vec![0x5a; 50_000];
@@ -469,10 +469,10 @@ fn interrupt(child: Child) -> i32 {
 
 #[test]
 fn a_signal_handler_ends_a_wait() {
-    let mut world = World::new();
+    let world = World::new();
     for wait in waits() {
         let empty = make(&world.key());
-        let full = full(&mut world);
+        let full = full(&world);
         let fate = interrupt(process(|| {
             handle_signals(0);
             errno(empty.take(1, wait)) == libc::EINTR
@@ -498,7 +498,7 @@ fn disturb(pid: c_int) {
 
 #[test]
 fn a_handle_with_restart_goes_on_after_a_signal_handler() {
-    let mut world = World::new();
+    let world = World::new();
     let options = OpenOptions { flags: option::RESTART, ..OpenOptions::default() };
     for wait in waits() {
         let key = world.key();
@@ -524,7 +524,7 @@ fn a_handle_with_restart_goes_on_after_a_signal_handler() {
 
 #[test]
 fn who_waits_is_served_in_any_number() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = make(&world.key());
     queue.set_maxbytes(8).unwrap();
     let work = |wait: Wait| {
@@ -550,7 +550,7 @@ fn who_waits_is_served_in_any_number() {
 
 #[test]
 fn a_timed_receive_of_one_type_leaves_others_to_those_who_want_them() {
-    let mut world = World::new();
+    let world = World::new();
     let queue = make(&world.key());
     let of_type = |kind: i64| {
         let mut byte = 0u8;
@@ -588,7 +588,7 @@ const _: fn(c_int, c_long, &[u8]) -> c_int = foreign::send;
 
 #[test]
 fn a_read_only_handle_waits_too() {
-    let mut world = World::new();
+    let world = World::new();
     let key = world.key();
     let queue = make(&key);
     let receiver = open(&key, O_RDONLY).unwrap();

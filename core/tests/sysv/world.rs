@@ -45,7 +45,6 @@ static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
 /// queues vanish with the test and limits may be changed.
 pub struct World {
     pub is_own: bool,
-    number: u32,
 }
 
 impl World {
@@ -53,7 +52,7 @@ impl World {
         LazyLock::force(&DIRECTORY);
         // SAFETY: touches no memory; what this thread starts is in the new namespace, too.
         let is_own = unsafe { libc::unshare(libc::CLONE_NEWIPC) } == 0;
-        World { is_own, number: 0 }
+        World { is_own }
     }
 
     /// A world in which limits may be changed, or the reason why there is none.
@@ -66,25 +65,27 @@ impl World {
         Some(world)
     }
 
-    pub fn directory(&self) -> &'static Path {
-        &DIRECTORY
-    }
-
     /// The address of a key that no other test has.
-    pub fn key(&mut self) -> CString {
-        CString::new(format!("sysv:{:#x}", self.key_number())).unwrap()
-    }
-
-    pub fn key_number(&mut self) -> u32 {
-        static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
-        self.number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        0x5100_0000 | (std::process::id() & 0xfff) << 12 | self.number
+    pub fn key(&self) -> CString {
+        CString::new(format!("sysv:{:#x}", key_number())).unwrap()
     }
 
     /// The address of a name that no other test has.
-    pub fn name(&mut self) -> CString {
-        CString::new(format!("sysv:/test-{:x}", self.key_number())).unwrap()
+    pub fn name(&self) -> CString {
+        CString::new(format!("sysv:/test-{:x}", key_number())).unwrap()
     }
+}
+
+/// A key that no other test has.
+pub fn key_number() -> u32 {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
+    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    0x5100_0000 | (std::process::id() & 0xfff) << 12 | number
+}
+
+/// The directory of queues.
+pub fn directory() -> &'static Path {
+    &DIRECTORY
 }
 
 /// A queue that is removed with its holder.
@@ -249,6 +250,13 @@ pub fn process(work: impl FnOnce() -> bool) -> Child {
         // SAFETY: ends with the test, and without running what belongs to it.
         unsafe {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            // What a test prints is kept by the process that it began in.
+            std::panic::set_hook(Box::new(|why| {
+                let _ = std::io::Write::write_all(
+                    &mut std::io::stderr(),
+                    format!("in a process of the test: {why}\n").as_bytes(),
+                );
+            }));
             let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
             libc::_exit(if worked.unwrap_or(false) { 0 } else { 1 });
         }
