@@ -9,4 +9,5 @@ pub mod msg;
 pub mod poll;
 pub mod process;
 pub mod segment;
+pub mod socket;
 pub mod thread;

@@ -542,13 +542,13 @@ impl Transport for ShmQueue {
     }
 
     fn notify(&self, notification: Notification) -> Result<()> {
-        notify::register(self.healthy()?, notification)
+        notify::shm::register(self.healthy()?, notification)
     }
 
     fn notify_cancel(&self) -> Result<()> {
         // A child that has not used the handle yet has no registration.
         if let Some(attachment) = self.attachment_if_any() {
-            notify::cancel(attachment);
+            notify::cancel(notify::shm::holder(attachment));
             self.healthy()?;
         }
         Ok(())

@@ -10,6 +10,13 @@ pub struct Identity {
     ino: u64,
 }
 
+impl Identity {
+    /// The device and the file's number there.
+    pub fn parts(self) -> [u64; 2] {
+        [self.dev, self.ino]
+    }
+}
+
 /// What fstat tells.
 #[derive(Clone, Copy, Debug)]
 pub struct Status {
@@ -186,6 +193,17 @@ pub fn identity_at(dir: i32, name: &CStr) -> Result<Identity> {
     Ok(Identity { dev: st.st_dev as u64, ino: st.st_ino as u64 })
 }
 
+/// The kind of file system that a descriptor is of, by its magic number.
+pub fn file_system(fd: i32) -> Result<u32> {
+    // SAFETY: all-zero bytes are a valid statfs; fstatfs writes one.
+    let fs = unsafe {
+        let mut fs: libc::statfs64 = core::mem::zeroed();
+        checked(libc::fstatfs64(fd, &mut fs))?;
+        fs
+    };
+    Ok(fs.f_type as u32)
+}
+
 /// Which file a descriptor is open on.
 #[cfg(not(miri))]
 pub fn identity(fd: i32) -> Result<Identity> {
@@ -206,9 +224,14 @@ pub fn allocate(fd: i32, len: u64) -> Result<()> {
 
 /// Read `buffer` from the beginning; the number of bytes got.
 pub fn read_start(fd: i32, buffer: &mut [u8]) -> Result<usize> {
+    read_at(fd, buffer, 0)
+}
+
+/// Read `buffer` from some byte on; the number of bytes got.
+pub fn read_at(fd: i32, buffer: &mut [u8], at: i64) -> Result<usize> {
     loop {
         // SAFETY: writes at most `len` bytes.
-        let got = unsafe { libc::pread(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+        let got = unsafe { libc::pread64(fd, buffer.as_mut_ptr().cast(), buffer.len(), at) };
         if got >= 0 {
             return Ok(got as usize);
         }

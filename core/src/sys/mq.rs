@@ -143,6 +143,51 @@ fn timed(
     result
 }
 
+/// How mq_notify(2) is to notify: struct sigevent.
+#[repr(C)]
+pub struct Event {
+    /// A signal's value, or where a cookie is.
+    value: usize,
+    /// A signal's number, or a socket's.
+    signo: i32,
+    how: i32,
+    rest: [u8; EVENT_REST],
+    /// Not the kernel's: the cookie that `value` is to point to.
+    cookie: super::socket::Cookie,
+}
+
+const EVENT_REST: usize = 64 - 8 - size_of::<usize>();
+const _: () = assert!(core::mem::offset_of!(Event, cookie) == 64);
+
+impl Event {
+    /// A signal with a value; 0 for none at all.
+    pub fn signal(signo: i32, value: isize) -> Event {
+        let how = libc::SIGEV_SIGNAL;
+        Event { value: value as usize, signo, how, rest: [0; EVENT_REST], cookie: [0; 32] }
+    }
+
+    /// A cookie, written to a netlink socket.
+    pub fn cookie(socket: i32, cookie: super::socket::Cookie) -> Event {
+        let how = libc::SIGEV_THREAD;
+        Event { value: 0, signo: socket, how, rest: [0; EVENT_REST], cookie }
+    }
+}
+
+/// mq_notify(2); without an event drop this process's registration, if it has one.
+pub fn notify(fd: i32, mut event: Option<Event>) -> Result<()> {
+    if let Some(event) = event.as_mut().filter(|event| event.how == libc::SIGEV_THREAD) {
+        event.value = event.cookie.as_ptr() as usize;
+    }
+    let event = event.as_ref().map_or(null(), core::ptr::from_ref);
+    loop {
+        // SAFETY: `event` is null or a sigevent, whose cookie is alive; both are read only.
+        match checked(unsafe { libc::syscall(libc::SYS_mq_notify, fd, event) }) {
+            Err(Errno(libc::EINTR)) => {}
+            other => return other.map(drop),
+        }
+    }
+}
+
 /// What read(2) tells of a queue.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct State {

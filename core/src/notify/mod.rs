@@ -1,23 +1,28 @@
-//! Delivering notifications: one helper thread for each process that registers any.
+//! Delivering notifications: one helper thread for each process that needs one.
 //!
-//! A registration lives in two places: the word in the segment (`shm/arrival.rs`), which
-//! all processes see, and a node in the list here, which says what to do. The helper
-//! sleeps on the words of all waiting registrations and on one of its own, looks at
-//! everything after each wake, and delivers: a signal to its own process, which needs no
-//! permission whoever the sender is, or a callback.
+//! A registration lives in two places: with the queue, where all processes see it, and as
+//! a node in the list here, which says what to do. How the helper learns of an arrival
+//! differs: it sleeps on words of shared memory (`shm.rs`), and on a socket that the kernel
+//! writes to (`posix.rs`); `sleep.rs` makes one sleep of the two. After each wake it looks at
+//! everything and delivers: a signal to its own process, which needs no permission whoever
+//! the sender is, or a callback. (The kernel's queues send signals themselves; their
+//! nodes only tell who holds the registration.)
 //!
 //! All state is in a page that fork wipes, so a child has no registrations, no helper and
 //! no lock that somebody held at the fork. A callback runs with no lock held, and the
 //! helper touches nothing of its handle afterwards: it may close it.
 
+mod channel;
+pub mod posix;
+pub mod shm;
+mod sleep;
+
 use crate::error::{Errno, Result};
 use crate::report::say;
-use crate::shm::handle::Attachment;
-use crate::shm::{Arrival, Engine, NotRegistered, Slept, Ticket};
 use crate::sync::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use crate::sync::local::{AtomicPtr, AtomicU32};
-use crate::sys::futex::{self, WaitOn};
-use crate::sys::{clock, map, process, thread};
+use crate::sync::local::{AtomicPtr, AtomicU32, AtomicU64};
+use crate::sys::{futex, map, process, thread};
+use core::alloc::Layout;
 use core::ffi::c_void;
 use core::ptr::null_mut;
 
@@ -42,18 +47,24 @@ pub enum Notification {
     },
 }
 
+/// Which handle a registration belongs to: never 0, and no two of them alike.
+pub type Holder = u64;
+
 /// One registration of this process.
 struct Node {
     next: *mut Node,
-    /// Tells the handle; alive as long as the node is in the list.
-    attachment: *const Attachment,
+    holder: Holder,
     notification: Notification,
     state: State,
 }
 
 #[derive(Clone, Copy)]
 enum State {
-    Waiting { ticket: Ticket, trusted: u64 },
+    /// A registration in shared memory.
+    Shm(shm::Waiting),
+    /// One in the kernel; with a signal it may be used up without our knowing.
+    Posix(posix::Waiting),
+    /// To be delivered by the helper.
     Fired { pid: u32, uid: u32 },
 }
 
@@ -69,21 +80,19 @@ struct Desk {
     returned: AtomicU32,
     /// First node of the list; under the lock.
     first: AtomicPtr<Node>,
-    /// The attachment whose callback runs now; under the lock.
-    serving: AtomicPtr<Attachment>,
+    /// The holder whose callback runs now, or 0; under the lock.
+    serving: AtomicU64,
     /// The helper, once it runs; under the lock.
     helper: AtomicU32,
+    /// The helper sleeps on the channel, or is about to: the bell must be rung there.
+    is_polling: AtomicU32,
+    /// The channel is one of this process, not its parent's; under the lock.
+    has_channel: AtomicU32,
+    /// The last ticket given to the kernel; under the lock.
+    ticket: AtomicU64,
 }
 
 const PAGE: usize = 4096;
-/// How long the helper sleeps without looking round.
-const SLICE: i64 = 20_000_000;
-const SLICE_MOST: i64 = 1_000_000_000;
-/// How often it looks where it cannot sleep on all words.
-const SLICE_POLLING: i64 = 5_000_000;
-/// Words in one sleep: the kernel's limit is 128.
-const WORDS: usize = 128;
-
 /// The page, or null before the first registration.
 static DESK: AtomicPtr<Desk> = AtomicPtr::new(null_mut());
 
@@ -123,9 +132,15 @@ impl Desk {
         Locked(self)
     }
 
+    /// Have the helper look at everything.
     fn ring(&self) {
+        // SYNC: Dekker pair with sleep_on_channel, which says that it polls and then looks
+        // at the bell.
         self.bell.fetch_add(1, SeqCst);
         futex::wake_local(&self.bell);
+        if self.is_polling.load(SeqCst) != 0 {
+            channel::ring();
+        }
     }
 }
 
@@ -172,96 +187,80 @@ impl Locked<'_> {
     }
 }
 
-/// Free a list of nodes.
+/// Memory for a node.
+fn allocate() -> Result<*mut Node> {
+    // SAFETY: the layout is not empty.
+    let node: *mut Node = unsafe { std::alloc::alloc(Layout::new::<Node>()) }.cast();
+    if node.is_null() {
+        return Err(say(libc::ENOMEM, "there is not enough memory to register"));
+    }
+    Ok(node)
+}
+
+/// Give back the memory of one.
+///
+/// # Safety
+/// It was allocated by `allocate` and is in no list.
+unsafe fn deallocate(node: *mut Node) {
+    // SAFETY: granted by the caller.
+    unsafe { std::alloc::dealloc(node.cast(), Layout::new::<Node>()) };
+}
+
+/// Free a list of nodes that `sift` has taken out.
 fn free(mut node: *mut Node) {
     while !node.is_null() {
-        // SAFETY: allocated by `register` with this layout, and out of the list.
+        // SAFETY: allocated by `allocate`, and in the desk's list no more.
         unsafe {
             let next = (*node).next;
-            std::alloc::dealloc(node.cast(), core::alloc::Layout::new::<Node>());
+            deallocate(node);
             node = next;
         }
     }
 }
 
-/// Register a handle for the next arrival on its empty queue.
-pub fn register(attachment: &Attachment, notification: Notification) -> Result<()> {
-    if let Notification::Signal { signo, .. } = notification
-        && !process::is_signal(signo)
-    {
-        return Err(say(libc::EINVAL, "there is no signal of this number"));
-    }
-    if attachment.engine().is_poisoned() {
-        return Err(damaged());
-    }
-    let desk = desk()?;
-    // SAFETY: the layout is not empty.
-    let node: *mut Node = unsafe { std::alloc::alloc(core::alloc::Layout::new::<Node>()) }.cast();
-    if node.is_null() {
-        return Err(say(libc::ENOMEM, "there is not enough memory to register"));
-    }
-    let locked = desk.lock();
-    let made = staff(desk).and_then(|()| {
-        // An earlier registration may have fired without having been delivered yet.
-        locked.sift(|node| {
-            note_arrival(node);
-            true
-        });
-        match attachment.engine().register() {
-            Ok(ticket) => Ok(ticket),
-            Err(NotRegistered::Busy) => {
-                Err(say(libc::EBUSY, "the queue has a registration for notification already"))
-            }
-            Err(NotRegistered::Damaged) => Err(damaged()),
+fn check(notification: Notification) -> Result<()> {
+    match notification {
+        Notification::Signal { signo, .. } if !process::is_signal(signo) => {
+            Err(say(libc::EINVAL, "there is no signal of this number"))
         }
-    });
-    match made {
-        Ok(ticket) => {
-            let state = State::Waiting { ticket, trusted: 0 };
-            // SAFETY: allocated above for this type.
-            unsafe { node.write(Node { next: null_mut(), attachment, notification, state }) };
-            locked.append(node);
-            drop(locked);
-            desk.ring();
-            Ok(())
-        }
-        Err(error) => {
-            drop(locked);
-            // SAFETY: allocated above with this layout.
-            unsafe { std::alloc::dealloc(node.cast(), core::alloc::Layout::new::<Node>()) };
-            Err(error)
-        }
+        _ => Ok(()),
     }
 }
 
-fn damaged() -> Errno {
-    say(libc::EBADMSG, "the queue's shared state is damaged; it can only be removed")
+fn busy() -> Errno {
+    say(libc::EBUSY, "the queue has a registration for notification already")
 }
 
 /// Drop a handle's registrations; returns when none of its callbacks runs or will run.
-pub fn cancel(attachment: &Attachment) {
+pub fn cancel(holder: Holder) {
     let Some(desk) = desk_if_any() else { return };
     loop {
         let locked = desk.lock();
+        // What has fired already is no registration any more.
+        posix::note_arrivals(&locked);
         let removed = locked.sift(|node| {
-            if !core::ptr::eq(node.attachment, attachment) {
+            if node.holder != holder {
                 return true;
             }
-            if let State::Waiting { ticket, .. } = node.state {
-                attachment.engine().deregister(ticket);
+            match node.state {
+                State::Shm(waiting) => waiting.withdraw(),
+                State::Posix(waiting) => waiting.withdraw(node.notification),
+                State::Fired { .. } => {}
             }
             false
         });
-        let is_served = core::ptr::eq(desk.serving.load(Relaxed), attachment);
+        let is_served = desk.serving.load(Relaxed) == holder;
         let is_helper = desk.helper.load(Relaxed) == thread::id();
         let returned = desk.returned.load(SeqCst);
         if is_served && is_helper {
             // We are in that callback; from now on it is nobody's.
-            desk.serving.store(null_mut(), Relaxed);
+            desk.serving.store(0, Relaxed);
         }
         drop(locked);
-        free(removed);
-        desk.ring();
+        if !removed.is_null() {
+            free(removed);
+            desk.ring();
+        }
         if !is_served || is_helper {
             return;
         }
@@ -280,31 +279,18 @@ fn staff(desk: &'static Desk) -> Result<()> {
     Ok(())
 }
 
-/// Note it if a waiting registration has fired.
-fn note_arrival(node: &mut Node) {
-    let State::Waiting { ticket, .. } = node.state else { return };
-    if let Arrival::Arrived { pid, uid } = engine_of(node).arrival(ticket) {
-        node.state = State::Fired { pid, uid };
-    }
-}
-
-fn engine_of(node: &Node) -> &Engine {
-    // SAFETY: an attachment outlives its nodes: closing a handle removes them first.
-    unsafe { (*node.attachment).engine() }
-}
-
 /// The helper thread.
 extern "C" fn serve(_: *mut c_void) -> *mut c_void {
     let Some(desk) = desk_if_any() else { return null_mut() };
     desk.helper.store(thread::id(), SeqCst);
-    let mut slice = SLICE;
+    let mut slice = sleep::SLICE;
     loop {
         let bell = desk.bell.load(SeqCst);
         while deliver_one(desk) {}
-        let woken = sleep(desk, bell, slice);
-        slice = if woken { SLICE } else { (slice * 2).min(SLICE_MOST) };
+        let woken = sleep::sleep(desk, bell, slice);
+        slice = if woken { sleep::SLICE } else { (slice * 2).min(sleep::SLICE_MOST) };
         if !woken {
-            watch(desk);
+            shm::watch(&desk.lock());
         }
     }
 }
@@ -312,9 +298,10 @@ extern "C" fn serve(_: *mut c_void) -> *mut c_void {
 /// Deliver one notification that has fired; false if there is none.
 fn deliver_one(desk: &Desk) -> bool {
     let locked = desk.lock();
+    posix::note_arrivals(&locked);
     let mut chosen = false;
     let node = locked.sift(|node| {
-        note_arrival(node);
+        shm::note_arrival(node);
         let State::Fired { pid, uid } = node.state else { return true };
         if chosen {
             return true;
@@ -332,69 +319,19 @@ fn deliver_one(desk: &Desk) -> bool {
         return false;
     }
     // SAFETY: just taken out of the list, ours alone.
-    let (notification, attachment) = unsafe { ((*node).notification, (*node).attachment) };
+    let (notification, holder) = unsafe { ((*node).notification, (*node).holder) };
     free(node);
     if let Notification::Callback { function, argument, user } = notification {
-        desk.serving.store(attachment.cast_mut(), Relaxed);
+        desk.serving.store(holder, Relaxed);
         drop(locked);
         // SAFETY: the program registered this function with these arguments, and keeps
         // them valid until the registration is cancelled, which waits for us.
         unsafe { function(argument, user) };
         let locked = desk.lock();
-        desk.serving.store(null_mut(), Relaxed);
+        desk.serving.store(0, Relaxed);
         desk.returned.fetch_add(1, SeqCst);
         drop(locked);
         futex::wake_local(&desk.returned);
     }
     true
-}
-
-/// Sleep until something may have fired or the bell rang; false if only time passed.
-fn sleep(desk: &Desk, bell: u32, slice: i64) -> bool {
-    let mut words = [WaitOn::default(); WORDS];
-    words[0] = WaitOn::new_local(&desk.bell, bell);
-    let mut count = 1;
-    let mut is_complete = true;
-    let mut has_fired = false;
-    let locked = desk.lock();
-    locked.sift(|node| {
-        if let State::Waiting { ticket, .. } = node.state {
-            if count == WORDS {
-                is_complete = false;
-                return true;
-            }
-            let engine = engine_of(node);
-            let event = &engine.segment().control().wait.0.registrant;
-            words[count] = WaitOn::new(event.word(), event.announce());
-            count += 1;
-            has_fired |= engine.arrival(ticket) != Arrival::Waiting;
-        }
-        true
-    });
-    drop(locked);
-    if has_fired {
-        return true;
-    }
-    let slice = if is_complete { slice } else { SLICE_POLLING };
-    let until = clock::monotonic_ns().saturating_add(slice);
-    match futex::wait_any(&words[..count], until) {
-        Some(slept) => slept == Slept::Changed,
-        // No futex_waitv: look often. (A changed bell ends this sleep, too.)
-        None => {
-            let slice = if count > 1 { SLICE_POLLING } else { SLICE_MOST };
-            futex::wait_local(&desk.bell, bell, Some(slice)) == Slept::Changed
-        }
-    }
-}
-
-/// Look after waiting registrations whose sender or receiver may have died.
-fn watch(desk: &Desk) {
-    let locked = desk.lock();
-    locked.sift(|node| {
-        if let State::Waiting { ticket, trusted } = node.state {
-            let trusted = engine_of(node).watch_arrival(ticket, trusted);
-            node.state = State::Waiting { ticket, trusted };
-        }
-        true
-    });
 }

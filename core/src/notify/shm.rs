@@ -1,0 +1,106 @@
+//! Registrations in shared memory: the word of `shm/arrival.rs`, at which the helper looks.
+
+use super::{Holder, Locked, Node, Notification, State};
+use crate::error::{Errno, Result};
+use crate::report::say;
+use crate::shm::handle::Attachment;
+use crate::shm::{Arrival, Engine, NotRegistered, Ticket};
+use core::ptr::null_mut;
+
+/// A registration that has not fired, as far as we know.
+#[derive(Clone, Copy)]
+pub(super) struct Waiting {
+    /// Alive as long as the node is in the list.
+    attachment: *const Attachment,
+    ticket: Ticket,
+    trusted: u64,
+}
+
+impl Waiting {
+    fn engine(&self) -> &Engine {
+        // SAFETY: an attachment outlives its nodes: closing a handle removes them first.
+        unsafe { (*self.attachment).engine() }
+    }
+
+    pub(super) fn withdraw(self) {
+        self.engine().deregister(self.ticket);
+    }
+
+    pub(super) fn has_fired(&self) -> bool {
+        self.engine().arrival(self.ticket) != Arrival::Waiting
+    }
+
+    /// Announce a sleep on its word; gives where, and what it then is.
+    pub(super) fn announce(&self) -> crate::sys::futex::WaitOn {
+        let event = &self.engine().segment().control().wait.0.registrant;
+        crate::sys::futex::WaitOn::new(event.word(), event.announce())
+    }
+}
+
+/// The holder that a process's attachment is. Memory of two is apart, and addresses of
+/// attachments, which begin a page, are even.
+pub fn holder(attachment: &Attachment) -> Holder {
+    core::ptr::from_ref(attachment) as usize as Holder
+}
+
+/// Register a handle for the next arrival on its empty queue.
+pub fn register(attachment: &Attachment, notification: Notification) -> Result<()> {
+    super::check(notification)?;
+    if attachment.engine().is_poisoned() {
+        return Err(damaged());
+    }
+    let desk = super::desk()?;
+    let node = super::allocate()?;
+    let locked = desk.lock();
+    let made = super::staff(desk).and_then(|()| {
+        // An earlier registration may have fired without having been delivered yet.
+        locked.sift(|node| {
+            note_arrival(node);
+            true
+        });
+        attachment.engine().register().map_err(|error| match error {
+            NotRegistered::Busy => super::busy(),
+            NotRegistered::Damaged => damaged(),
+        })
+    });
+    match made {
+        Ok(ticket) => {
+            let holder = holder(attachment);
+            let state = State::Shm(Waiting { attachment, ticket, trusted: 0 });
+            // SAFETY: just allocated for a node.
+            unsafe { node.write(Node { next: null_mut(), holder, notification, state }) };
+            locked.append(node);
+            drop(locked);
+            desk.ring();
+            Ok(())
+        }
+        Err(error) => {
+            drop(locked);
+            // SAFETY: just allocated, and in no list.
+            unsafe { super::deallocate(node) };
+            Err(error)
+        }
+    }
+}
+
+fn damaged() -> Errno {
+    say(libc::EBADMSG, "the queue's shared state is damaged; it can only be removed")
+}
+
+/// Note it if a waiting registration has fired.
+pub(super) fn note_arrival(node: &mut Node) {
+    let State::Shm(waiting) = node.state else { return };
+    if let Arrival::Arrived { pid, uid } = waiting.engine().arrival(waiting.ticket) {
+        node.state = State::Fired { pid, uid };
+    }
+}
+
+/// Look after waiting registrations whose sender or receiver may have died.
+pub(super) fn watch(locked: &Locked<'_>) {
+    locked.sift(|node| {
+        if let State::Shm(waiting) = &mut node.state {
+            waiting.trusted = waiting.engine().watch_arrival(waiting.ticket, waiting.trusted);
+        }
+        true
+    });
+}
