@@ -76,12 +76,16 @@ impl List {
     /// same queue comes again.
     pub fn advance(&mut self) -> Result<Option<(&CStr, Attr)>> {
         while let Some((which, address)) = self.found.get(self.next) {
-            let looked = Queue::open(
-                Some(address),
-                libc::O_RDONLY | libc::O_NONBLOCK,
-                &OpenOptions::default(),
-            )
-            .and_then(|queue| queue.attr());
+            let looked = match *which {
+                // To close it again may cost a registration, which takes some care.
+                transport::POSIX => posix::look(address),
+                _ => Queue::open(
+                    Some(address),
+                    libc::O_RDONLY | libc::O_NONBLOCK,
+                    &OpenOptions::default(),
+                )
+                .and_then(|queue| queue.attr()),
+            };
             let attr = match looked {
                 Ok(attr) => attr,
                 // Gone, or going, or no queue at all.

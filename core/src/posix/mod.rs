@@ -7,16 +7,20 @@
 //! Source: mq_overview(7) and its pages; ipc/mqueue.c of Linux.
 
 mod limits;
+mod list;
+mod registry;
 mod wait;
 
 pub use limits::limits;
+pub use list::{list, look};
 
 use crate::address::PosixName;
 use crate::attr::{Attr, OpenOptions, capability, option, transport};
 use crate::deadline::Wait;
 use crate::error::{Errno, Result};
-use crate::list::Found;
 use crate::message::{self, Incoming, Outgoing, Request};
+use crate::notify::posix::Party;
+use crate::notify::{self, Holder, Notification};
 use crate::oflag::{Direction, OpenFlags};
 use crate::report::{explain, say};
 use crate::sys::file::{self, Descriptor, Identity};
@@ -30,11 +34,12 @@ pub struct PosixQueue {
     /// The number may be closed, and mean something else, behind our back.
     fd: i32,
     identity: Identity,
-    /// Never changes in the kernel either; so does `maxmsg`.
+    /// Never changes in the kernel either.
     msgsize: usize,
-    maxmsg: u64,
     access: Access,
     name: Option<PosixName>,
+    /// As which it registers for notification.
+    holder: Holder,
 }
 
 impl PosixQueue {
@@ -82,6 +87,7 @@ impl PosixQueue {
     }
 
     fn with(fd: Descriptor, access: Access, name: Option<PosixName>) -> Result<PosixQueue> {
+        registry::sweep();
         let queue = PosixQueue::of_number(fd.number(), access, name)?;
         fd.into_number();
         Ok(queue)
@@ -91,14 +97,14 @@ impl PosixQueue {
     fn of_number(fd: i32, access: Access, name: Option<PosixName>) -> Result<PosixQueue> {
         let looking = |error| explained(error, "cannot look at the queue");
         let identity = file::identity(fd).map_err(looking)?;
-        let mq::Attr { maxmsg, msgsize, .. } = mq::attr(fd).map_err(looking)?;
+        let mq::Attr { msgsize, .. } = mq::attr(fd).map_err(looking)?;
         Ok(PosixQueue {
             fd,
             identity,
             msgsize: msgsize as usize,
-            maxmsg: maxmsg as u64,
             access,
             name,
+            holder: notify::posix::new_holder(),
         })
     }
 
@@ -286,22 +292,8 @@ impl Transport for PosixQueue {
     }
 
     fn attr(&self) -> Result<Attr> {
-        let fd = self.probe()?;
-        let looking = |error| explained(error, "cannot look at the queue");
-        let status = file::status(fd).map_err(looking)?;
-        let now = mq::attr(fd).map_err(looking)?;
-        Ok(Attr {
-            transport: transport::POSIX,
-            flags: self.access.flags(),
-            maxmsg: self.maxmsg,
-            msgsize: self.msgsize as u64,
-            curmsgs: now.curmsgs as u64,
-            curbytes: mq::state(fd).map_or(0, |state| state.bytes),
-            mode: status.mode & 0o7777,
-            uid: status.uid,
-            gid: status.gid,
-            capabilities: capability::FD | capability::NOTIFY,
-        })
+        let attr = attr_of(self.probe()?)?;
+        Ok(Attr { flags: self.access.flags(), ..attr })
     }
 
     fn set_owner(&self, mode: u32, uid: u32, gid: u32) -> Result<()> {
@@ -330,14 +322,46 @@ impl Transport for PosixQueue {
     fn fd(&self) -> Result<i32> {
         self.probe()
     }
+
+    fn notify(&self, notification: Notification) -> Result<()> {
+        let fd = self.probe()?;
+        registry::sweep();
+        let Self { holder, identity, .. } = *self;
+        notify::posix::register(Party { holder, fd, identity }, notification)
+    }
+
+    fn notify_cancel(&self) -> Result<()> {
+        notify::cancel(self.holder);
+        registry::sweep();
+        Ok(())
+    }
 }
 
 impl Drop for PosixQueue {
     fn drop(&mut self) {
-        if self.probe().is_ok() {
-            file::close(self.fd);
+        if file::identity(self.fd) == Ok(self.identity) {
+            registry::close(self.fd, self.identity);
         }
     }
+}
+
+/// What the queue is that a descriptor is open on.
+fn attr_of(fd: i32) -> Result<Attr> {
+    let looking = |error| explained(error, "cannot look at the queue");
+    let status = file::status(fd).map_err(looking)?;
+    let now = mq::attr(fd).map_err(looking)?;
+    Ok(Attr {
+        transport: transport::POSIX,
+        flags: 0,
+        maxmsg: now.maxmsg as u64,
+        msgsize: now.msgsize as u64,
+        curmsgs: now.curmsgs as u64,
+        curbytes: mq::state(fd).map_or(0, |state| state.bytes),
+        mode: status.mode & 0o7777,
+        uid: status.uid,
+        gid: status.gid,
+        capabilities: capability::FD | capability::NOTIFY,
+    })
 }
 
 /// Whether a descriptor is one of a POSIX queue.
@@ -354,9 +378,4 @@ pub fn unlink(name: &PosixName) -> Result<()> {
         }
         _ => explained(error, "cannot remove the queue's name"),
     })
-}
-
-/// The addresses of all queues.
-pub fn list(_: &mut Found<'_>) -> Result<()> {
-    Err(not_here("the posix transport cannot list its queues yet"))
 }

@@ -4,8 +4,11 @@
 //! queues disappear with it, even if it is killed. Elsewhere its queues have names of their
 //! own and hold few messages, since a user may have 819200 bytes of them in all.
 
+mod callbacks;
 mod descriptors;
+mod listing;
 mod messages;
 mod opening;
 mod place;
+mod registrations;
 mod waiting;

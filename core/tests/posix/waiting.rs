@@ -1,10 +1,10 @@
 //! Waiting: how long, on which clock, and what interrupts it.
 
 use crate::place::{
-    Place, errno, handle, in_child, interrupt, make_description_nonblocking, receive, receive_for,
-    send, send_for, sentence, thread_id, until_in_call,
+    Place, RECEIVING, SENDING, errno, handle, in_child, interrupt, make_description_nonblocking,
+    receive, receive_for, send, send_for, sentence, thread_id, until_in_call,
 };
-use libc::{SYS_mq_timedreceive, SYS_mq_timedsend, SYS_ppoll};
+use libc::SYS_ppoll;
 use mqueue_core::attr::{OpenOptions, option};
 use mqueue_core::deadline::{Clock, Wait};
 use mqueue_core::error::Result;
@@ -13,12 +13,6 @@ use mqueue_core::sys::clock;
 use std::sync::mpsc;
 
 const MS: i64 = 1_000_000;
-
-/// The number of the call in which one waits on this machine.
-const RECEIVING: libc::c_long =
-    if cfg!(target_pointer_width = "32") { 419 } else { SYS_mq_timedreceive };
-const SENDING: libc::c_long =
-    if cfg!(target_pointer_width = "32") { 418 } else { SYS_mq_timedsend };
 
 #[test]
 fn a_wait_ends_when_the_other_side_has_done_its_part() {
