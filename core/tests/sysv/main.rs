@@ -4,9 +4,11 @@
 #![cfg(not(any(loom, miri)))]
 #![allow(clippy::disallowed_types, reason = "state of the tests")]
 
+mod listing;
 mod moving;
 mod names;
 mod opening;
+mod selecting;
 
 mod waiting;
 mod world;

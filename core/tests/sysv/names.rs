@@ -376,8 +376,8 @@ fn creators_and_removers_that_are_killed_leave_nothing_that_blocks_others() {
             })
             .into();
         // Some steps later, each time after another number of them.
-        for _ in 0..round * 20 {
-            std::thread::yield_now();
+        for _ in 0..round * 1000 {
+            std::hint::spin_loop();
         }
         killed.iter().for_each(Child::kill);
         drop(killed);
