@@ -114,8 +114,24 @@ impl Language for C {
         })
     }
 
-    fn list(&self, _transport: u32) -> Result<Vec<Entry>> {
-        Err(libc::ENOSYS)
+    fn list(&self, transport: u32) -> Result<Vec<Entry>> {
+        // SAFETY: every pointer is valid in all that follows.
+        let (list, ()) = output(|out| done(unsafe { mqrs_list_open(transport, out) }))?;
+        let mut entries = Vec::new();
+        loop {
+            let mut entry = mqrs_entry::default();
+            // SAFETY: as above.
+            match number(unsafe { mqrs_list_next(list, &mut entry, size_of_val(&entry)) })? {
+                0 => break,
+                more => assert_eq!(more, 1),
+            }
+            // SAFETY: the library ends the name with a zero byte.
+            let name = unsafe { CStr::from_ptr(entry.name.as_ptr()) };
+            entries.push((name.to_owned(), attr_of(&entry.attr)));
+        }
+        // SAFETY: as above.
+        done(unsafe { mqrs_list_close(list) })?;
+        Ok(entries)
     }
 
     fn last_error(&self) -> String {
@@ -178,12 +194,52 @@ impl Handle for Open {
         Ok((len, prio))
     }
 
-    fn send_message(&self, _message: &Outgoing, _timeout: i64) -> Result<()> {
-        Err(libc::ENOSYS)
+    fn send_message(&self, message: &Outgoing, timeout: i64) -> Result<()> {
+        let m = mqrs_msg {
+            data: message.data.cast_mut().cast(),
+            len: message.len,
+            prio: message.prio,
+            r#type: message.kind,
+            ..mqrs_msg::default()
+        };
+        // SAFETY: as above.
+        done(unsafe { mqrs_sendmsg(self.0, &m, size_of_val(&m), message.flags, timeout) })
     }
 
-    fn receive_message(&self, _request: &Request, _timeout: i64) -> Result<Incoming> {
-        Err(libc::ENOSYS)
+    fn receive_message(&self, request: &Request, timeout: i64) -> Result<Incoming> {
+        let before = mqrs_msg {
+            data: request.data.cast(),
+            cap: request.cap,
+            prio: request.prio,
+            r#type: request.kind,
+            sequence: request.sequence,
+            ..mqrs_msg::default()
+        };
+        let mut m = before;
+        // SAFETY: as above.
+        let len = length(unsafe {
+            mqrs_recvmsg(self.0, &mut m, size_of_val(&m), request.flags, timeout)
+        });
+        assert_eq!((m.data, m.cap), (before.data, before.cap), "the buffer is the caller's");
+        let Ok(len) = len else {
+            let outputs = |m: &mqrs_msg| {
+                let who = (m.sender_pid, m.sender_uid, m.state, m.sent_ns);
+                (m.len, m.prio, m.r#type, m.sequence, who)
+            };
+            assert_eq!(outputs(&m), outputs(&before), "a failed call wrote its output");
+            return Err(len.expect_err("an errno"));
+        };
+        assert_eq!(m.len, len);
+        Ok(Incoming {
+            len,
+            prio: m.prio,
+            kind: m.r#type,
+            sequence: m.sequence,
+            sent_ns: m.sent_ns,
+            sender_pid: m.sender_pid,
+            sender_uid: m.sender_uid,
+            state: m.state,
+        })
     }
 
     fn attr(&self) -> Result<Attr> {
@@ -194,7 +250,24 @@ impl Handle for Open {
     }
 
     fn stats(&self) -> Result<Stats> {
-        Err(libc::ENOSYS)
+        // SAFETY: as above.
+        let (stats, ()) =
+            output(|out| done(unsafe { mqrs_getstats(self.0, out, size_of::<mqrs_stats>()) }))?;
+        assert_eq!(stats.reserved, 0);
+        Ok(Stats {
+            sent: stats.sent,
+            received: stats.received,
+            dropped: stats.dropped,
+            recoveries: stats.recoveries,
+            max_curmsgs: stats.max_curmsgs,
+            blocked_senders: stats.blocked_senders,
+            blocked_receivers: stats.blocked_receivers,
+            users: stats.users,
+            last_send_pid: stats.last_send_pid,
+            last_receive_pid: stats.last_receive_pid,
+            last_send_ns: stats.last_send_ns,
+            last_receive_ns: stats.last_receive_ns,
+        })
     }
 
     fn set_nonblock(&self, on: bool) -> Result<()> {
@@ -202,8 +275,9 @@ impl Handle for Open {
         done(unsafe { mqrs_set_nonblock(self.0, on.into()) })
     }
 
-    fn set_maxbytes(&self, _bytes: u64) -> Result<()> {
-        Err(libc::ENOSYS)
+    fn set_maxbytes(&self, bytes: u64) -> Result<()> {
+        // SAFETY: as above.
+        done(unsafe { mqrs_set_maxbytes(self.0, bytes) })
     }
 
     fn set_owner(&self, mode: u32, uid: u32, gid: u32) -> Result<()> {
@@ -217,7 +291,8 @@ impl Handle for Open {
     }
 
     fn fd(&self) -> Result<i32> {
-        Err(libc::ENOSYS)
+        // SAFETY: as above.
+        number(unsafe { mqrs_fd(self.0) })
     }
 
     fn notify_signal(&self, signo: i32, value: isize) -> Result<()> {

@@ -5,7 +5,10 @@
 
 use crate::clauses::{self, Body};
 use crate::common;
-use crate::subject::Transport;
+use crate::process::{as_user, need_root, set_umask};
+use crate::subject::{NOBODY, Subject, Transport};
+use libc::{O_RDONLY, O_RDWR, O_WRONLY};
+use mqueue_core::attr::OpenOptions;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -19,7 +22,12 @@ pub struct Exception {
 }
 
 /// All of them, in the order of the document.
-pub const EXCEPTIONS: &[Exception] = &[];
+pub const EXCEPTIONS: &[Exception] = &[Exception {
+    transport: Transport::Shm,
+    clause: "who_may_read_may_receive_and_not_send",
+    reason: "whoever uses shared memory both reads and writes it, so opening needs both permissions",
+    instead: Some(who_may_only_read_may_not_open),
+}];
 
 /// That of a clause, if it is excepted.
 pub fn of(transport: Transport, clause: &str) -> Option<&'static Exception> {
@@ -81,4 +89,17 @@ fn table() -> String {
         writeln!(table, "| {sentence} | {} | {reason} |", transport.name()).expect("a string");
     }
     table
+}
+
+fn who_may_only_read_may_not_open(s: &Subject) {
+    need_root();
+    set_umask(0);
+    let (address, _queue) = s.create_with(&OpenOptions { mode: 0o644, ..OpenOptions::default() });
+
+    as_user(NOBODY, || {
+        for oflag in [O_RDONLY, O_WRONLY, O_RDWR] {
+            s.fails(libc::EACCES, s.open(&address, oflag));
+        }
+    })
+    .join();
 }

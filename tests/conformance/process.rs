@@ -3,6 +3,7 @@
 //! A test's process has one thread when it forks, unless it started others itself, so a child
 //! may do anything. It ends with its parent, however that ends.
 
+use crate::keeper::skip;
 use std::ffi::c_int;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -105,6 +106,19 @@ pub fn wait_until(condition: impl Fn() -> bool) {
 
 fn pause() {
     std::thread::sleep(Duration::from_micros(200));
+}
+
+/// Leave the clause where this process cannot become another user.
+pub fn need_root() {
+    // SAFETY: always succeeds.
+    if unsafe { libc::geteuid() } != 0 {
+        skip("another user is needed, which only root can become");
+    }
+}
+
+pub fn set_umask(mask: u32) {
+    // SAFETY: always succeeds.
+    unsafe { libc::umask(mask) };
 }
 
 /// Run `work` as an ordinary user.

@@ -11,7 +11,12 @@ use std::cell::Cell;
 use std::ffi::{CStr, CString, c_void};
 use std::fmt::Debug;
 
+use crate::process::{as_user, spawn};
 use crate::world;
+
+/// Ordinary users.
+pub const NOBODY: u32 = 65534;
+pub const SOMEBODY: u32 = 65533;
 
 /// The transports that keep the contract.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +62,37 @@ pub enum Wait {
 
 /// Not at all.
 pub const NOWAIT: Wait = Wait::For(0);
+
+/// The forms of waiting that end in an hour at the earliest.
+pub fn long_waits() -> [Wait; 5] {
+    let in_an_hour = |clock| Wait::Until(clock, now(clock) + HOUR);
+    [
+        Wait::Plain,
+        Wait::For(HOUR),
+        in_an_hour(libc::CLOCK_REALTIME),
+        in_an_hour(libc::CLOCK_MONOTONIC),
+        in_an_hour(libc::CLOCK_BOOTTIME),
+    ]
+}
+
+/// Nanoseconds.
+pub const MS: i64 = 1_000_000;
+pub const HOUR: i64 = 3_600_000 * MS;
+
+/// The clocks that a deadline may be on.
+pub const CLOCKS: [i32; 3] = [libc::CLOCK_REALTIME, libc::CLOCK_MONOTONIC, libc::CLOCK_BOOTTIME];
+
+/// The time on a clock, in nanoseconds.
+pub fn now(clock: i32) -> i64 {
+    // SAFETY: integers; the call writes them.
+    let mut time: libc::timespec = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::clock_gettime(clock, &mut time) }, 0);
+    // Smaller on 32-bit machines.
+    #[allow(clippy::unnecessary_cast)]
+    let (seconds, nanoseconds) = (time.tv_sec as i64, time.tv_nsec as i64);
+    seconds * 1000 * MS + nanoseconds
+}
 
 /// A callback; its second argument is the one that it was registered with.
 pub type Callback = unsafe extern "C" fn(*mut c_void, *mut c_void);
@@ -222,6 +258,17 @@ impl Subject {
     pub fn another(&self, address: &CStr, oflag: i32) -> Queue {
         self.open(address, oflag)
             .unwrap_or_else(|errno| panic!("opening {address:?}: {}", self.because(errno)))
+    }
+
+    /// Do `work` in a process that has no rights beyond those of any user.
+    #[track_caller]
+    pub fn as_ordinary_user(&self, work: impl FnOnce()) {
+        // SAFETY: always succeeds.
+        if unsafe { libc::geteuid() } == 0 {
+            as_user(NOBODY, work).join();
+        } else {
+            spawn(work).join();
+        }
     }
 
     /// A call fails with this errno, and says why.

@@ -3,9 +3,16 @@
 //! A clause arranges, acts, asserts; it holds for every subject, asks for nothing that is not
 //! in the contract, and has no `if` for a transport. What it leaves behind the world takes.
 
+mod names;
+mod notify;
 mod open;
+mod processes;
 mod receive;
+mod rights;
 mod send;
+mod signals;
+mod unlink;
+mod wait;
 
 use crate::subject::Subject;
 
@@ -40,5 +47,18 @@ use clauses;
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Clause> {
-    [open::CLAUSES, send::CLAUSES, receive::CLAUSES].into_iter().flatten()
+    [
+        open::CLAUSES,
+        names::CLAUSES,
+        rights::CLAUSES,
+        unlink::CLAUSES,
+        send::CLAUSES,
+        receive::CLAUSES,
+        wait::CLAUSES,
+        signals::CLAUSES,
+        processes::CLAUSES,
+        notify::CLAUSES,
+    ]
+    .into_iter()
+    .flatten()
 }
