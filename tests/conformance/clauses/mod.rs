@@ -3,6 +3,11 @@
 //! A clause arranges, acts, asserts; it holds for every subject, asks for nothing that is not
 //! in the contract, and has no `if` for a transport. What it leaves behind the world takes.
 
+mod arguments;
+mod attr;
+mod descriptor;
+mod list;
+mod message;
 mod names;
 mod notify;
 mod open;
@@ -58,6 +63,11 @@ pub fn all() -> impl Iterator<Item = &'static Clause> {
         signals::CLAUSES,
         processes::CLAUSES,
         notify::CLAUSES,
+        attr::CLAUSES,
+        list::CLAUSES,
+        message::CLAUSES,
+        descriptor::CLAUSES,
+        arguments::CLAUSES,
     ]
     .into_iter()
     .flatten()

@@ -8,7 +8,10 @@ use mqueue_core::sync::Ordering::SeqCst;
 use mqueue_core::sync::local::AtomicU32;
 use std::ffi::c_void;
 use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 pub const CLAUSES: &[Clause] = clauses![All:
     a_message_on_an_empty_queue_sends_the_signal,
@@ -314,14 +317,18 @@ fn a_process_that_was_killed_has_no_registration(s: &Subject) {
 
 fn a_process_that_executed_another_program_has_no_registration(s: &Subject) {
     let queue = s.queue();
-    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let go = Shared::<AtomicU32>::new();
+    let (mut reader, writer) = UnixStream::pair().expect("a pair of sockets");
     let _child = registrant(s, &queue, || {
-        let mut program = std::process::Command::new("sh");
-        let error = program.args(["-c", "echo; exec sleep 3600"]).stdout(writer).exec();
+        wait_until(|| go.load(SeqCst) == 1);
+        let mut program = Command::new("sh");
+        let error =
+            program.args(["-c", "echo; exec sleep 3600"]).stdout(OwnedFd::from(writer)).exec();
         panic!("sh: {error}");
     });
 
-    // The other program runs.
+    go.store(1, SeqCst);
+    // The other program runs when it says something.
     reader.read_exact(&mut [0]).expect("its first line");
 
     assert_eq!(queue.notify_signal(0, 0), Ok(()));
