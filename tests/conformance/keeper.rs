@@ -65,7 +65,7 @@ pub fn keep(test: &Test) -> c_int {
                 code => return code,
             }
             println!("--- as excepted; what the exception has instead:");
-            exception.instead.map_or(0, attempt)
+            attempt(exception.instead)
         }
     }
 }

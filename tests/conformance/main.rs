@@ -24,7 +24,7 @@ mod rust;
 mod subject;
 mod world;
 
-use clauses::{Clause, Languages};
+use clauses::Clause;
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
@@ -54,7 +54,8 @@ fn tests() -> Vec<Test> {
     for &transport in Transport::ALL {
         for language in [&rust::Rust as &dyn Language, &c::C] {
             for clause in clauses::all() {
-                if clause.languages == Languages::All || language.name() == "c" {
+                let scope = clause.scope;
+                if scope.has_transport(transport) && scope.has_language(language.name()) {
                     tests.push(Test { clause, transport, language });
                 }
             }

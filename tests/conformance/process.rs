@@ -69,6 +69,11 @@ impl Child {
         assert_eq!(unsafe { libc::kill(self.pid, signo) }, 0);
     }
 
+    /// Look again and again until it has done something, and not ended instead.
+    pub fn wait_until(&self, condition: impl Fn() -> bool) {
+        wait_until(|| condition() || state(self.pid) == 'Z');
+    }
+
     /// Look until it sleeps: in a call that waits, if that is what it has to do next.
     pub fn wait_until_asleep(&self) {
         wait_until_asleep(self.pid);
@@ -89,12 +94,17 @@ pub fn wait_until_asleep(thread: i32) {
     // sleeps each time somebody looks is the one.
     let mut asleep = 0;
     while asleep < 3 {
-        let stat = std::fs::read_to_string(format!("/proc/{thread}/stat")).expect("a thread");
-        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
-        assert!(!matches!(state, Some('Z' | 'X')), "it has ended instead of waiting");
-        asleep = if state == Some('S') { asleep + 1 } else { 0 };
+        asleep = if state(thread) == 'S' { asleep + 1 } else { 0 };
         pause();
     }
+}
+
+/// What a thread does, as proc(5) has it; it has not ended.
+fn state(thread: i32) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{thread}/stat")).expect("a thread");
+    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).expect("a state");
+    assert!(!matches!(state, 'Z' | 'X'), "it has ended instead of waiting");
+    state
 }
 
 /// Look again and again, until it is so.

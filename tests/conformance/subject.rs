@@ -9,7 +9,6 @@ use mqueue_core::message::{Incoming, Outgoing, Request};
 use mqueue_rs::mqrs_errname;
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_void};
-use std::fmt::Debug;
 
 use crate::process::{as_user, spawn};
 use crate::world;
@@ -158,6 +157,14 @@ impl dyn Handle {
     /// The next message, with a buffer that is long enough for any.
     pub fn take_by(&self, wait: Wait) -> Result<(Vec<u8>, u32)> {
         let mut buffer = vec![0; self.attr()?.msgsize as usize];
+        let (len, prio) = self.receive(&mut buffer, wait)?;
+        buffer.truncate(len);
+        Ok((buffer, prio))
+    }
+
+    /// The next message, which is one of up to 64 bytes; asks for no attributes before.
+    pub fn take_short(&self, wait: Wait) -> Result<(Vec<u8>, u32)> {
+        let mut buffer = vec![0; 64];
         let (len, prio) = self.receive(&mut buffer, wait)?;
         buffer.truncate(len);
         Ok((buffer, prio))

@@ -28,6 +28,7 @@ pub const CLAUSES: &[Clause] = clauses![C:
     no_data_is_sent_in_no_message,
     the_last_error_is_of_this_thread_and_stays,
     the_last_error_is_cut_where_the_buffer_ends,
+    every_error_has_a_name_and_a_text,
 ];
 
 /// Every call below is with pointers that are valid, or null where that is the question.
@@ -347,4 +348,14 @@ fn the_last_error_is_cut_where_the_buffer_ends(s: &Subject) {
     assert_eq!(len, whole.len(), "the whole length is told");
     assert_eq!(&text[..4], &whole.as_bytes()[..4]);
     assert_eq!(&text[4..], b"\0###");
+}
+
+/// ipcqueue raises a KeyError for an error that it does not know.
+fn every_error_has_a_name_and_a_text(_: &Subject) {
+    for errno in (-4200..4200).chain([i32::MIN, i32::MAX]) {
+        // SAFETY: the answers are C strings of the library's own.
+        let (name, text) =
+            unsafe { (CStr::from_ptr(mqrs_errname(errno)), CStr::from_ptr(mqrs_strerror(errno))) };
+        assert!(!name.is_empty() && !text.is_empty(), "{errno}");
+    }
 }

@@ -12,18 +12,19 @@ pub const CLAUSES: &[Clause] = clauses![All:
     what_was_received_is_told_and_the_rest_is_zero,
     a_message_can_be_looked_at_and_stays,
     one_message_after_the_other_can_be_looked_at,
+    looking_begins_with_the_highest_priority,
     a_message_that_is_cut_tells_its_whole_length,
     a_type_selects_the_messages_to_receive,
     a_type_goes_with_its_message,
     a_full_queue_may_drop_its_oldest_message,
 ];
 
-fn outgoing(data: &[u8]) -> Outgoing {
+pub fn outgoing(data: &[u8]) -> Outgoing {
     Outgoing { data: data.as_ptr(), len: data.len(), prio: 0, kind: 0, flags: 0 }
 }
 
 /// Receive in the general form.
-fn get(queue: &Queue, request: Request, timeout: i64) -> Result<(Vec<u8>, Incoming)> {
+pub fn get(queue: &Queue, request: Request, timeout: i64) -> Result<(Vec<u8>, Incoming)> {
     let mut buffer = vec![0; request.cap];
     let request = Request { data: buffer.as_mut_ptr(), ..request };
     let incoming = queue.receive_message(&request, timeout)?;
@@ -32,7 +33,7 @@ fn get(queue: &Queue, request: Request, timeout: i64) -> Result<(Vec<u8>, Incomi
 }
 
 /// Without flags.
-const ANY: Request =
+pub const ANY: Request =
     Request { data: std::ptr::null_mut(), cap: 1 << 16, kind: 0, prio: 0, sequence: 0, flags: 0 };
 
 fn the_general_form_without_flags_is_the_plain_one(s: &Subject) {
@@ -90,16 +91,27 @@ fn a_message_can_be_looked_at_and_stays(s: &Subject) {
     let queue = s.queue();
     let look = Request { flags: receive::PEEK, ..ANY };
     s.fails(libc::EAGAIN, get(&queue, look, 0));
-    queue.put("low", 1);
-    queue.put("high", 2);
+    queue.put("first", 2);
+    queue.put("second", 2);
 
     for _ in 0..2 {
         let (message, incoming) = get(&queue, look, 0).expect("a message");
-        assert_eq!((message, incoming.prio), (b"high".to_vec(), 2));
+        assert_eq!((message, incoming.prio), (b"first".to_vec(), 2));
     }
 
     assert_eq!(queue.curmsgs(), 2);
-    assert_eq!(queue.take(), (b"high".to_vec(), 2));
+    assert_eq!(queue.take(), (b"first".to_vec(), 2));
+}
+
+fn looking_begins_with_the_highest_priority(s: &Subject) {
+    let queue = s.queue();
+    queue.put("low", 1);
+    queue.put("high", 2);
+
+    let (message, incoming) =
+        get(&queue, Request { flags: receive::PEEK, ..ANY }, 0).expect("a message");
+
+    assert_eq!((message, incoming.prio), (b"high".to_vec(), 2));
 }
 
 fn one_message_after_the_other_can_be_looked_at(s: &Subject) {
@@ -134,15 +146,15 @@ fn a_message_that_is_cut_tells_its_whole_length(s: &Subject) {
 }
 
 /// Send with a type.
-fn put(queue: &Queue, message: &str, kind: i64) {
+pub fn put_typed(queue: &Queue, message: &str, kind: i64) -> Result<()> {
     let outgoing = Outgoing { kind, flags: send::TYPE, ..outgoing(message.as_bytes()) };
-    queue.send_message(&outgoing, 0).expect("room");
+    queue.send_message(&outgoing, 0)
 }
 
 fn a_type_selects_the_messages_to_receive(s: &Subject) {
     let queue = s.queue();
     for (message, kind) in [("a5", 5), ("b2", 2), ("c5", 5), ("d9", 9), ("e1", 1), ("f7", 7)] {
-        put(&queue, message, kind);
+        put_typed(&queue, message, kind).expect("room");
     }
     let mut select = |flags, kind| {
         let request = Request { flags: receive::TYPE | flags, kind, ..ANY };
@@ -161,7 +173,7 @@ fn a_type_selects_the_messages_to_receive(s: &Subject) {
 fn a_type_goes_with_its_message(s: &Subject) {
     let (address, queue) = s.create(4, 16);
 
-    put(&s.another(&address, O_RDWR), "typed", 77);
+    put_typed(&s.another(&address, O_RDWR), "typed", 77).expect("room");
 
     let (message, incoming) = get(&queue, ANY, 0).expect("a message");
     assert_eq!((message, incoming.kind), (b"typed".to_vec(), 77));

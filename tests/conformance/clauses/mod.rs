@@ -3,48 +3,70 @@
 //! A clause arranges, acts, asserts; it holds for every subject, asks for nothing that is not
 //! in the contract, and has no `if` for a transport. What it leaves behind the world takes.
 
+mod ancestors;
 mod arguments;
 mod attr;
 mod descriptor;
 mod list;
-mod message;
+pub mod message;
 mod names;
 mod notify;
 mod open;
+mod posix;
 mod processes;
 mod receive;
 mod rights;
 mod send;
-mod signals;
+pub mod signals;
+mod sysv;
 mod unlink;
 mod wait;
 
-use crate::subject::Subject;
+use crate::subject::{Subject, Transport};
 
 /// What a clause does with its subject; a panic says that it does not hold.
 pub type Body = fn(&Subject);
 
-/// The languages in which there is such a thing.
+/// Which subjects a clause is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Languages {
+pub enum Scope {
+    /// All of them.
     All,
     /// Pointers, sizes of structs, functions that only C has.
     C,
+    /// Limits of the kernel's POSIX queues.
+    Posix,
+    /// Keys and numbers of System V queues, and their limits.
+    Sysv,
+}
+
+impl Scope {
+    pub fn has_language(self, language: &str) -> bool {
+        self != Scope::C || language == "c"
+    }
+
+    pub fn has_transport(self, transport: Transport) -> bool {
+        match self {
+            Scope::All | Scope::C => true,
+            Scope::Posix => transport == Transport::Posix,
+            Scope::Sysv => transport == Transport::Sysv,
+        }
+    }
 }
 
 pub struct Clause {
     pub name: &'static str,
     pub body: Body,
-    pub languages: Languages,
+    pub scope: Scope,
 }
 
 /// Clauses by the names of their functions.
 macro_rules! clauses {
-    ($languages:ident: $($body:ident),* $(,)?) => {
+    ($scope:ident: $($body:ident),* $(,)?) => {
         &[$($crate::clauses::Clause {
             name: stringify!($body),
             body: $body,
-            languages: $crate::clauses::Languages::$languages,
+            scope: $crate::clauses::Scope::$scope,
         }),*]
     };
 }
@@ -68,6 +90,9 @@ pub fn all() -> impl Iterator<Item = &'static Clause> {
         message::CLAUSES,
         descriptor::CLAUSES,
         arguments::CLAUSES,
+        posix::CLAUSES,
+        sysv::CLAUSES,
+        ancestors::CLAUSES,
     ]
     .into_iter()
     .flatten()

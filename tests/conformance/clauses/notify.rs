@@ -301,7 +301,7 @@ fn registrant(s: &Subject, queue: &Queue, then: impl FnOnce()) -> crate::process
         is_registered.store(1, SeqCst);
         then();
     });
-    wait_until(|| is_registered.load(SeqCst) == 1);
+    child.wait_until(|| is_registered.load(SeqCst) == 1);
     s.fails(libc::EBUSY, queue.notify_signal(0, 0));
     child
 }

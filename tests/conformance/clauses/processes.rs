@@ -195,7 +195,7 @@ fn a_killed_process_takes_no_message_with_it_that_it_has_sent(s: &Subject) {
         }
         wait_until(|| false);
     });
-    wait_until(|| sent.load(SeqCst) == 8);
+    sender.wait_until(|| sent.load(SeqCst) == 8);
     sender.kill();
 
     assert_eq!((0..8).map(|_| queue.take().0[0]).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6, 7]);

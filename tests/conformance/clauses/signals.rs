@@ -25,6 +25,11 @@ extern "C" fn count(_: c_int) {
     HANDLED.fetch_add(1, SeqCst);
 }
 
+/// Count a signal by a handler of these flags.
+pub fn count_signal(signo: c_int, flags: c_int) {
+    handle(signo, flags, count);
+}
+
 fn pid() -> i32 {
     // SAFETY: always succeeds.
     unsafe { libc::getpid() }
@@ -36,7 +41,7 @@ fn interrupt(pid: i32) {
 }
 
 /// A process that sends this one a signal as soon as it sleeps in its next call.
-fn interrupter() -> Child {
+pub fn interrupter() -> Child {
     let parent = pid();
     spawn(move || {
         wait_until_asleep(parent);
@@ -58,14 +63,14 @@ fn interrupter_and_then(times: u32, at_last: impl FnOnce()) -> Child {
 }
 
 /// A queue in which nobody can send.
-fn full(s: &Subject) -> Queue {
+pub fn full(s: &Subject) -> Queue {
     let (_, queue) = s.create(2, 16);
     queue.fill(16);
     queue
 }
 
 fn a_handler_ends_a_receive_that_waits(s: &Subject) {
-    handle(SIGUSR1, 0, count);
+    count_signal(SIGUSR1, 0);
     let queue = s.queue();
 
     for (wait, handled) in long_waits().into_iter().zip(1..) {
@@ -79,7 +84,7 @@ fn a_handler_ends_a_receive_that_waits(s: &Subject) {
 }
 
 fn a_handler_ends_a_send_that_waits(s: &Subject) {
-    handle(SIGUSR1, 0, count);
+    count_signal(SIGUSR1, 0);
     let queue = full(s);
 
     for (wait, handled) in long_waits().into_iter().zip(1..) {
@@ -94,7 +99,7 @@ fn a_handler_ends_a_send_that_waits(s: &Subject) {
 }
 
 fn a_receive_goes_on_after_a_handler_with_sa_restart(s: &Subject) {
-    handle(SIGUSR1, SA_RESTART, count);
+    count_signal(SIGUSR1, SA_RESTART);
     let queue = s.queue();
 
     for wait in long_waits() {
@@ -109,7 +114,7 @@ fn a_receive_goes_on_after_a_handler_with_sa_restart(s: &Subject) {
 }
 
 fn a_send_goes_on_after_a_handler_with_sa_restart(s: &Subject) {
-    handle(SIGUSR1, SA_RESTART, count);
+    count_signal(SIGUSR1, SA_RESTART);
 
     for wait in long_waits() {
         let queue = full(s);
@@ -124,7 +129,7 @@ fn a_send_goes_on_after_a_handler_with_sa_restart(s: &Subject) {
 }
 
 fn a_handle_with_opt_restart_goes_on_after_any_handler(s: &Subject) {
-    handle(SIGUSR1, 0, count);
+    count_signal(SIGUSR1, 0);
     let (address, queue) = s.create(2, 16);
     let options = OpenOptions { flags: option::RESTART, ..OpenOptions::default() };
     let restarting = s.open_with(&address, O_RDWR, &options).expect("a handle");
@@ -146,7 +151,7 @@ fn a_handle_with_opt_restart_goes_on_after_any_handler(s: &Subject) {
 }
 
 fn a_wait_that_goes_on_ends_at_the_same_time(s: &Subject) {
-    handle(SIGUSR1, 0, count);
+    count_signal(SIGUSR1, 0);
     let options = OpenOptions { flags: option::RESTART, ..OpenOptions::default() };
     let (_, queue) = s.create_with(&options);
 

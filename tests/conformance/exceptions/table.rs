@@ -1,0 +1,223 @@
+//! The one table of exceptions, in the order of the document.
+
+use super::{Exception, instead};
+use crate::subject::Transport::{Posix, Shm, Sysv};
+
+pub const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        transport: Shm,
+        clauses: &["who_may_read_may_receive_and_not_send"],
+        because: "whoever uses shared memory both reads and writes it, so opening needs both permissions, whatever the direction",
+        instead: instead::who_may_only_read_may_not_open,
+    },
+    Exception {
+        transport: Shm,
+        clauses: &[
+            "a_descriptor_tells_whether_there_are_messages_and_room",
+            "a_message_from_another_process_ends_a_poll",
+        ],
+        because: "this version has no descriptor for poll; what `mqrs_dup_fd` gives is a file's",
+        instead: instead::there_is_no_descriptor_for_poll,
+    },
+    Exception {
+        transport: Shm,
+        clauses: &["statistics_count_messages", "statistics_tell_who_was_the_last_and_when"],
+        because: "this version keeps no statistics",
+        instead: instead::there_are_no_statistics,
+    },
+    Exception {
+        transport: Shm,
+        clauses: &[
+            "a_message_can_be_looked_at_and_stays",
+            "one_message_after_the_other_can_be_looked_at",
+            "looking_begins_with_the_highest_priority",
+        ],
+        because: "this version cannot look at messages",
+        instead: instead::nobody_can_look_at_messages,
+    },
+    Exception {
+        transport: Shm,
+        clauses: &["a_message_that_is_cut_tells_its_whole_length"],
+        because: "this version cuts no messages",
+        instead: instead::messages_are_not_cut,
+    },
+    Exception {
+        transport: Shm,
+        clauses: &["a_type_selects_the_messages_to_receive", "a_type_goes_with_its_message"],
+        because: "only System V messages have a type",
+        instead: instead::messages_have_no_type,
+    },
+    Exception {
+        transport: Shm,
+        clauses: &["a_full_queue_may_drop_its_oldest_message"],
+        because: "this version does not drop messages",
+        instead: instead::no_message_is_dropped,
+    },
+    Exception {
+        transport: Shm,
+        clauses: &["a_queue_can_be_made_to_hold_fewer_bytes"],
+        because: "a queue keeps room for maxmsg messages of msgsize bytes, from its creation on",
+        instead: instead::a_queue_keeps_its_size,
+    },
+    Exception {
+        transport: Posix,
+        clauses: &["a_queue_without_a_name_gets_one_of_its_own"],
+        because: "a queue without an address is one in shared memory",
+        instead: instead::a_queue_without_an_address_is_in_shared_memory,
+    },
+    Exception {
+        transport: Posix,
+        clauses: &["a_buffer_may_be_shorter_than_the_longest_message"],
+        because: "the kernel wants room for msgsize bytes in every receive, even if nothing is there",
+        instead: instead::a_short_buffer_is_refused_at_once,
+    },
+    Exception {
+        transport: Posix,
+        clauses: &["room_for_a_sender_that_waits_notifies_of_its_message"],
+        because: "the kernel passes the message of a sender that waits without notifying",
+        instead: instead::the_message_of_a_sender_that_waited_does_not_notify,
+    },
+    Exception {
+        transport: Posix,
+        clauses: &["statistics_count_messages", "statistics_tell_who_was_the_last_and_when"],
+        because: "the kernel keeps no statistics of its POSIX queues",
+        instead: instead::there_are_no_statistics,
+    },
+    Exception {
+        transport: Posix,
+        clauses: &[
+            "a_message_can_be_looked_at_and_stays",
+            "one_message_after_the_other_can_be_looked_at",
+            "looking_begins_with_the_highest_priority",
+        ],
+        because: "the kernel shows no message of a POSIX queue without giving it away",
+        instead: instead::nobody_can_look_at_messages,
+    },
+    Exception {
+        transport: Posix,
+        clauses: &["a_type_selects_the_messages_to_receive", "a_type_goes_with_its_message"],
+        because: "only System V messages have a type",
+        instead: instead::messages_have_no_type,
+    },
+    Exception {
+        transport: Posix,
+        clauses: &["a_full_queue_may_drop_its_oldest_message"],
+        because: "to receive and then to send would not be one step: another's message could be dropped, or a place be taken",
+        instead: instead::no_message_is_dropped,
+    },
+    Exception {
+        transport: Posix,
+        clauses: &["a_queue_can_be_made_to_hold_fewer_bytes"],
+        because: "a queue keeps room for maxmsg messages of msgsize bytes, from its creation on",
+        instead: instead::a_queue_keeps_its_size,
+    },
+    Exception {
+        transport: Sysv,
+        clauses: &[
+            "a_queue_has_the_sizes_that_its_creator_asked_for",
+            "each_size_has_its_own_default",
+            "sizes_beyond_the_limits_are_refused",
+        ],
+        because: "a queue holds a number of bytes, which `mqrs_set_maxbytes` changes, in messages of any length; maxmsg and msgsize of the options are ignored",
+        instead: instead::sizes_are_the_kernels_whatever_is_asked_for,
+    },
+    Exception {
+        transport: Sysv,
+        clauses: &["a_queue_without_a_name_gets_one_of_its_own"],
+        because: "a queue without an address is one in shared memory; `sysv:private` makes one without a name",
+        instead: instead::a_queue_without_an_address_is_in_shared_memory,
+    },
+    Exception {
+        transport: Sysv,
+        clauses: &["the_mode_is_masked_by_umask"],
+        because: "as in msgget, umask is not applied",
+        instead: instead::umask_is_not_applied,
+    },
+    Exception {
+        transport: Sysv,
+        clauses: &["a_creator_may_use_the_queue_whatever_its_mode"],
+        because: "the kernel checks the mode at every call, for the creator too",
+        instead: instead::the_mode_holds_for_the_creator_too,
+    },
+    Exception {
+        transport: Sysv,
+        clauses: &["users_keep_a_queue_that_was_unlinked"],
+        because: "the kernel destroys queue and messages at once",
+        instead: instead::unlinking_ends_every_call,
+    },
+    Exception {
+        transport: Sysv,
+        clauses: &[
+            "a_receive_goes_on_after_a_handler_with_sa_restart",
+            "a_send_goes_on_after_a_handler_with_sa_restart",
+        ],
+        because: "msgrcv and msgsnd, in which a call without a timeout waits, never go on; with MQRS_OPT_RESTART the library goes on",
+        instead: instead::any_handler_ends_a_wait_without_a_timeout,
+    },
+    Exception {
+        transport: Sysv,
+        clauses: &[
+            "a_message_on_an_empty_queue_sends_the_signal",
+            "the_signal_tells_who_sent_the_message",
+            "a_message_on_a_queue_that_is_not_empty_does_not_notify",
+            "a_registration_is_good_for_one_notification",
+            "a_queue_has_one_registration",
+            "a_registration_that_fired_makes_room_for_another",
+            "a_cancelled_registration_does_not_fire",
+            "to_cancel_by_another_handle_changes_nothing",
+            "a_receiver_that_waits_gets_the_message_without_a_notification",
+            "a_callback_runs_with_its_argument",
+            "a_callback_may_register_again",
+            "no_callback_runs_after_it_was_cancelled",
+            "closing_the_handle_drops_its_registration",
+            "closing_another_handle_of_the_queue_leaves_the_registration",
+            "a_process_that_was_killed_has_no_registration",
+            "a_process_that_executed_another_program_has_no_registration",
+            "a_child_has_no_registration",
+            "signals_that_do_not_exist_are_refused",
+            "signal_zero_takes_the_registration_and_sends_nothing",
+            "any_direction_may_register",
+            "room_for_a_sender_that_waits_notifies_of_its_message",
+            "a_notification_leaves_no_file_behind",
+            "a_callback_that_was_cancelled_is_never_called",
+        ],
+        because: "the kernel tells nobody of a message in a System V queue, and a foreign sender could only be noticed by looking again and again",
+        instead: instead::there_is_no_notification,
+    },
+    Exception {
+        transport: Sysv,
+        clauses: &["statistics_count_messages"],
+        because: "the kernel notes the last sender and receiver and their times, but counts nothing",
+        instead: instead::messages_are_not_counted,
+    },
+    Exception {
+        transport: Sysv,
+        clauses: &["looking_begins_with_the_highest_priority"],
+        because: "the kernel shows messages by their position, in the order in which they were sent",
+        instead: instead::looking_begins_with_the_oldest,
+    },
+    Exception {
+        transport: Sysv,
+        clauses: &["a_full_queue_may_drop_its_oldest_message"],
+        because: "to receive and then to send would not be one step: another's message could be dropped, or a place be taken",
+        instead: instead::no_message_is_dropped,
+    },
+    Exception {
+        transport: Sysv,
+        clauses: &[
+            "a_descriptor_tells_whether_there_are_messages_and_room",
+            "a_message_from_another_process_ends_a_poll",
+        ],
+        because: "a System V queue has no descriptor",
+        instead: instead::there_is_no_descriptor_for_poll,
+    },
+    Exception {
+        transport: Sysv,
+        clauses: &[
+            "a_queue_can_be_handed_on_by_its_descriptor",
+            "a_duplicate_is_close_on_exec_and_the_callers",
+        ],
+        because: "a System V queue has no descriptor",
+        instead: instead::there_is_no_descriptor_to_hand_on,
+    },
+];
