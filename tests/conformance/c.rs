@@ -8,7 +8,7 @@ use mqueue_core::message::{Incoming, Outgoing, Request};
 use mqueue_rs::*;
 use std::ffi::{CStr, CString, c_void};
 use std::mem::MaybeUninit;
-use std::ptr::{null, null_mut};
+use std::ptr::null;
 
 pub struct C;
 
@@ -97,8 +97,8 @@ impl Language for C {
     }
 
     fn limits(&self, transport: u32) -> Result<Limits> {
-        // SAFETY: the output is writable for its size.
         let (limits, ()) = output(|out| {
+            // SAFETY: the output is writable for its size.
             done(unsafe { mqrs_getlimits(transport, out, size_of::<mqrs_limits>()) })
         })?;
         assert_eq!(limits.reserved, 0);
@@ -179,8 +179,8 @@ impl Handle for Open {
 
     fn receive(&self, buffer: &mut [u8], wait: Wait) -> Result<(usize, u32)> {
         let (data, cap) = (buffer.as_mut_ptr().cast(), buffer.len());
-        // SAFETY: as above.
         let (prio, len) = output(|prio| {
+            // SAFETY: as above.
             length(unsafe {
                 match wait {
                     Wait::Plain => mqrs_receive(self.0, data, cap, prio),
@@ -321,6 +321,3 @@ impl Handle for Open {
         self.0
     }
 }
-
-/// No handle at all.
-pub const NONE: *mut mqrs_queue = null_mut();

@@ -34,14 +34,16 @@ pub fn skip(reason: &str) -> ! {
 }
 
 /// Try a test; gives the exit code of the keeper: 0, [`SKIPPED`] or another.
-pub fn keep(test: &Test) -> c_int {
+pub(crate) fn keep(test: &Test) -> c_int {
     // A keeper whose runner is killed takes that as a signal, and cleans up.
     let signals = [libc::SIGCHLD, libc::SIGTERM];
     // SAFETY: sets are initialised before they are used; the rest touches no memory of ours.
     let set = unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&mut set);
-        signals.iter().for_each(|&signo| drop(libc::sigaddset(&mut set, signo)));
+        for signo in signals {
+            libc::sigaddset(&mut set, signo);
+        }
         libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
         libc::setpgid(0, 0);
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);

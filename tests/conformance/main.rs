@@ -32,9 +32,9 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _};
 use subject::{Language, Subject, Transport};
 
 /// One clause on one subject.
-pub struct Test {
-    pub clause: &'static Clause,
-    pub transport: Transport,
+struct Test {
+    clause: &'static Clause,
+    transport: Transport,
     language: &'static dyn Language,
 }
 
@@ -43,7 +43,7 @@ impl Test {
         format!("{}::{}::{}", self.transport.name(), self.language.name(), self.clause.name)
     }
 
-    pub fn subject(&self) -> Subject {
+    fn subject(&self) -> Subject {
         Subject::new(self.transport, self.language)
     }
 }

@@ -27,7 +27,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    pub const ALL: &[Transport] = &[Transport::Shm];
+    pub const ALL: &[Transport] = &[Transport::Shm, Transport::Sysv];
 
     /// Its name, which is also the prefix of its addresses.
     pub fn name(self) -> &'static str {

@@ -156,7 +156,7 @@ fn a_type_selects_the_messages_to_receive(s: &Subject) {
     for (message, kind) in [("a5", 5), ("b2", 2), ("c5", 5), ("d9", 9), ("e1", 1), ("f7", 7)] {
         put_typed(&queue, message, kind).expect("room");
     }
-    let mut select = |flags, kind| {
+    let select = |flags, kind| {
         let request = Request { flags: receive::TYPE | flags, kind, ..ANY };
         get(&queue, request, 0).map(|(message, _)| String::from_utf8(message).expect("letters"))
     };

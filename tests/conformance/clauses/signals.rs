@@ -40,16 +40,20 @@ fn interrupt(pid: i32) {
     assert_eq!(unsafe { libc::kill(pid, SIGUSR1) }, 0);
 }
 
-/// A process that sends this one a signal as soon as it sleeps in its next call.
+/// A process that sends this one a signal whenever it sleeps in a call, until it is killed.
+/// (One signal might come while the call looks at its queue, and go unnoticed.)
 pub fn interrupter() -> Child {
     let parent = pid();
     spawn(move || {
-        wait_until_asleep(parent);
-        interrupt(parent);
+        loop {
+            wait_until_asleep(parent);
+            interrupt(parent);
+        }
     })
 }
 
-/// A process that does so `times` times, and then does `at_last`.
+/// A process that does so `times` times, each of which is noticed by the handler, and then
+/// does `at_last`.
 fn interrupter_and_then(times: u32, at_last: impl FnOnce()) -> Child {
     let parent = pid();
     spawn(move || {
@@ -73,13 +77,14 @@ fn a_handler_ends_a_receive_that_waits(s: &Subject) {
     count_signal(SIGUSR1, 0);
     let queue = s.queue();
 
-    for (wait, handled) in long_waits().into_iter().zip(1..) {
+    for wait in long_waits() {
+        HANDLED.store(0, SeqCst);
         let other = interrupter();
 
         s.fails(libc::EINTR, queue.take_by(wait));
 
-        other.join();
-        assert_eq!(HANDLED.load(SeqCst), handled);
+        other.kill();
+        assert!(HANDLED.load(SeqCst) > 0);
     }
 }
 
@@ -87,13 +92,14 @@ fn a_handler_ends_a_send_that_waits(s: &Subject) {
     count_signal(SIGUSR1, 0);
     let queue = full(s);
 
-    for (wait, handled) in long_waits().into_iter().zip(1..) {
+    for wait in long_waits() {
+        HANDLED.store(0, SeqCst);
         let other = interrupter();
 
         s.fails(libc::EINTR, queue.send(&[0; 16], 1, wait));
 
-        other.join();
-        assert_eq!(HANDLED.load(SeqCst), handled);
+        other.kill();
+        assert!(HANDLED.load(SeqCst) > 0);
     }
     assert_eq!(queue.drain(), 2);
 }
@@ -155,15 +161,10 @@ fn a_wait_that_goes_on_ends_at_the_same_time(s: &Subject) {
     let options = OpenOptions { flags: option::RESTART, ..OpenOptions::default() };
     let (_, queue) = s.create_with(&options);
 
-    let parent = pid();
     let begin = now(CLOCK_MONOTONIC);
-    // It never stops: a wait that began anew each time would never end.
-    let other = spawn(move || {
-        loop {
-            wait_until_asleep(parent);
-            interrupt(parent);
-        }
-    });
+    // A wait that began anew each time would never end.
+    let other = interrupter();
+
     s.fails(libc::ETIMEDOUT, queue.take_by(Wait::For(60 * MS)));
     s.fails(libc::ETIMEDOUT, queue.take_by(Wait::Until(CLOCK_MONOTONIC, begin + 120 * MS)));
 
