@@ -3,7 +3,8 @@
 use super::{Clause, clauses};
 use crate::process::spawn;
 use crate::subject::{Queue, Subject};
-use libc::{O_CREAT, O_EXCL, O_RDWR, POLLIN, POLLOUT};
+use libc::{O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, POLLIN, POLLOUT};
+use std::os::fd::{AsRawFd as _, IntoRawFd};
 
 pub const CLAUSES: &[Clause] = clauses![All:
     a_descriptor_tells_whether_there_are_messages_and_room,
@@ -12,6 +13,8 @@ pub const CLAUSES: &[Clause] = clauses![All:
     a_duplicate_is_close_on_exec_and_the_callers,
     a_descriptor_of_something_else_is_refused_and_stays_the_callers,
     a_descriptor_is_adopted_and_not_created,
+    a_descriptor_that_can_be_read_receives,
+    a_descriptor_that_can_be_written_sends,
 ];
 
 /// What poll says within so many milliseconds.
@@ -84,7 +87,7 @@ fn a_descriptor_of_something_else_is_refused_and_stays_the_callers(s: &Subject) 
     // SAFETY: room for two.
     assert_eq!(unsafe { libc::pipe(pipe.as_mut_ptr()) }, 0);
 
-    for fd in [std::os::fd::AsRawFd::as_raw_fd(&file), pipe[0], pipe[1]] {
+    for fd in [file.as_raw_fd(), pipe[0], pipe[1]] {
         s.fails(libc::EBADF, s.language.open_fd(fd, O_RDWR, 0));
         // SAFETY: touches no memory.
         assert!(unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0, "it is still open");
@@ -98,4 +101,30 @@ fn a_descriptor_is_adopted_and_not_created(s: &Subject) {
     for oflag in [O_CREAT | O_RDWR, O_CREAT | O_EXCL | O_RDWR, O_EXCL | O_RDWR] {
         s.fails(libc::EINVAL, s.language.open_fd(-1, oflag, 0));
     }
+}
+
+/// A descriptor of a queue that was opened once more, to read only or to write only.
+pub fn reopened(queue: &Queue, to_write: bool) -> i32 {
+    let fd = queue.dup_fd().expect("a descriptor");
+    let mut options = std::fs::File::options();
+    let file = options.read(!to_write).write(to_write).open(format!("/proc/self/fd/{fd}"));
+    IntoRawFd::into_raw_fd(file.expect("the queue"))
+}
+
+fn gives_only(s: &Subject, fd: i32, direction: i32, others: [i32; 2]) {
+    for other in others {
+        s.fails(libc::EACCES, s.language.open_fd(fd, other, 0));
+    }
+
+    let adopted = s.language.open_fd(fd, direction, 0).expect("a queue");
+
+    assert_eq!(adopted.attr().expect("attributes").flags, direction as u32);
+}
+
+fn a_descriptor_that_can_be_read_receives(s: &Subject) {
+    gives_only(s, reopened(&s.queue(), false), O_RDONLY, [O_WRONLY, O_RDWR]);
+}
+
+fn a_descriptor_that_can_be_written_sends(s: &Subject) {
+    gives_only(s, reopened(&s.queue(), true), O_WRONLY, [O_RDONLY, O_RDWR]);
 }

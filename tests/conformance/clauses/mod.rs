@@ -6,7 +6,7 @@
 mod ancestors;
 mod arguments;
 mod attr;
-mod descriptor;
+pub mod descriptor;
 mod list;
 pub mod message;
 mod names;

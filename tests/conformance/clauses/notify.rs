@@ -1,9 +1,13 @@
 //! Notification by signal and by callback.
 
 use super::{Clause, clauses};
-use crate::process::{Shared, block_signal, pending_signal, spawn, take_signal, wait_until};
-use crate::subject::{Handle, NOWAIT, Queue, Subject, Wait};
+use crate::process::{
+    Shared, as_user, block_signal, need_root, pending_signal, set_umask, spawn, take_signal,
+    wait_until, wait_until_asleep,
+};
+use crate::subject::{Handle, NOBODY, NOWAIT, Queue, Subject, Wait};
 use libc::{O_RDONLY, O_RDWR, O_WRONLY, SIGRTMIN, SIGUSR1};
+use mqueue_core::attr::OpenOptions;
 use mqueue_core::sync::Ordering::SeqCst;
 use mqueue_core::sync::local::AtomicU32;
 use std::ffi::c_void;
@@ -27,6 +31,10 @@ pub const CLAUSES: &[Clause] = clauses![All:
     a_callback_runs_with_its_argument,
     a_callback_may_register_again,
     no_callback_runs_after_it_was_cancelled,
+    a_callback_runs_with_all_signals_blocked,
+    a_callback_may_cancel_and_register_and_cancel,
+    closing_waits_for_the_callback_that_runs,
+    a_sender_of_another_user_notifies_too,
     closing_the_handle_drops_its_registration,
     closing_another_handle_of_the_queue_leaves_the_registration,
     a_process_that_was_killed_has_no_registration,
@@ -264,6 +272,98 @@ fn no_callback_runs_after_it_was_cancelled(s: &Subject) {
         queue.drain();
         assert_eq!(user.count(), count);
     }
+}
+
+unsafe extern "C" fn look_at_mask(_: *mut c_void, user: *mut c_void) {
+    // SAFETY: the clause gives an atomic; the set is written before it is read.
+    let (seen, is_blocked) = unsafe {
+        let mut set = std::mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut set);
+        let is_blocked = |signo| libc::sigismember(&set, signo) == 1;
+        let signals = [libc::SIGTERM, libc::SIGCHLD, SIGUSR1, SIGRTMIN() + 1];
+        (&*user.cast::<AtomicU32>(), signals.into_iter().all(is_blocked))
+    };
+    seen.store(if is_blocked { 1 } else { 2 }, SeqCst);
+}
+
+fn a_callback_runs_with_all_signals_blocked(s: &Subject) {
+    let queue = s.queue();
+    let seen = AtomicU32::new(0);
+
+    queue.notify_callback(look_at_mask, (&raw const seen).cast_mut().cast()).expect("registered");
+    queue.put("x", 0);
+
+    wait_until(|| seen.load(SeqCst) != 0);
+    assert_eq!(seen.load(SeqCst), 1);
+}
+
+unsafe extern "C" fn cancel_inside(_: *mut c_void, user: *mut c_void) {
+    // SAFETY: the clauses give a `Called`, and its handle is open.
+    let called = unsafe { &*user.cast::<Called>() };
+    let (handle, _) = called.again.expect("a handle");
+    // SAFETY: as above.
+    let handle = unsafe { &*handle };
+    assert_eq!(handle.notify_cancel(), Ok(()));
+    assert_eq!(handle.notify_signal(0, 0), Ok(()));
+    assert_eq!(handle.notify_cancel(), Ok(()));
+    called.count.fetch_add(1, SeqCst);
+}
+
+fn a_callback_may_cancel_and_register_and_cancel(s: &Subject) {
+    let queue = s.queue();
+    let user = Called { count: AtomicU32::new(0), again: Some((&raw const *queue, 0)) };
+
+    queue.notify_callback(cancel_inside, user.as_user()).expect("a registration");
+    queue.put("x", 0);
+    wait_until(|| user.count() == 1);
+
+    assert_eq!(queue.notify_signal(0, 0), Ok(()));
+}
+
+unsafe extern "C" fn run_until_told(_: *mut c_void, user: *mut c_void) {
+    // SAFETY: the clause gives this.
+    let [entered, leave, left] = unsafe { &*user.cast::<[AtomicU32; 3]>() };
+    entered.store(1, SeqCst);
+    wait_until(|| leave.load(SeqCst) == 1);
+    left.store(1, SeqCst);
+}
+
+fn closing_waits_for_the_callback_that_runs(s: &Subject) {
+    let queue = s.queue();
+    let steps = [(); 3].map(|()| AtomicU32::new(0));
+    let [entered, leave, left] = &steps;
+    queue
+        .notify_callback(run_until_told, (&raw const steps).cast_mut().cast())
+        .expect("registered");
+    queue.put("x", 0);
+    wait_until(|| entered.load(SeqCst) == 1);
+    let closer = AtomicU32::new(0);
+
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // SAFETY: always succeeds.
+            closer.store(unsafe { libc::gettid() } as u32, SeqCst);
+            drop(queue);
+            assert_eq!(left.load(SeqCst), 1, "closed while the callback ran");
+        });
+        wait_until(|| closer.load(SeqCst) != 0);
+        wait_until_asleep(closer.load(SeqCst) as i32);
+        leave.store(1, SeqCst);
+    });
+}
+
+fn a_sender_of_another_user_notifies_too(s: &Subject) {
+    need_root();
+    set_umask(0);
+    block_signal(SIGUSR1);
+    let (_, queue) = s.create_with(&OpenOptions { mode: 0o666, ..OpenOptions::default() });
+    queue.notify_signal(SIGUSR1, 0).expect("a registration");
+
+    as_user(NOBODY, || queue.put("from nobody", 0)).join();
+
+    let info = take_signal(SIGUSR1);
+    // SAFETY: such signals carry it.
+    assert_eq!(unsafe { info.si_uid() }, NOBODY);
 }
 
 fn closing_the_handle_drops_its_registration(s: &Subject) {

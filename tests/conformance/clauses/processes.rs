@@ -15,6 +15,8 @@ pub const CLAUSES: &[Clause] = clauses![All:
     nonblocking_is_each_processs_own,
     a_child_forked_while_others_wait_uses_the_handle,
     many_writers_and_readers_pass_each_message_once_and_in_order,
+    threads_share_one_handle,
+    a_process_may_have_many_handles,
     more_messages_than_the_queue_holds_pass_through_it,
     a_killed_process_takes_no_message_with_it_that_it_has_sent,
 ];
@@ -154,6 +156,47 @@ fn many_writers_and_readers_pass_each_message_once_and_in_order(s: &Subject) {
 
     let is_once = |count: &AtomicU32| count.load(SeqCst) == 1;
     assert!(seen.iter().flatten().all(is_once), "a message was lost, or came twice");
+    assert_eq!(queue.curmsgs(), 0);
+}
+
+fn threads_share_one_handle(s: &Subject) {
+    const THREADS: u32 = 4;
+    const EACH: u32 = 100;
+    let (_, queue) = s.create(4, 8);
+    let seen = [(); (THREADS * EACH) as usize].map(|()| AtomicU32::new(0));
+
+    std::thread::scope(|scope| {
+        let queue = &queue;
+        for thread in 0..THREADS {
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    let message = compose(thread, number);
+                    assert_eq!(queue.send(&message, number % 3, Wait::Plain), Ok(()));
+                }
+            });
+            scope.spawn(|| {
+                for _ in 0..EACH {
+                    let (message, prio) = queue.take_by(Wait::Plain).expect("a message");
+                    let [thread, number] = parse(&message);
+                    assert_eq!(prio, number % 3);
+                    seen[(thread * EACH + number) as usize].fetch_add(1, SeqCst);
+                }
+            });
+        }
+    });
+
+    assert!(seen.iter().all(|count| count.load(SeqCst) == 1));
+}
+
+fn a_process_may_have_many_handles(s: &Subject) {
+    let (address, queue) = s.create(2, 16);
+
+    let handles: Vec<_> = (0..100).map(|_| s.another(&address, O_WRONLY)).collect();
+
+    for handle in handles {
+        handle.put("through each", 0);
+        assert_eq!(queue.take().0, b"through each");
+    }
     assert_eq!(queue.curmsgs(), 0);
 }
 

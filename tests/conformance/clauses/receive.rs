@@ -2,6 +2,7 @@
 
 use super::{Clause, clauses};
 use crate::subject::{HOUR, NOWAIT, Subject, Wait};
+use crate::world;
 use libc::{CLOCK_MONOTONIC, O_RDWR, O_WRONLY};
 use mqueue_core::attr::capability;
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ pub const CLAUSES: &[Clause] = clauses![All:
     within_a_priority_the_oldest_comes_first,
     the_order_is_that_of_a_model,
     all_handles_send_into_one_order,
+    a_deep_queue_keeps_its_order,
     a_message_that_the_buffer_cannot_hold_stays_at_its_place,
     a_buffer_may_be_shorter_than_the_longest_message,
     a_capability_tells_whether_a_buffer_may_be_short,
@@ -71,6 +73,24 @@ fn the_order_is_that_of_a_model(s: &Subject) {
             let ((prio, number), ()) = model.pop_first().expect("not empty");
             assert_eq!(queue.take(), (number.to_ne_bytes().to_vec(), u32::MAX - prio));
         }
+    }
+}
+
+fn a_deep_queue_keeps_its_order(s: &Subject) {
+    let depth = if world::is_roomy() { 400u32 } else { 10 };
+    let (_, queue) = s.create(depth.into(), 8);
+    // Seven priorities, each many times, in an order that looks like none.
+    let prio = |number: u32| number * 37 % 7;
+
+    for number in 0..depth {
+        queue.put(u64::from(number).to_ne_bytes(), prio(number));
+    }
+
+    let mut expected: Vec<_> = (0..depth).collect();
+    // Numbers of one priority stay in order: the sort is stable.
+    expected.sort_by_key(|&number| std::cmp::Reverse(prio(number)));
+    for number in expected {
+        assert_eq!(queue.take(), (u64::from(number).to_ne_bytes().to_vec(), prio(number)));
     }
 }
 

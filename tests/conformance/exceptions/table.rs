@@ -12,6 +12,12 @@ pub const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         transport: Shm,
+        clauses: &["a_descriptor_that_can_be_written_sends"],
+        because: "a queue is known by the first bytes of its file, which only a descriptor that can be read shows",
+        instead: instead::a_descriptor_that_cannot_be_read_is_of_no_queue,
+    },
+    Exception {
+        transport: Shm,
         clauses: &[
             "a_descriptor_tells_whether_there_are_messages_and_room",
             "a_message_from_another_process_ends_a_poll",
@@ -169,6 +175,10 @@ pub const EXCEPTIONS: &[Exception] = &[
             "a_callback_runs_with_its_argument",
             "a_callback_may_register_again",
             "no_callback_runs_after_it_was_cancelled",
+            "a_callback_runs_with_all_signals_blocked",
+            "a_callback_may_cancel_and_register_and_cancel",
+            "closing_waits_for_the_callback_that_runs",
+            "a_sender_of_another_user_notifies_too",
             "closing_the_handle_drops_its_registration",
             "closing_another_handle_of_the_queue_leaves_the_registration",
             "a_process_that_was_killed_has_no_registration",
@@ -215,6 +225,8 @@ pub const EXCEPTIONS: &[Exception] = &[
         transport: Sysv,
         clauses: &[
             "a_queue_can_be_handed_on_by_its_descriptor",
+            "a_descriptor_that_can_be_read_receives",
+            "a_descriptor_that_can_be_written_sends",
             "a_duplicate_is_close_on_exec_and_the_callers",
         ],
         because: "a System V queue has no descriptor",
