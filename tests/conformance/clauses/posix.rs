@@ -1,10 +1,12 @@
-//! The limits of the kernel's POSIX queues, as they are at the moment of a call.
+//! What only the kernel's POSIX queues have: their limits, as they are at the moment of a call,
+//! and descriptors that are shared with programs that do not use this library.
 //!
 //! Source: mq_overview(7), getrlimit(2).
 
 use super::{Clause, clauses};
 use crate::keeper::skip;
-use crate::subject::{Result, Subject};
+use crate::process::spawn;
+use crate::subject::{Queue, Result, Subject, Wait, long_waits};
 use crate::world;
 use libc::{O_CREAT, O_RDWR};
 use mqueue_core::attr::OpenOptions;
@@ -16,6 +18,8 @@ pub const CLAUSES: &[Clause] = clauses![Posix:
     too_long_messages_are_refused_by_the_name_of_the_limit,
     too_many_bytes_for_the_user_are_refused_by_the_name_of_the_limit,
     too_many_queues_are_refused_by_the_name_of_the_limit,
+    a_descriptor_that_others_made_nonblocking_waits_all_the_same,
+    an_adopted_queue_has_no_name,
 ];
 
 /// Set limits in a namespace of our own.
@@ -109,4 +113,42 @@ fn too_many_queues_are_refused_by_the_name_of_the_limit(s: &Subject) {
         s.fails(libc::ENOSPC, create(s, 1, 1));
         sentence_has(s, &["queues_max", "1", QUEUES_MAX]);
     });
+}
+
+/// A handle of a queue, by a descriptor on which somebody has set O_NONBLOCK.
+fn nonblocking_underneath(s: &Subject, queue: &Queue) -> Queue {
+    let fd = queue.dup_fd().expect("a descriptor");
+    // SAFETY: touches no memory.
+    assert_eq!(unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) }, 0);
+    s.language.open_fd(fd, O_RDWR, 0).expect("a queue")
+}
+
+fn a_descriptor_that_others_made_nonblocking_waits_all_the_same(s: &Subject) {
+    let (_, queue) = s.create(2, 16);
+    let adopted = nonblocking_underneath(s, &queue);
+
+    s.fails(libc::ETIMEDOUT, adopted.take_by(Wait::For(1000)));
+    for wait in long_waits() {
+        let receiver = spawn(|| assert_eq!(adopted.take_by(wait), Ok((b"x".to_vec(), 0))));
+        receiver.wait_until_asleep();
+        queue.put("x", 0);
+        receiver.join();
+
+        queue.fill(16);
+        let sender = spawn(|| assert_eq!(adopted.send(&[0; 16], 0, wait), Ok(())));
+        sender.wait_until_asleep();
+        queue.take();
+        sender.join();
+        queue.drain();
+    }
+    adopted.set_nonblock(true).expect("a switch");
+    s.fails(libc::EAGAIN, adopted.take_by(Wait::Plain));
+}
+
+fn an_adopted_queue_has_no_name(s: &Subject) {
+    let queue = s.queue();
+
+    let adopted = s.language.open_fd(queue.dup_fd().expect("a descriptor"), O_RDWR, 0);
+
+    assert_eq!(adopted.expect("a queue").name().as_c_str(), c"");
 }
