@@ -7,7 +7,8 @@
 //!
 //! Source: ipc_namespaces(7), mq_overview(7), sysvipc(7).
 
-use crate::subject::Transport;
+use crate::process::as_user;
+use crate::subject::{NOBODY, Transport};
 use mqueue_core::sync::Ordering::Relaxed;
 use mqueue_core::sync::local::AtomicBool;
 use std::ffi::{CString, OsStr};
@@ -83,9 +84,17 @@ impl World {
 
     /// As it was in the beginning: no queue of this test is left.
     pub fn clear(&self, transport: Transport) {
-        for number in 1..=ADDRESSES {
-            let _ = mqueue_core::queue::unlink(&address(transport, number));
+        let unlink = || {
+            for number in 1..=ADDRESSES {
+                let _ = mqueue_core::queue::unlink(&address(transport, number));
+            }
+        };
+        // Even root may lack the right to remove what an ordinary user has made.
+        // SAFETY: always succeeds.
+        if unsafe { libc::geteuid() } == 0 {
+            as_user(NOBODY, unlink).join();
         }
+        unlink();
         for entry in fs::read_dir(self.queues()).into_iter().flatten().flatten() {
             let _ = fs::remove_file(entry.path());
         }
