@@ -1,0 +1,25 @@
+//! Programs that know nothing of this library talk with it, through the kernel's queues.
+//!
+//! A peer (`peer.rs`) is a process of its own: a C program on <mqueue.h> or <sys/msg.h>, of 64
+//! and of 32 bits, or a Python program on posix_ipc, ipcqueue or sysv_ipc. Our side are the
+//! functions of the header, called in this process (`ours.rs`). A case is one behaviour, and
+//! runs once with each kind of peer that can do it; each test has the kernel's queues for
+//! itself where the system lets it (`world.rs`).
+
+#[path = "../common/mod.rs"]
+mod common;
+mod ours;
+mod peer;
+mod posix;
+mod program;
+mod python;
+mod sysv;
+mod world;
+
+/// Make a test of each case, done with one kind of peer.
+macro_rules! tests_with {
+    ($program:ident: $($case:ident)*) => {
+        $(#[test] fn $case() { super::$case(&program::$program) })*
+    };
+}
+use tests_with;
