@@ -1,5 +1,6 @@
 """What the peers in Python share: the lines that they read and answer (see peer.rs)."""
 
+import errno
 import sys
 
 FOREVER = None
@@ -37,5 +38,7 @@ def serve(verbs):
             print("busy", flush=True)
         except Gone:
             print("gone", flush=True)
+        except (ValueError, OverflowError):
+            print("error", errno.EINVAL, flush=True)
         except OSError as error:
             print("error", error.errno, flush=True)

@@ -15,6 +15,7 @@
 //! notify                        register for a signal
 //! notified                      wait for it: ok IS_SI_MESGQ PID VALUE
 //! unlink, close
+//! put_object, get_object        of Python, with ipcqueue alone: ok OBJECT; also for System V
 //!                               System V: the program is started with KEY
 //! create, open
 //! adopt ID

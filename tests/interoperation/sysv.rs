@@ -27,6 +27,7 @@ macro_rules! tests_with_all {
                 our_priorities_are_types_there
                 a_queue_that_was_filled_there_is_drained_here_in_the_right_order
                 types_beyond_the_priorities_are_the_lowest_priority
+                a_type_below_one_is_refused_on_both_sides
                 our_types_are_what_they_select_by
                 their_types_are_what_we_select_by
                 a_sender_there_wakes_our_receiver_timed_or_not
@@ -73,6 +74,13 @@ mod last_users {
     use super::*;
 
     tests_with_last_users! { c = SYSV_C c_of_32_bits = SYSV_C32 sysv_ipc = SYSV_IPC }
+}
+
+/// A case for peers that put Python's objects into messages.
+mod objects {
+    use super::*;
+
+    tests_with! { IPCQUEUE_SYSVMQ: a_pickled_object_passes_through_us }
 }
 
 /// A queue of ours and a peer that has it open.
@@ -456,6 +464,26 @@ fn both_sides_know_who_sent_and_received_last(program: &'static Program) {
     assert_eq!(statistics.last_send_pid, theirs.pid());
     assert_eq!(statistics.last_receive_pid, us);
     assert!(statistics.last_send_ns > 0 && statistics.last_receive_ns > 0);
+}
+
+/// An object as Python's pickle writes it is bytes to us.
+fn a_pickled_object_passes_through_us(program: &'static Program) {
+    let Scene { ours, mut theirs, world: _world } = scene!(Scene::new(program));
+
+    theirs.must("put_object");
+    let (pickled, priority) = ours.receive(NOWAIT).unwrap();
+    ours.send(&pickled, priority, NOWAIT).unwrap();
+
+    assert_eq!(theirs.must("get_object"), ["[1,'A']"]);
+}
+
+fn a_type_below_one_is_refused_on_both_sides(program: &'static Program) {
+    let Scene { ours, mut theirs, world: _world } = scene!(Scene::new(program));
+
+    for kind in [0, -1] {
+        assert_eq!(ours.send_typed(b"", kind).unwrap_err().errno, libc::EINVAL);
+        assert_eq!(theirs.ask(&format!("send {kind} now -")), Answer::Error(libc::EINVAL));
+    }
 }
 
 fn the_mode_is_the_same_on_both_sides(program: &'static Program) {

@@ -56,6 +56,19 @@ def attributes():
     return found["max_size"], found["max_msgbytes"], found["size"]
 
 
+def pickling():
+    """The same queue as most programs use it."""
+    return posixmq.Queue(name, 4, 64)
+
+
+def put_object():
+    pickling().put([1, "A"])
+
+
+def get_object():
+    return (repr(pickling().get()).replace(" ", ""),)
+
+
 serve(
     {
         verb: as_errors(call)
@@ -65,6 +78,8 @@ serve(
             "send": send,
             "receive": receive,
             "attributes": attributes,
+            "put_object": put_object,
+            "get_object": get_object,
             "unlink": lambda: queue.unlink(),
             "close": lambda: queue.close(),
         }.items()

@@ -55,6 +55,19 @@ def attributes():
     return found["size"], found["max_bytes"]
 
 
+def pickling():
+    """The same queue as most programs use it."""
+    return sysvmq.Queue(key)
+
+
+def put_object():
+    pickling().put([1, "A"])
+
+
+def get_object():
+    return (repr(pickling().get()).replace(" ", ""),)
+
+
 serve(
     {
         verb: as_errors(call)
@@ -64,6 +77,8 @@ serve(
             "send": send,
             "receive": receive,
             "attributes": attributes,
+            "put_object": put_object,
+            "get_object": get_object,
             "bytes": create,
             "remove": lambda: queue.close(),
         }.items()
