@@ -74,6 +74,7 @@ mod inherited {
     tests_with! { POSIX_C:
         a_program_uses_a_descriptor_that_we_hand_down
         waiting_switched_off_on_our_handle_leaves_a_handed_down_descriptor_alone
+        waiting_switched_off_on_a_handed_down_descriptor_leaves_our_handle_alone
     }
 }
 
@@ -475,6 +476,34 @@ fn waiting_switched_off_on_our_handle_leaves_a_handed_down_descriptor_alone(
     theirs.wait_until_asleep();
     ours.send(b"wake", 0, NOWAIT).unwrap();
     assert_eq!(got(theirs.hear()), theirs.as_told(0, b"wake"));
+}
+
+fn waiting_switched_off_on_a_handed_down_descriptor_leaves_our_handle_alone(
+    program: &'static Program,
+) {
+    let world = World::new();
+    let ours = Queue::create(&world.posix(), MAXMSG, MSGSIZE);
+    let Some(mut theirs) = heir(&world, &ours, program) else { return };
+
+    theirs.must("nonblock 1");
+
+    assert_eq!(theirs.ask("receive 0 forever"), Answer::Busy);
+    assert_eq!(ours.receive(20_000_000).unwrap_err().errno, libc::ETIMEDOUT);
+    for timeout in [FOREVER, LONG] {
+        std::thread::scope(|scope| {
+            let received = asleep_in(scope, || ours.receive(timeout));
+            theirs.send(3, b"wake");
+            assert_eq!(received.join().unwrap().unwrap(), (b"wake".to_vec(), 3));
+        });
+    }
+    for _ in 0..MAXMSG {
+        ours.send(b"before", 5, NOWAIT).unwrap();
+    }
+    std::thread::scope(|scope| {
+        let sent = asleep_in(scope, || ours.send(b"later", 4, LONG));
+        theirs.expect(0, 5, b"before");
+        sent.join().unwrap().unwrap();
+    });
 }
 
 /// An object as Python's pickle writes it is bytes to us.

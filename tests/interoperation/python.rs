@@ -19,7 +19,8 @@ fn make() -> Result<PathBuf, String> {
     let interpreter = environment.join("bin/python");
     let mark = environment.join("made-for");
 
-    let version = Command::new("python3").arg("-VV").output().map_err(|_| "there is no python3")?;
+    let version = Command::new("python3").arg("-VV").output();
+    let version = version.ok().filter(|it| it.status.success()).ok_or("there is no python3")?;
     let mut wanted = version.stdout;
     wanted.extend(fs::read(&requirements).expect("the list is in the tree"));
     if fs::read(&mark).is_ok_and(|found| found == wanted) && imports(&interpreter) {
