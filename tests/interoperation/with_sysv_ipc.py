@@ -14,6 +14,9 @@ key = int(sys.argv[1])
 key -= (key >> 31) << 32
 queue = None
 
+# The room for a message that is received; the package's default is 2048.
+LONGEST = 8192
+
 
 def as_errors(call):
     """sysv_ipc has exceptions of its own, which do not tell the errno."""
@@ -34,12 +37,14 @@ def as_errors(call):
 
 def create():
     global queue
-    queue = sysv_ipc.MessageQueue(key, sysv_ipc.IPC_CREX, mode=0o640)
+    queue = sysv_ipc.MessageQueue(
+        key, sysv_ipc.IPC_CREX, mode=0o640, max_message_size=LONGEST
+    )
 
 
 def reopen():
     global queue
-    queue = sysv_ipc.MessageQueue(key)
+    queue = sysv_ipc.MessageQueue(key, max_message_size=LONGEST)
 
 
 def send(kind, wait, message):
