@@ -36,7 +36,7 @@ fn rows() -> Vec<Row> {
         let cells: Vec<_> = text.split('|').map(|cell| cell.trim().to_owned()).collect();
         let [theirs, ours, shown_by] =
             cells.try_into().unwrap_or_else(|_| panic!("line {line} has not three cells"));
-        if theirs != "theirs" && theirs.trim_matches('-') != "" || theirs.is_empty() {
+        if theirs != "theirs" && theirs != "---" {
             rows.push(Row { line, theirs, ours, shown_by });
         }
     }

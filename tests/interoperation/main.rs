@@ -16,10 +16,15 @@ mod python;
 mod sysv;
 mod world;
 
-/// Make a test of each case, done with one kind of peer.
-macro_rules! tests_with {
-    ($program:ident: $($case:ident)*) => {
-        $(#[test] fn $case() { super::$case(&program::$program) })*
+/// Tests: each of the cases with each kind of peer, in a module for each kind.
+macro_rules! tests {
+    ([$($peer:ident = $program:ident)*] $cases:tt) => {
+        $(tests! { $peer $program $cases })*
+    };
+    ($peer:ident $program:ident [$($case:ident)*]) => {
+        mod $peer {
+            $(#[test] fn $case() { super::$case(&crate::program::$program) })*
+        }
     };
 }
-use tests_with;
+use tests;

@@ -32,6 +32,7 @@
 //! `error ERRNO`.
 
 use crate::program::Program;
+use std::ffi::c_long;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -169,12 +170,12 @@ pub fn got(answer: Answer) -> Got {
 }
 
 /// Wait until a task, given by its directory, sleeps in a system call; or has ended.
-pub fn wait_until_asleep(task: &str, is_wait: impl Fn(i64) -> bool) {
+pub fn wait_until_asleep(task: &str, is_wait: impl Fn(c_long) -> bool) {
     let file = format!("{task}/syscall");
     loop {
         // "running", or the number of the call and its arguments; -1 outside of one.
         let Ok(text) = fs::read_to_string(&file) else { return };
-        let call = text.split_whitespace().next().and_then(|word| word.parse::<i64>().ok());
+        let call = text.split_whitespace().next().and_then(|word| word.parse::<c_long>().ok());
         if call.is_some_and(|call| call >= 0 && is_wait(call)) || text.is_empty() {
             return;
         }

@@ -3,6 +3,7 @@
 use crate::common::{root, skip};
 use crate::peer::Peer;
 use crate::python;
+use std::ffi::c_long;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
@@ -14,7 +15,7 @@ pub struct Program {
     /// Whether it says which priority or type a message has.
     pub tells_labels: bool,
     /// The number of the system call that it reads its lines with.
-    pub read: i64,
+    pub read: c_long,
 }
 
 enum Language {
@@ -24,7 +25,7 @@ enum Language {
 }
 
 const fn in_c(name: &'static str) -> Program {
-    Program { name, language: Language::C, tells_labels: true, read: libc::SYS_read as i64 }
+    Program { name, language: Language::C, tells_labels: true, read: libc::SYS_read }
 }
 
 const fn in_c_of_32_bits(name: &'static str) -> Program {
@@ -32,7 +33,7 @@ const fn in_c_of_32_bits(name: &'static str) -> Program {
 }
 
 const fn in_python(name: &'static str, tells_labels: bool) -> Program {
-    Program { name, language: Language::Python, tells_labels, read: libc::SYS_read as i64 }
+    Program { name, language: Language::Python, tells_labels, read: libc::SYS_read }
 }
 
 pub static POSIX_C: Program = in_c("posix");

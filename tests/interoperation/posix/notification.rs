@@ -3,32 +3,25 @@
 use super::{MAXMSG, MSGSIZE, Scene, scene};
 use crate::ours::NOWAIT;
 use crate::peer::Answer;
-use crate::program::{self, Program};
-use crate::tests_with;
+use crate::program::Program;
+use crate::tests;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::FromRawFd as _;
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-macro_rules! tests_with_notification {
-    ($($module:ident = $program:ident)*) => { $(
-        mod $module {
-            use super::*;
-
-            tests_with! { $program:
-                their_registration_fires_for_our_message
-                our_callback_runs_for_their_message
-                our_signal_comes_for_their_message_and_names_its_sender
-                a_registration_of_either_side_keeps_out_the_other
-                a_registration_ends_with_its_program
-                a_blocked_receiver_there_goes_before_our_registration
-            }
-        }
-    )* };
+tests! {
+    [c = POSIX_C c_of_32_bits = POSIX_C32 posix_ipc = POSIX_IPC]
+    [
+        their_registration_fires_for_our_message
+        our_callback_runs_for_their_message
+        our_signal_comes_for_their_message_and_names_its_sender
+        a_registration_of_either_side_keeps_out_the_other
+        a_registration_ends_with_its_program
+        a_blocked_receiver_there_goes_before_our_registration
+    ]
 }
-
-tests_with_notification! { c = POSIX_C c_of_32_bits = POSIX_C32 posix_ipc = POSIX_IPC }
 
 fn their_registration_fires_for_our_message(program: &'static Program) {
     let Scene { ours, mut theirs, world: _world } = scene!(program);
