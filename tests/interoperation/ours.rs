@@ -246,6 +246,11 @@ impl Queue {
         result(unsafe { mqrs_set_maxbytes(self.0, bytes) } as isize).unwrap();
     }
 
+    pub fn set_mode(&self, mode: u32) {
+        // SAFETY: an open handle.
+        result(unsafe { mqrs_set_owner(self.0, mode, u32::MAX, u32::MAX) } as isize).unwrap();
+    }
+
     pub fn notify_signal(&self, signal: c_int, value: isize) -> Result<()> {
         // SAFETY: an open handle.
         result(unsafe { mqrs_notify_signal(self.0, signal, value, 0) } as isize).map(drop)

@@ -11,6 +11,7 @@ tests! {
     [c = POSIX_C c_of_32_bits = POSIX_C32 posix_ipc = POSIX_IPC]
     [
         our_descriptor_is_readable_when_they_have_sent
+        a_sender_there_ends_our_poll
         their_descriptor_is_readable_when_we_have_sent
         waiting_is_switched_off_for_one_side_alone
     ]
@@ -25,22 +26,35 @@ tests! {
     ]
 }
 
-fn is_readable(queue: &Queue) -> bool {
+/// Poll for a message, for so many milliseconds (-1: for ever).
+fn is_readable(queue: &Queue, timeout_ms: i32) -> bool {
     let mut item = libc::pollfd { fd: queue.fd().unwrap(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one item.
-    assert_ne!(unsafe { libc::poll(&mut item, 1, 0) }, -1);
+    assert_ne!(unsafe { libc::poll(&mut item, 1, timeout_ms) }, -1);
     item.revents & libc::POLLIN != 0
 }
 
 fn our_descriptor_is_readable_when_they_have_sent(program: &'static Program) {
     let Scene { ours, mut theirs, world: _world } = scene!(program);
-    assert!(!is_readable(&ours));
+    assert!(!is_readable(&ours, 0));
 
     theirs.send(0, b"here");
 
-    assert!(is_readable(&ours));
+    assert!(is_readable(&ours, 0));
     theirs.expect(0, 0, b"here");
-    assert!(!is_readable(&ours));
+    assert!(!is_readable(&ours, 0));
+}
+
+fn a_sender_there_ends_our_poll(program: &'static Program) {
+    let Scene { ours, mut theirs, world: _world } = scene!(program);
+
+    std::thread::scope(|scope| {
+        let polled = asleep_in(scope, || is_readable(&ours, -1));
+
+        theirs.send(0, b"here");
+
+        assert!(polled.join().unwrap());
+    });
 }
 
 fn their_descriptor_is_readable_when_we_have_sent(program: &'static Program) {

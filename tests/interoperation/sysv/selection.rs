@@ -52,7 +52,7 @@ fn library(ours: &Queue, selector: i64, room: usize, flags: u64) -> Result<Got, 
 fn every_selection_gives_what_msgrcv_gives() {
     let Scene { ours, mut theirs, world: _world } = scene!(Scene::new(&SYSV_C));
 
-    for selector in [0, 1, 2, 5, 9, 32768, 70000, -1, -2, -4, -9, -32768, -i64::MAX] {
+    for selector in [0, 1, 2, 5, 9, 32768, 70000, -1, -2, -4, -9, -32768, -i64::from(i32::MAX)] {
         for room in [0, 3, 64] {
             for (letters, flags) in [
                 ("", 0),

@@ -12,6 +12,7 @@ tests! {
     [
         both_sides_know_who_sent_and_received_last
         the_mode_is_the_same_on_both_sides
+        our_change_of_the_mode_is_seen_there
         a_queue_that_is_there_is_not_created_again
     ]
 }
@@ -42,6 +43,15 @@ fn the_mode_is_the_same_on_both_sides(program: &'static Program) {
 
     assert_eq!(ours.attributes().mode, 0o640);
     assert_eq!(theirs.must("attributes")[4], "640");
+}
+
+fn our_change_of_the_mode_is_seen_there(program: &'static Program) {
+    let Scene { ours, mut theirs, world: _world } = scene!(Scene::new(program));
+    assert_eq!(theirs.must("attributes")[4], "600");
+
+    ours.set_mode(0o664);
+
+    assert_eq!(theirs.must("attributes")[4], "664");
 }
 
 fn a_queue_that_is_there_is_not_created_again(program: &'static Program) {
