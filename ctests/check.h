@@ -442,11 +442,25 @@ HELPER void *shared_memory(size_t size)
     return memory;
 }
 
-/* Whether the thread waits on a futex in the kernel, as a call of the library does. */
+/* Whether the thread waits in the kernel as a call of the library does: on a futex, or in a
+ * queue of the kernel's. */
 HELPER int is_asleep(pid_t thread)
 {
+    static const long waits[] = {
+        SYS_futex, SYS_mq_timedsend, SYS_mq_timedreceive,
+#ifdef SYS_msgsnd
+        SYS_msgsnd, SYS_msgrcv,
+#endif
+#ifdef SYS_futex_waitv
+        SYS_futex_waitv,
+#endif
+#if defined __x86_64__ || defined __i386__
+        /* futex and the queues' calls in programs of 64 and of 32 bits; the thread may be
+         * either's. */
+        202, 242, 243, 69, 70, 240, 279, 280, 418, 419, 400, 401, 117,
+#endif
+    };
     char path[64], line[32] = "";
-    long number;
     FILE *file;
 
     snprintf(path, sizeof path, "/proc/%d/syscall", (int)thread);
@@ -456,17 +470,11 @@ HELPER int is_asleep(pid_t thread)
     if (fgets(line, sizeof line, file) == NULL)
         line[0] = 0;
     fclose(file);
-    number = strtol(line, NULL, 10);
-#if defined __x86_64__ || defined __i386__
-    /* The number of futex in programs of 64 and of 32 bits; the thread may be either's. */
-    if (number == 202 || number == 240)
-        return 1;
-#endif
-#ifdef SYS_futex_waitv
-    if (number == SYS_futex_waitv)
-        return 1;
-#endif
-    return line[0] != 0 && number == SYS_futex;
+    /* "running" begins with no digit. */
+    for (size_t i = 0; line[0] >= '0' && line[0] <= '9' && i < sizeof waits / sizeof *waits; i++)
+        if (strtol(line, NULL, 10) == waits[i])
+            return 1;
+    return 0;
 }
 
 /* Look until the thread (a process: its first thread) sleeps in a call. */

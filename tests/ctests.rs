@@ -112,6 +112,7 @@ programs! {
     stopped_peer
     threads
     too_many_users
+    transports
     truncated_while_open
     unlink_while_open
 }
