@@ -48,6 +48,8 @@ pub fn open(name: &CStr, flags: i32, mode: u32, attr: Option<&Attr>) -> Result<D
         let fd = unsafe { libc::syscall(libc::SYS_mq_open, name.as_ptr(), flags, mode, attr) };
         match checked(fd) {
             Err(Errno(libc::EINTR)) => {}
+            // Narrower in 32-bit programs.
+            #[allow(clippy::unnecessary_cast)]
             other => return other.map(|fd| Descriptor::adopt(fd as i32)),
         }
     }
