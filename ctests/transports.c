@@ -341,6 +341,25 @@ static void a_removed_system_v_queue_says_so(void)
     CHECK_ERROR(ENOENT, mqrs_unlink(address));
 }
 
+/* What can be listed is, whatever else cannot. */
+static void a_list_of_all_passes_over_what_cannot_be_listed(void)
+{
+    pid_t child = start_child();
+
+    if (child == 0) {
+        mqrs_list *list;
+
+        SYSTEM(setenv("MQRS_DIR", "/dev/null/nowhere", 1));
+        CHECK_ERROR(ENOTDIR, mqrs_list_open(MQRS_SHM, &list));
+        CHECK_OK(mqrs_list_open(MQRS_ANY, &list));
+        CHECK_OK(mqrs_list_close(list));
+        CHECK_ERROR(EINVAL, mqrs_list_open(MQRS_AMQP + 1, &list));
+        CHECK_ERROR(ENOTSUP, mqrs_list_open(MQRS_AMQP, &list));
+        CHILD_END;
+    }
+    JOIN(child);
+}
+
 /* Queues of the kernel's, and its limits, of our own where that is permitted. */
 static void move_to_an_ipc_namespace(void)
 {
@@ -364,6 +383,7 @@ int main(void)
     RUN(list_it_over_SHM);
     RUN(list_it_over_POSIX);
     RUN(list_it_over_SYSV);
+    RUN(a_list_of_all_passes_over_what_cannot_be_listed);
     RUN(a_posix_queue_notifies_and_can_be_polled);
     RUN(a_posix_queue_calls_a_function_which_may_register_again);
     RUN(system_v_messages_are_selected_by_type);
