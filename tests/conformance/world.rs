@@ -7,6 +7,7 @@
 //!
 //! Source: ipc_namespaces(7), mq_overview(7), sysvipc(7).
 
+use crate::keeper::skip;
 use crate::process::as_user;
 use crate::subject::{NOBODY, Transport};
 use mqueue_core::sync::Ordering::Relaxed;
@@ -125,6 +126,35 @@ pub fn address(transport: Transport, number: u32) -> CString {
     let keeper = base.parent().and_then(Path::file_name).and_then(OsStr::to_str).expect("a name");
     let keeper = keeper.trim_start_matches("mqrs-");
     CString::new(format!("{}:/{keeper}-{number}", transport.name())).expect("no zero byte")
+}
+
+/// Be without the mqueue file system, in a mount namespace of this process.
+pub fn unmount() {
+    if !is_roomy() || !unshare() {
+        skip("the file systems of this machine are not ours to unmount");
+    }
+    while let Some(point) = mounted() {
+        let point = CString::new(point).expect("no zero byte");
+        // SAFETY: a C string.
+        assert_eq!(unsafe { libc::umount2(point.as_ptr(), libc::MNT_DETACH) }, 0);
+    }
+}
+
+/// Leave the clause where POSIX queues cannot be listed.
+pub fn need_mount(transport: Transport) {
+    if transport == Transport::Posix && mounted().is_none() {
+        skip("no mqueue file system is mounted, and none can be");
+    }
+}
+
+/// Where a file system of type mqueue is mounted.
+fn mounted() -> Option<String> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    mounts.lines().find_map(|mount| {
+        let mut fields = mount.split(' ');
+        let point = fields.nth(1)?;
+        (fields.next() == Some("mqueue")).then(|| point.to_owned())
+    })
 }
 
 /// Namespaces of our own for the kernel's queues, and for mounts.

@@ -3,6 +3,7 @@
 use super::{Clause, clauses};
 use crate::process::{as_user, need_root};
 use crate::subject::{NOBODY, Subject};
+use crate::world::need_mount;
 use libc::O_RDWR;
 use mqueue_core::attr::{Attr, transport};
 use std::ffi::CStr;
@@ -18,6 +19,7 @@ pub const CLAUSES: &[Clause] = clauses![All:
 
 /// What the list of a transport says of an address.
 fn entries(s: &Subject, number: u32, address: &CStr) -> Vec<Attr> {
+    need_mount(s.transport);
     let list = s.language.list(number).expect("a list");
     list.into_iter().filter(|(name, _)| name.as_c_str() == address).map(|(_, attr)| attr).collect()
 }
@@ -68,6 +70,7 @@ fn a_listed_address_opens_the_queue(s: &Subject) {
     let (_, queue) = s.create(4, 16);
     queue.put("found", 0);
 
+    need_mount(s.transport);
     let list = s.language.list(s.transport.number()).expect("a list");
 
     let is_it = |(name, _): &&(std::ffi::CString, Attr)| *name == queue.name();

@@ -20,6 +20,7 @@ pub const CLAUSES: &[Clause] = clauses![Posix:
     too_many_queues_are_refused_by_the_name_of_the_limit,
     a_descriptor_that_others_made_nonblocking_waits_all_the_same,
     an_adopted_queue_has_no_name,
+    a_list_without_a_mounted_file_system_says_how_to_mount_it,
 ];
 
 /// Set limits in a namespace of our own.
@@ -151,4 +152,14 @@ fn an_adopted_queue_has_no_name(s: &Subject) {
     let adopted = s.language.open_fd(queue.dup_fd().expect("a descriptor"), O_RDWR, 0);
 
     assert_eq!(adopted.expect("a queue").name().as_c_str(), c"");
+}
+
+fn a_list_without_a_mounted_file_system_says_how_to_mount_it(s: &Subject) {
+    let _queue = s.queue();
+    world::unmount();
+
+    s.fails(libc::ENOTSUP, s.language.list(s.transport.number()));
+
+    sentence_has(s, &["mount -t mqueue"]);
+    assert_eq!(s.language.list(0), Ok(vec![]), "among all transports it is passed over");
 }
