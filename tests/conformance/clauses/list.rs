@@ -55,6 +55,7 @@ fn a_queue_that_was_unlinked_is_not_listed(s: &Subject) {
 
 fn a_queue_that_may_not_be_read_is_listed_by_its_name(s: &Subject) {
     need_root();
+    need_mount(s.transport);
     let (address, _queue) = s.create(4, 16);
 
     as_user(NOBODY, || {
