@@ -1,6 +1,7 @@
 //! The general form of sending and receiving, and what only it can do.
 
 use super::{Clause, clauses};
+use crate::process::spawn;
 use crate::subject::{HOUR, NOWAIT, Queue, Result, Subject, Wait};
 use libc::{O_RDONLY, O_RDWR, O_WRONLY};
 use mqueue_core::message::{Incoming, Outgoing, Request, receive, send};
@@ -16,6 +17,7 @@ pub const CLAUSES: &[Clause] = clauses![All:
     a_message_that_is_cut_tells_its_whole_length,
     a_type_selects_the_messages_to_receive,
     a_type_goes_with_its_message,
+    who_waits_for_a_type_is_woken_by_that_type,
     a_full_queue_may_drop_its_oldest_message,
 ];
 
@@ -180,6 +182,25 @@ fn a_type_goes_with_its_message(s: &Subject) {
     for kind in [0, -1, i64::MIN] {
         let outgoing = Outgoing { kind, flags: send::TYPE, ..outgoing(b"x") };
         s.fails(libc::EINVAL, queue.send_message(&outgoing, 0));
+    }
+}
+
+fn who_waits_for_a_type_is_woken_by_that_type(s: &Subject) {
+    let queue = s.queue();
+
+    for (timeout, kind) in [(-1, 5), (HOUR, 5), (-1, -5), (HOUR, -5)] {
+        let receiver = spawn(|| {
+            let request = Request { flags: receive::TYPE, kind, ..ANY };
+            let (message, incoming) = get(&queue, request, timeout).expect("a message");
+            assert_eq!((message, incoming.kind), (b"this".to_vec(), 5));
+        });
+        receiver.wait_until_asleep();
+        put_typed(&queue, "other", 6).expect("room");
+        receiver.wait_until_asleep();
+        put_typed(&queue, "this", 5).expect("room");
+        receiver.join();
+
+        assert_eq!(queue.take().0, b"other");
     }
 }
 

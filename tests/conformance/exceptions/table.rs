@@ -49,7 +49,11 @@ pub const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         transport: Shm,
-        clauses: &["a_type_selects_the_messages_to_receive", "a_type_goes_with_its_message"],
+        clauses: &[
+            "a_type_selects_the_messages_to_receive",
+            "a_type_goes_with_its_message",
+            "who_waits_for_a_type_is_woken_by_that_type",
+        ],
         because: "only System V messages have a type",
         instead: instead::messages_have_no_type,
     },
@@ -101,7 +105,11 @@ pub const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         transport: Posix,
-        clauses: &["a_type_selects_the_messages_to_receive", "a_type_goes_with_its_message"],
+        clauses: &[
+            "a_type_selects_the_messages_to_receive",
+            "a_type_goes_with_its_message",
+            "who_waits_for_a_type_is_woken_by_that_type",
+        ],
         because: "only System V messages have a type",
         instead: instead::messages_have_no_type,
     },
