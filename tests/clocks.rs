@@ -3,13 +3,16 @@
 //! The program defines `clock_gettime` and `syscall` itself, before the C library's, so the
 //! library reads a world's clocks and sleeps in a world's time: a sleep takes none of ours,
 //! and time and length of every one are known exactly. The machine's clocks are left alone.
+//! The kernel's POSIX queues, too, wait in that time: only whether they are full or empty is
+//! asked of the real ones.
 //! Only a shared C library lets a program do that; the code is the same elsewhere.
 #![cfg(target_env = "gnu")]
 
-use mqueue_core::attr::transport;
+use mqueue_core::sync::Ordering::Relaxed;
+use mqueue_core::sync::local::AtomicU32 as LastNumber;
 use mqueue_rs::*;
 use std::cell::RefCell;
-use std::ffi::{c_int, c_long, c_void};
+use std::ffi::{CStr, CString, c_int, c_long, c_void};
 use std::process::Command;
 use std::ptr::{null, null_mut};
 
@@ -47,6 +50,8 @@ struct World {
     events: Vec<(i64, Event)>,
     /// How long each sleep was asked to be.
     sleeps: Vec<i64>,
+    /// How often a call began to wait in the kernel's queues.
+    kernel_waits: u32,
     /// The kernel has no futex_waitv.
     is_old: bool,
 }
@@ -110,7 +115,14 @@ unsafe extern "C" fn syscall(
     f: usize,
 ) -> c_long {
     let is_old = with_world(|world| world.is_old);
-    // SAFETY: the time of both calls is a pointer to one of these forms.
+    // SAFETY: the C library's function has this type.
+    let real = || unsafe {
+        std::mem::transmute::<
+            *mut c_void,
+            unsafe extern "C" fn(c_long, usize, usize, usize, usize, usize, usize) -> c_long,
+        >(real(c"syscall"))
+    };
+    // SAFETY: the time of these calls is a pointer to one of these forms.
     let answer = unsafe {
         match (number, is_old) {
             (libc::SYS_futex_waitv, Some(false)) => {
@@ -124,21 +136,21 @@ unsafe extern "C" fn syscall(
                 #[allow(clippy::unnecessary_cast)]
                 sleep_until([until.tv_sec as i64, until.tv_nsec as i64])
             }
-            _ => {
-                let real = std::mem::transmute::<
-                    *mut c_void,
-                    unsafe extern "C" fn(
-                        c_long,
-                        usize,
-                        usize,
-                        usize,
-                        usize,
-                        usize,
-                        usize,
-                    ) -> c_long,
-                >(real(c"syscall"));
-                return real(number, a, b, c, d, e, f);
+            (TIMEDSEND | TIMEDRECEIVE, Some(_)) => {
+                let until = (e as *const [i64; 2]).as_ref().copied();
+                let past = [0i64; 2];
+                loop {
+                    let done = real()(number, a, b, c, d, past.as_ptr() as usize, f);
+                    if done >= 0 || *libc::__errno_location() != libc::ETIMEDOUT {
+                        return done;
+                    }
+                    match wait_in_kernel(until) {
+                        None => {}
+                        over => break over,
+                    }
+                }
             }
+            _ => return real()(number, a, b, c, d, e, f),
         }
     };
     match answer {
@@ -151,36 +163,78 @@ unsafe extern "C" fn syscall(
     }
 }
 
+/// The calls in which a POSIX queue waits, with 64-bit times on every machine.
+#[cfg(target_pointer_width = "64")]
+const TIMEDSEND: c_long = libc::SYS_mq_timedsend;
+#[cfg(target_pointer_width = "64")]
+const TIMEDRECEIVE: c_long = libc::SYS_mq_timedreceive;
+#[cfg(target_pointer_width = "32")]
+const TIMEDSEND: c_long = 418;
+#[cfg(target_pointer_width = "32")]
+const TIMEDRECEIVE: c_long = 419;
+
+/// Wait as the kernel does: until its wall clock has come there, wherever it is set.
+fn wait_in_kernel(until: Option<[i64; 2]>) -> Option<c_int> {
+    let until = until.map(|[seconds, nanoseconds]| {
+        let is_valid = seconds >= 0 && (0..S).contains(&nanoseconds);
+        assert!(is_valid, "an invalid time: {seconds}, {nanoseconds}");
+        i128::from(seconds) * i128::from(S) + i128::from(nanoseconds)
+    });
+    with_world(|world| world.kernel_waits += 1);
+    loop {
+        let left = with_world(|world| until.map(|until| until - world.realtime)).expect("a world");
+        if left.is_some_and(|left| left <= 0) {
+            return Some(libc::ETIMEDOUT);
+        }
+        let left = left.and_then(|left| i64::try_from(left).ok());
+        let at = left.and_then(|left| with_world(|world| world.monotonic.checked_add(left))?);
+        match let_pass(at) {
+            Some(Event::Pass(queue)) => {
+                pass(queue);
+                return None;
+            }
+            Some(_) => {}
+            None => assert!(at.is_some(), "nothing will ever end this wait"),
+        }
+    }
+}
+
+/// Let time pass until a moment of the monotonic clock, or until something happens.
+fn let_pass(until: Option<i64>) -> Option<Event> {
+    with_world(|world| {
+        let is_due = |at: i64| until.is_none_or(|until| at <= until);
+        let next = world.events.last().copied().filter(|(at, _)| is_due(*at));
+        if next.is_some() {
+            world.events.pop();
+        }
+        let now = next.map_or(until, |(at, _)| Some(at)).unwrap_or(i64::MAX).max(world.monotonic);
+        let passed = i128::from(now - world.monotonic);
+        world.monotonic = now;
+        world.realtime += passed;
+        world.boottime += passed;
+        match next?.1 {
+            Event::Step(by) => world.realtime += i128::from(by),
+            Event::Set(to) => world.realtime = i128::from(to) * i128::from(S),
+            Event::Suspend(by) => {
+                world.realtime += i128::from(by);
+                world.boottime += i128::from(by);
+            }
+            Event::Pass(_) => {}
+        }
+        next.map(|(_, event)| event)
+    })
+    .expect("a world")
+}
+
 /// Let time pass; `None` if something was changed that the sleeper waits for.
 fn sleep_until([seconds, nanoseconds]: [i64; 2]) -> Option<c_int> {
     assert!((0..S).contains(&nanoseconds), "an invalid time: {seconds}, {nanoseconds}");
     let until = seconds.checked_mul(S).and_then(|s| s.checked_add(nanoseconds)).expect("a time");
     with_world(|world| world.sleeps.push(until - world.monotonic));
     loop {
-        let event = with_world(|world| {
-            let next = world.events.last().copied().filter(|(at, _)| *at <= until);
-            if next.is_some() {
-                world.events.pop();
-            }
-            let now = next.map_or(until, |(at, _)| at).max(world.monotonic);
-            let passed = i128::from(now - world.monotonic);
-            world.monotonic = now;
-            world.realtime += passed;
-            world.boottime += passed;
-            match next?.1 {
-                Event::Step(by) => world.realtime += i128::from(by),
-                Event::Set(to) => world.realtime = i128::from(to) * i128::from(S),
-                Event::Suspend(by) => {
-                    world.realtime += i128::from(by);
-                    world.boottime += i128::from(by);
-                }
-                Event::Pass(_) => {}
-            }
-            next
-        });
-        match event.expect("a world") {
+        match let_pass(Some(until)) {
             None => return Some(libc::ETIMEDOUT),
-            Some((_, Event::Pass(queue))) => {
+            Some(Event::Pass(queue)) => {
                 pass(queue);
                 return None;
             }
@@ -206,14 +260,28 @@ struct Stuck {
 }
 
 impl Stuck {
+    /// In shared memory.
     fn new(side: Side) -> Stuck {
+        Stuck::named(None, side)
+    }
+
+    /// In the kernel.
+    fn in_kernel(side: Side) -> Stuck {
+        static NUMBER: LastNumber = LastNumber::new(0);
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let name = format!("posix:/mqrs-clocks-{}-{number}", std::process::id());
+        Stuck::named(Some(&CString::new(name).expect("a name")), side)
+    }
+
+    fn named(name: Option<&CStr>, side: Side) -> Stuck {
+        let name = name.map_or(null(), CStr::as_ptr);
         let mut queue = null_mut();
         let options =
             mqrs_options { maxmsg: FULL, msgsize: SIZE as u64, ..mqrs_options::default() };
         let oflag = libc::O_CREAT | libc::O_EXCL | libc::O_RDWR;
         // SAFETY: every pointer is valid, or null where it may be.
         unsafe {
-            assert_eq!(mqrs_open(null(), oflag, &options, size_of_val(&options), &mut queue), 0);
+            assert_eq!(mqrs_open(name, oflag, &options, size_of_val(&options), &mut queue), 0);
             assert_eq!(mqrs_unlink(mqrs_name(queue)), 0);
             if side == Side::Sender {
                 (0..FULL).for_each(|_| assert_eq!(mqrs_send(queue, null(), 0, 0), 0));
@@ -274,7 +342,6 @@ fn pass(queue: *mut mqrs_queue) {
     // SAFETY: an open handle; everything is writable.
     unsafe {
         assert_eq!(mqrs_getattr(queue, &mut attr, size_of_val(&attr)), 0);
-        assert_eq!(attr.transport, transport::SHM);
         if attr.curmsgs == 0 {
             assert_eq!(mqrs_send(queue, null(), 0, 0), 0);
         } else {
@@ -295,6 +362,8 @@ struct Wait {
     took: i64,
     /// Its longest sleep.
     longest: i64,
+    /// How often it began to wait in the kernel's queues.
+    kernel_waits: u32,
 }
 
 /// Wait in a world of its own; events are at times from its beginning.
@@ -307,6 +376,7 @@ fn wait_in(events: &[(i64, Event)], begin: i64, wait: impl FnOnce() -> i32) -> W
         boottime: BEGIN_BOOTTIME.into(),
         events,
         sleeps: Vec::new(),
+        kernel_waits: 0,
         is_old: std::env::var_os(OLD).is_some(),
     };
     WORLD.with(|place| *place.borrow_mut() = Some(world));
@@ -314,13 +384,21 @@ fn wait_in(events: &[(i64, Event)], begin: i64, wait: impl FnOnce() -> i32) -> W
     let world = WORLD.with(|place| place.borrow_mut().take()).expect("this world");
     assert!(world.events.is_empty(), "{} events did not come", world.events.len());
     let longest = world.sleeps.iter().copied().max().unwrap_or(0);
-    Wait { answer, took: world.monotonic - begin, longest }
+    let World { monotonic, kernel_waits, .. } = world;
+    Wait { answer, took: monotonic - begin, longest, kernel_waits }
 }
 
 /// Each behaviour holds for both sides.
 fn on_both_sides(check: impl Fn(&Stuck)) {
     for side in [Side::Receiver, Side::Sender] {
         check(&Stuck::new(side));
+    }
+}
+
+/// The same with queues of the kernel.
+fn on_both_sides_in_the_kernel(check: impl Fn(&Stuck)) {
+    for side in [Side::Receiver, Side::Sender] {
+        check(&Stuck::in_kernel(side));
     }
 }
 
@@ -493,6 +571,137 @@ fn the_ends_of_time_are_times() {
             assert_eq!(wait.answer, -libc::EAGAIN);
         }
     });
+}
+
+#[test]
+fn a_wait_in_the_kernel_goes_on_when_its_clock_is_set_forwards() {
+    on_both_sides_in_the_kernel(|stuck| {
+        let events =
+            [(S, Event::Step(YEAR)), (2 * S, Event::Suspend(HOUR)), (3 * S, Event::Step(2 * S))];
+        let wait = wait_in(&events, BEGIN, || stuck.wait_for(5 * S));
+        assert_over(&wait, 5 * S, 0);
+        // Once more after each of them.
+        assert_eq!(wait.kernel_waits, 4);
+
+        let wait =
+            wait_in(&events, BEGIN, || stuck.wait_until(libc::CLOCK_MONOTONIC, BEGIN + 5 * S));
+        assert_over(&wait, 5 * S, 0);
+
+        let wait = wait_in(&[events[0]], BEGIN, || {
+            stuck.wait_until(libc::CLOCK_BOOTTIME, BEGIN_BOOTTIME + 5 * S)
+        });
+        assert_over(&wait, 5 * S, 0);
+    });
+}
+
+#[test]
+fn a_wait_in_the_kernel_becomes_longer_by_what_its_clock_is_set_back_and_no_more() {
+    on_both_sides_in_the_kernel(|stuck| {
+        let events = [(S, Event::Step(-HOUR)), (4 * S, Event::Step(-S))];
+        let wait = wait_in(&events, BEGIN, || stuck.wait_for(5 * S));
+        assert_over(&wait, 5 * S + HOUR + S, 0);
+
+        // Unless it is set again.
+        let events = [(S, Event::Step(-HOUR)), (2 * S, Event::Step(HOUR))];
+        let wait = wait_in(&events, BEGIN, || stuck.wait_for(5 * S));
+        assert_over(&wait, 5 * S, 0);
+    });
+}
+
+#[test]
+fn a_wall_clock_deadline_in_the_kernel_follows_the_clock_at_once() {
+    on_both_sides_in_the_kernel(|stuck| {
+        let until = || stuck.wait_until(libc::CLOCK_REALTIME, BEGIN_REALTIME + 10 * S);
+        for (events, at) in [
+            (vec![(S + 7, Event::Step(HOUR))], S + 7),
+            (vec![(S, Event::Step(2 * S))], 8 * S),
+            (vec![(S, Event::Step(-HOUR))], 10 * S + HOUR),
+            (vec![(S, Event::Step(-20 * YEAR)), (2 * S, Event::Step(20 * YEAR + S))], 9 * S),
+            (vec![(S, Event::Suspend(HOUR))], S),
+        ] {
+            let wait = wait_in(&events, BEGIN, until);
+
+            assert_over(&wait, at, 0);
+            assert_eq!(wait.kernel_waits, 1);
+        }
+    });
+}
+
+#[test]
+fn suspended_time_counts_in_the_kernel_on_the_boot_clock() {
+    on_both_sides_in_the_kernel(|stuck| {
+        let events = [(10 * S, Event::Suspend(HOUR))];
+        let wait = wait_in(&events, BEGIN, || {
+            stuck.wait_until(libc::CLOCK_BOOTTIME, BEGIN_BOOTTIME + HOUR + 30 * S)
+        });
+        assert_over(&wait, 30 * S, 0);
+
+        let wait = wait_in(&events, BEGIN, || {
+            stuck.wait_until(libc::CLOCK_BOOTTIME, BEGIN_BOOTTIME + HOUR)
+        });
+        assert_over(&wait, 10 * S, 0);
+    });
+}
+
+#[test]
+fn what_comes_is_taken_from_the_kernel_whatever_the_clocks_do() {
+    for side in [Side::Receiver, Side::Sender] {
+        for clock in [libc::CLOCK_REALTIME, libc::CLOCK_MONOTONIC, libc::CLOCK_BOOTTIME] {
+            let stuck = Stuck::in_kernel(side);
+            let events = [
+                (S, Event::Step(-YEAR)),
+                (2 * S, Event::Suspend(HOUR)),
+                (3 * S, Event::Step(YEAR)),
+                (7 * S + 3, Event::Pass(stuck.queue)),
+            ];
+            let deadline = BEGIN_REALTIME + 20 * YEAR;
+            let wait = wait_in(&events, BEGIN, || stuck.wait_until(clock, deadline));
+
+            assert_eq!((wait.answer, wait.took), (0, 7 * S + 3), "{side:?} {clock}");
+        }
+    }
+}
+
+#[test]
+fn the_ends_of_time_are_times_in_the_kernel() {
+    const LAST: i64 = i64::MAX;
+    for side in [Side::Receiver, Side::Sender] {
+        // Beyond the range of the clock, or of the kernel's: for ever.
+        let beyond: [&dyn Fn(&Stuck) -> i32; 4] = [
+            &|stuck| stuck.wait_for(LAST),
+            &|stuck| stuck.wait_for(LAST - BEGIN),
+            &|stuck| stuck.wait_until(libc::CLOCK_MONOTONIC, LAST - 1),
+            &|stuck| stuck.wait_until(libc::CLOCK_BOOTTIME, LAST - 1),
+        ];
+        for wait_beyond in beyond {
+            let stuck = Stuck::in_kernel(side);
+            let events = [(YEAR, Event::Pass(stuck.queue))];
+            let wait = wait_in(&events, BEGIN, || wait_beyond(&stuck));
+            assert_eq!((wait.answer, wait.took, wait.kernel_waits), (0, YEAR, 1));
+        }
+
+        let stuck = Stuck::in_kernel(side);
+        // Seconds that are more nanoseconds than a number holds: past every deadline.
+        for second in [LAST, LAST / S + 1, LAST - 1] {
+            let wait = wait_in(&[(S, Event::Set(second))], BEGIN, || {
+                stuck.wait_until(libc::CLOCK_REALTIME, LAST - 1)
+            });
+            assert_over(&wait, S, 0);
+        }
+        // The last nanoseconds of the monotonic clock.
+        for left in [1, S, HOUR] {
+            let wait =
+                wait_in(&[], LAST - left, || stuck.wait_until(libc::CLOCK_MONOTONIC, LAST - 1));
+            assert_over(&wait, left - 1, 0);
+            let wait = wait_in(&[], LAST - left, || stuck.wait_for(0));
+            assert_eq!((wait.answer, wait.took), (-libc::EAGAIN, 0));
+        }
+        // A deadline that was over long ago is no time that the kernel would refuse.
+        for clock in [libc::CLOCK_REALTIME, libc::CLOCK_MONOTONIC, libc::CLOCK_BOOTTIME] {
+            let wait = wait_in(&[], BEGIN, || stuck.wait_until(clock, 0));
+            assert_over(&wait, 0, 0);
+        }
+    }
 }
 
 #[test]
