@@ -9,15 +9,16 @@
 
 #![forbid(unsafe_code)]
 
-use super::registry;
+use super::{PosixQueue, registry};
 use crate::address::{Address, PosixName};
 use crate::attr::{Attr, OpenOptions};
 use crate::error::{Errno, Result};
 use crate::list::Found;
-use crate::queue::Queue;
+use crate::oflag::OpenFlags;
 use crate::report::say;
 use crate::sys::file::{self, Descriptor};
 use crate::sys::mq;
+use crate::transport::{Access, Transport};
 use core::ffi::CStr;
 
 /// MQUEUE_MAGIC of linux/magic.h.
@@ -47,17 +48,19 @@ pub fn list(found: &mut Found<'_>) -> Result<()> {
 
 /// What a listed queue is.
 pub fn look(address: &CStr) -> Result<Attr> {
-    let flags = libc::O_RDONLY | libc::O_NONBLOCK;
-    match look_without_opening(address)? {
-        Some(attr) => Ok(Attr { flags: flags as u32, ..attr }),
-        None => Queue::open(Some(address), flags, &OpenOptions::default())?.attr(),
+    let flags = OpenFlags::parse(libc::O_RDONLY | libc::O_NONBLOCK)?;
+    let Address::Posix(name) = Address::parse(address)? else {
+        return Err(say(libc::EINVAL, "the address is not one of a POSIX queue"));
+    };
+    match look_without_opening(&name)? {
+        Some(attr) => Ok(Attr { flags: Access::new(flags, 0).flags(), ..attr }),
+        None => PosixQueue::open(name, flags, &OpenOptions::default())?.attr(),
     }
 }
 
 /// The same by a descriptor that a registration keeps: a walk over the list, repeated for
 /// ever, must not leave more and more of them.
-fn look_without_opening(address: &CStr) -> Result<Option<Attr>> {
-    let Address::Posix(name) = Address::parse(address)? else { return Ok(None) };
+fn look_without_opening(name: &PosixName) -> Result<Option<Attr>> {
     if !registry::is_in_use() {
         return Ok(None);
     }
