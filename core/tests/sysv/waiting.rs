@@ -486,6 +486,32 @@ fn a_signal_handler_ends_a_wait() {
     }
 }
 
+#[test]
+fn under_sa_restart_only_the_kernel_s_own_waits_end() {
+    let world = World::new();
+    // SAFETY: no words at all, which is refused; or there is no such call.
+    let waitv =
+        unsafe { libc::syscall(449, std::ptr::null::<u8>(), 0, 0, std::ptr::null::<u8>(), 0) };
+    assert!(waitv < 0);
+    if std::io::Error::last_os_error().raw_os_error() != Some(libc::EINVAL) {
+        return skip("sysv-sa-restart", "no futex_waitv");
+    }
+    for wait in waits() {
+        let queue = make(&world.key());
+        let child = process(|| {
+            handle_signals(libc::SA_RESTART);
+            queue.take(9, wait) == Ok((b"x".to_vec(), 0))
+        });
+        if wait == Wait::Unlimited {
+            assert_eq!(interrupt(child), 1, "msgrcv is never restarted");
+            continue;
+        }
+        disturb(child.pid());
+        queue.put(b"x", 0, Wait::Never).unwrap();
+        assert_eq!(child.end(), 0, "{wait:?}");
+    }
+}
+
 /// Send so many signals to a process that sleeps.
 fn disturb(pid: c_int) {
     for _ in 0..5 {
