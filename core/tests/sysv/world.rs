@@ -271,11 +271,12 @@ pub fn until(mut so: impl FnMut() -> bool) {
     }
 }
 
-/// Until a thread (or process) sleeps in the kernel; it does nothing else that sleeps.
+/// Until a thread (or process) sleeps in the kernel, or has ended; it does nothing else that
+/// sleeps.
 pub fn until_asleep(thread: c_int) {
     until(|| {
         let stat = std::fs::read_to_string(format!("/proc/{thread}/stat")).unwrap_or_default();
-        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
+        stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with(['S', 'Z']))
     });
 }
 
