@@ -4,6 +4,7 @@
 #![cfg(not(any(loom, miri)))]
 #![allow(clippy::disallowed_types, reason = "state of the tests")]
 
+mod bells;
 mod listing;
 mod moving;
 mod names;
