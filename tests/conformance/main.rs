@@ -51,7 +51,7 @@ impl Test {
 /// All of them.
 fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
-    for &transport in Transport::ALL {
+    for transport in Transport::ALL {
         for language in [&rust::Rust as &dyn Language, &c::C] {
             for clause in clauses::all() {
                 let scope = clause.scope;

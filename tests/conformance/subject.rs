@@ -19,7 +19,6 @@ pub const SOMEBODY: u32 = 65533;
 
 /// The transports that keep the contract.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(dead_code)]
 pub enum Transport {
     Shm,
     Posix,
@@ -27,7 +26,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    pub const ALL: &[Transport] = &[Transport::Shm, Transport::Sysv];
+    pub const ALL: [Transport; 3] = [Transport::Shm, Transport::Posix, Transport::Sysv];
 
     /// Its name, which is also the prefix of its addresses.
     pub fn name(self) -> &'static str {
