@@ -6,6 +6,7 @@
 mod ancestors;
 mod arguments;
 mod attr;
+mod callback;
 pub mod descriptor;
 mod list;
 pub mod message;
@@ -85,6 +86,7 @@ pub fn all() -> impl Iterator<Item = &'static Clause> {
         signals::CLAUSES,
         processes::CLAUSES,
         notify::CLAUSES,
+        callback::CLAUSES,
         attr::CLAUSES,
         list::CLAUSES,
         message::CLAUSES,
