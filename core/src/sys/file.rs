@@ -1,5 +1,6 @@
 //! Files: opening, linking, locking. Every descriptor is close-on-exec.
 
+use super::thread::Uncancelled;
 use crate::error::{Errno, Result};
 use core::ffi::CStr;
 
@@ -72,6 +73,7 @@ impl Drop for Descriptor {
 pub fn close(fd: i32) {
     #[cfg(miri)]
     in_miri::forget(fd);
+    let _uncancelled = Uncancelled::begin();
     // SAFETY: touches no memory.
     unsafe { libc::close(fd) };
 }
@@ -84,6 +86,7 @@ fn checked(result: libc::c_int) -> Result<libc::c_int> {
 /// length (O_LARGEFILE, which is 0 elsewhere).
 pub fn open_at(dir: i32, path: &CStr, flags: i32, mode: u32) -> Result<Descriptor> {
     let flags = flags | libc::O_CLOEXEC | libc::O_LARGEFILE;
+    let _uncancelled = Uncancelled::begin();
     loop {
         // SAFETY: `path` is a C string.
         let fd = unsafe { libc::openat(dir, path.as_ptr(), flags, mode) };
@@ -212,6 +215,7 @@ pub fn identity(fd: i32) -> Result<Identity> {
 
 /// Give a file room for `len` bytes now, so that writing never fails later.
 pub fn allocate(fd: i32, len: u64) -> Result<()> {
+    let _uncancelled = Uncancelled::begin();
     loop {
         // SAFETY: touches no memory. (posix_fallocate returns the error itself.)
         match unsafe { libc::posix_fallocate64(fd, 0, len as i64) } {
@@ -229,6 +233,7 @@ pub fn read_start(fd: i32, buffer: &mut [u8]) -> Result<usize> {
 
 /// Read `buffer` from some byte on; the number of bytes got.
 pub fn read_at(fd: i32, buffer: &mut [u8], at: i64) -> Result<usize> {
+    let _uncancelled = Uncancelled::begin();
     loop {
         // SAFETY: writes at most `len` bytes.
         let got = unsafe { libc::pread64(fd, buffer.as_mut_ptr().cast(), buffer.len(), at) };
@@ -244,6 +249,7 @@ pub fn read_at(fd: i32, buffer: &mut [u8], at: i64) -> Result<usize> {
 
 /// Write `bytes` to the beginning; the number of bytes written.
 pub fn write_start(fd: i32, bytes: &[u8]) -> Result<usize> {
+    let _uncancelled = Uncancelled::begin();
     loop {
         // SAFETY: reads at most `len` bytes.
         let put = unsafe { libc::pwrite(fd, bytes.as_ptr().cast(), bytes.len(), 0) };

@@ -1,5 +1,6 @@
 //! What this process is, and signals to it.
 
+use super::thread::Uncancelled;
 use crate::error::{Errno, Result};
 
 /// uid << 32 | pid of this process, effective uid.
@@ -46,6 +47,7 @@ pub fn own_processors() -> u32 {
 /// Random bytes; falls back to the clock and the pid if the kernel has none yet.
 pub fn random() -> [u8; 16] {
     let mut bytes = [0; 16];
+    let _uncancelled = Uncancelled::begin();
     // SAFETY: writes at most 16 bytes.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), 16, libc::GRND_NONBLOCK) };
     if got != 16 {

@@ -1,12 +1,56 @@
 //! Threads of the library.
 
 use crate::error::{Errno, Result};
-use core::ffi::c_void;
+use core::ffi::{c_int, c_void};
 
 /// This thread's number in the system.
 pub fn id() -> u32 {
     // SAFETY: always succeeds.
     unsafe { libc::syscall(libc::SYS_gettid) as u32 }
+}
+
+/// While it lives, this thread is not cancelled.
+///
+/// No function of the library is a point at which pthread_cancel takes effect, but several of
+/// the C library's are: to open, close, read and write files, and to ask for random bytes. A
+/// cancellation that is pending takes effect at the program's own next such point.
+///
+/// Source: pthreads(7), "Cancellation points"; pthread_setcancelstate(3).
+pub struct Uncancelled {
+    #[cfg(not(miri))]
+    before: c_int,
+}
+
+#[cfg(not(miri))]
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+}
+
+impl Uncancelled {
+    /// From now on.
+    #[cfg(not(miri))]
+    pub fn begin() -> Uncancelled {
+        /// The same in every C library of Linux.
+        const PTHREAD_CANCEL_DISABLE: c_int = 1;
+        let mut before = 0;
+        // SAFETY: writes the state before; such a state is always accepted.
+        unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &mut before) };
+        Uncancelled { before }
+    }
+
+    /// Miri cancels no threads.
+    #[cfg(miri)]
+    pub fn begin() -> Uncancelled {
+        Uncancelled {}
+    }
+}
+
+#[cfg(not(miri))]
+impl Drop for Uncancelled {
+    fn drop(&mut self) {
+        // SAFETY: a state that pthread_setcancelstate gave; null is allowed.
+        unsafe { pthread_setcancelstate(self.before, core::ptr::null_mut()) };
+    }
 }
 
 /// Start a detached thread with all signals blocked.
