@@ -40,8 +40,8 @@ fn a_descriptor_tells_whether_there_are_messages_and_room(s: &Subject) {
 
 fn a_message_from_another_process_ends_a_poll(s: &Subject) {
     let queue = s.queue();
-    let fd = queue.fd().expect("a descriptor");
     let poller = spawn(|| {
+        let fd = queue.fd().expect("a descriptor");
         let mut item = libc::pollfd { fd, events: POLLIN, revents: 0 };
         // SAFETY: one whole struct.
         assert_eq!(unsafe { libc::poll(&mut item, 1, -1) }, 1);

@@ -2,14 +2,17 @@
 
 use super::{Clause, clauses};
 use crate::process::{Child, Shared, spawn, wait_until};
-use crate::subject::{MS, NOWAIT, Subject, Wait};
-use libc::{O_RDONLY, O_WRONLY};
+use crate::subject::{MS, NOWAIT, Result, Subject, Wait};
+use libc::{O_CREAT, O_RDONLY, O_RDWR, O_WRONLY};
 use mqueue_core::sync::Ordering::SeqCst;
 use mqueue_core::sync::local::AtomicU32;
 
 pub const CLAUSES: &[Clause] = clauses![All:
     a_child_uses_an_inherited_handle_at_once,
     a_child_of_a_child_uses_it_too,
+    a_child_that_the_c_library_does_not_know_uses_it_too,
+    messages_touch_no_threads_signals_or_timers,
+    a_pending_cancellation_ends_no_call,
     a_handle_that_a_child_closes_stays_its_parents,
     a_handle_that_its_parent_closes_stays_the_childs,
     nonblocking_is_each_processs_own,
@@ -40,6 +43,77 @@ fn a_child_of_a_child_uses_it_too(s: &Subject) {
     spawn(|| spawn(|| queue.put("from far below", 3)).join()).join();
 
     assert_eq!(queue.take(), (b"from far below".to_vec(), 3));
+}
+
+fn a_child_that_the_c_library_does_not_know_uses_it_too(s: &Subject) {
+    let queue = s.queue();
+    queue.put("down", 0);
+
+    // SAFETY: a process as of fork, without the handlers of pthread_atfork.
+    let child = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } as i32;
+    if child == 0 {
+        let is_done = queue.take_short(NOWAIT) == Ok((b"down".to_vec(), 0))
+            && queue.send(b"up", 0, NOWAIT) == Ok(());
+        // SAFETY: ends the child.
+        unsafe { libc::_exit(if is_done { 0 } else { 1 }) };
+    }
+    let mut status = -1;
+    // SAFETY: writes the status.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+
+    assert_eq!(status, 0);
+    assert_eq!(queue.take().0, b"up");
+}
+
+fn messages_touch_no_threads_signals_or_timers(s: &Subject) {
+    let (_, queue) = s.create(2, 16);
+    let state = || {
+        let status = std::fs::read_to_string("/proc/self/status").expect("a status");
+        let kept = ["Threads:", "SigBlk:", "SigIgn:", "SigCgt:"];
+        let is_kept = |line: &&str| kept.iter().any(|word| line.starts_with(word));
+        let lines: Vec<_> = status.lines().filter(is_kept).map(str::to_owned).collect();
+        // A kernel may be built without it.
+        (lines, std::fs::read_to_string("/proc/self/timers").unwrap_or_default())
+    };
+    let before = state();
+
+    for wait in [NOWAIT, Wait::For(MS), Wait::Until(libc::CLOCK_REALTIME, 0)] {
+        assert!(queue.take_by(wait).is_err());
+        queue.fill(16);
+        assert!(queue.send(&[0; 16], 0, wait).is_err());
+        queue.drain();
+    }
+
+    assert_eq!(state(), before);
+}
+
+fn a_pending_cancellation_ends_no_call(s: &Subject) {
+    let address = s.address();
+
+    spawn(|| {
+        // SAFETY: this thread ends with the process, before anything acts on it.
+        assert_eq!(unsafe { libc::pthread_cancel(libc::pthread_self()) }, 0);
+        let is_alive = || -> Result<()> {
+            let queue = s.open(&address, O_CREAT | O_RDWR)?;
+            queue.send(b"x", 0, Wait::Plain)?;
+            queue.take_by(Wait::For(MS))?;
+            assert_eq!(queue.take_by(Wait::For(MS)), Err(libc::ETIMEDOUT));
+            queue.attr()?;
+            queue.set_owner(0o600, u32::MAX, u32::MAX)?;
+            // Not every transport can do these.
+            let _ = queue.dup_fd();
+            let _ = queue.notify_signal(0, 0);
+            queue.notify_cancel()?;
+            drop(queue);
+            s.language.list(0)?;
+            s.language.limits(s.transport.number())?;
+            s.fails(libc::ENOENT, s.open(&s.address(), O_RDWR));
+            s.language.unlink(&address)
+        }();
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(if is_alive.is_ok() { 0 } else { 1 }) };
+    })
+    .join();
 }
 
 fn a_handle_that_a_child_closes_stays_its_parents(s: &Subject) {
