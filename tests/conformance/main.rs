@@ -80,6 +80,7 @@ fn main() {
         chosen.iter().for_each(|test| println!("{}: test", test.name()));
         return;
     }
+    println!("running {} tests", chosen.len());
     let mut run = Run { is_loud: has("--nocapture"), ..Run::default() };
     for (name, check) in exceptions::CHECKS {
         if is_chosen(name) {
