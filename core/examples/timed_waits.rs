@@ -51,8 +51,12 @@ fn used(work: impl FnOnce()) -> (i64, i64) {
         }
         let mut usage: libc::rusage = std::mem::zeroed();
         assert_eq!(libc::wait4(pid, std::ptr::null_mut(), 0, &mut usage), pid);
-        let us = |time: libc::timeval| time.tv_sec * 1_000_000 + time.tv_usec;
-        (us(usage.ru_utime) + us(usage.ru_stime), usage.ru_nvcsw)
+        // Narrower in 32-bit programs.
+        #[allow(clippy::unnecessary_cast)]
+        let us = |time: libc::timeval| time.tv_sec as i64 * 1_000_000 + time.tv_usec as i64;
+        #[allow(clippy::unnecessary_cast)]
+        let sleeps = usage.ru_nvcsw as i64;
+        (us(usage.ru_utime) + us(usage.ru_stime), sleeps)
     }
 }
 
