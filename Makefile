@@ -71,6 +71,7 @@ test: ## everything that must hold before a change goes in
 	+@if cargo clippy --version >/dev/null 2>&1; then set -x; \
 		cargo clippy --workspace --all-targets --features mqueue_core/faults -- -D warnings; fi
 	+$(MAKE) targets
+	+$(MAKE) oldest
 	+cargo test --workspace
 	+cargo test -p mqueue_core --features faults --test crash --test torture \
 		--test order --test histories --test hostile --test threads
@@ -93,6 +94,15 @@ targets: ## lints for other kinds of machines, where rustup has their targets
 			(set -x; cargo clippy --workspace $$part --features mqueue_core/faults \
 				--target $$target -- -D warnings) || exit; \
 		done; fi
+
+# In a place of its own, or each change between the two compilers would build everything anew.
+OLDEST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+.PHONY: oldest
+oldest: ## that the oldest Rust that must work compiles the library, where rustup has it
+	+@if rustc +$(OLDEST) --version >/dev/null 2>&1; then set -x; \
+		CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/oldest MQRS_KEEP_HEADERS=1 \
+		cargo +$(OLDEST) check --workspace; fi
 
 # The models replace every atomic by loom's, so they have a target directory of
 # their own; else each change between the two would build everything anew.
