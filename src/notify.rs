@@ -77,9 +77,13 @@ pub unsafe extern "C" fn mqrs_notify_signal(
 ///   -EBUSY           the queue has a registration already, maybe this process's; that of
 ///                    a dead process does not count
 ///   -EAGAIN          the library's helper thread cannot be started, or Linux is older
-///                    than 4.14
+///                    than 4.14; POSIX: there are more callbacks than net.core.rmem_max
+///                    leaves room for
+///   -EMFILE          POSIX: the first callback needs two descriptors, and the process has too
+///                    many; -ENFILE: the system has
 ///   -ENOMEM          no memory for the registration
-///   -ENOTSUP         the queue cannot notify: System V queues (MQRS_CAP_NOTIFY)
+///   -ENOTSUP         the queue cannot notify: System V queues (MQRS_CAP_NOTIFY); POSIX: the
+///                    process may not have a netlink socket
 ///   -EBADMSG         the queue is damaged
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 ///
