@@ -54,13 +54,18 @@ impl PosixQueue {
                 match mq::open(name.bare(), flags.direction.oflag(), 0, None) {
                     Err(Errno(libc::ENOENT)) if flags.create => {}
                     Err(error) => return Err(not_opened(error)),
-                    Ok(fd) => return PosixQueue::with(fd, access, Some(name)),
+                    Ok(fd) => return Ok(PosixQueue::with(fd, access)?.named(name)),
                 }
             }
             match make(&name, flags.direction, options) {
                 Err(Errno(libc::EEXIST)) if !flags.exclusive => {}
                 Err(error) => return Err(error),
-                Ok(fd) => return PosixQueue::with(fd, access, Some(name)),
+                Ok(fd) => {
+                    let made = PosixQueue::with(fd, access).inspect_err(|_| {
+                        let _ = mq::unlink(name.bare());
+                    })?;
+                    return Ok(made.named(name));
+                }
             }
         }
         Err(say(libc::EAGAIN, "the queue's name kept appearing and vanishing"))
@@ -77,7 +82,7 @@ impl PosixQueue {
         if !allowed {
             return Err(say(libc::EACCES, "the descriptor does not allow this direction"));
         }
-        let queue = PosixQueue::of_number(fd, Access::new(flags, option_flags), None)?;
+        let queue = PosixQueue::of_number(fd, Access::new(flags, option_flags))?;
         // The last that can fail: a handle that is dropped closes its descriptor.
         if let Err(error) = file::close_on_exec(fd) {
             core::mem::forget(queue);
@@ -86,15 +91,20 @@ impl PosixQueue {
         Ok(queue)
     }
 
-    fn with(fd: Descriptor, access: Access, name: Option<PosixName>) -> Result<PosixQueue> {
+    fn with(fd: Descriptor, access: Access) -> Result<PosixQueue> {
         registry::sweep();
-        let queue = PosixQueue::of_number(fd.number(), access, name)?;
+        let queue = PosixQueue::of_number(fd.number(), access)?;
         fd.into_number();
         Ok(queue)
     }
 
+    fn named(mut self, name: PosixName) -> PosixQueue {
+        self.name = Some(name);
+        self
+    }
+
     /// A handle by a number that is the caller's still if this fails.
-    fn of_number(fd: i32, access: Access, name: Option<PosixName>) -> Result<PosixQueue> {
+    fn of_number(fd: i32, access: Access) -> Result<PosixQueue> {
         let looking = |error| explained(error, "cannot look at the queue");
         let identity = file::identity(fd).map_err(looking)?;
         let mq::Attr { msgsize, .. } = mq::attr(fd).map_err(looking)?;
@@ -103,7 +113,7 @@ impl PosixQueue {
             identity,
             msgsize: msgsize as usize,
             access,
-            name,
+            name: None,
             holder: notify::posix::new_holder(),
         })
     }
