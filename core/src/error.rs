@@ -16,4 +16,9 @@ impl Errno {
     pub fn last() -> Errno {
         Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
     }
+
+    /// Whether it says that descriptors or memory are short, and nothing of what was asked for.
+    pub fn is_shortage(self) -> bool {
+        matches!(self.0, libc::EMFILE | libc::ENFILE | libc::ENOMEM)
+    }
 }

@@ -37,7 +37,7 @@ impl List {
             transport::ANY => {
                 for each in [transport::SHM, transport::POSIX, transport::SYSV] {
                     match list.find(each) {
-                        Err(error) if is_short(error) => return Err(error),
+                        Err(error) if error.is_shortage() => return Err(error),
                         // One that cannot be listed here is passed over.
                         _ => {}
                     }
@@ -93,7 +93,7 @@ impl List {
                     self.next += 1;
                     continue;
                 }
-                Err(error) if is_short(error) => return Err(error),
+                Err(error) if error.is_shortage() => return Err(error),
                 Err(_) => Attr { transport: *which, ..Attr::default() },
             };
             self.next += 1;
@@ -101,9 +101,4 @@ impl List {
         }
         Ok(None)
     }
-}
-
-/// Whether it is a shortage of this process or of the system, which may pass.
-fn is_short(error: Errno) -> bool {
-    matches!(error.0, libc::EMFILE | libc::ENFILE | libc::ENOMEM)
 }

@@ -73,11 +73,14 @@ fn look_without_opening(name: &PosixName) -> Result<Option<Attr>> {
 fn our_mount() -> Result<Option<Descriptor>> {
     let mut believed = None;
     let mut look = |path: &CStr| -> Result<Option<Descriptor>> {
-        // A path that we may not walk, or one that another mount hides, is none.
-        let Ok(dir) = file::open_directory(path) else { return Ok(None) };
-        if file::file_system(dir.number()) != Ok(MQUEUE_MAGIC) {
-            return Ok(None);
-        }
+        let opened = file::open_directory(path)
+            .and_then(|dir| file::file_system(dir.number()).map(|kind| (dir, kind)));
+        let dir = match opened {
+            Ok((dir, MQUEUE_MAGIC)) => dir,
+            Err(error) if error.is_shortage() => return Err(looking_for_mounts(error)),
+            // A path that we may not walk, or one that another mount hides, is none.
+            _ => return Ok(None),
+        };
         match whose(&dir)? {
             Whose::Ours => Ok(Some(dir)),
             Whose::Foreign => Ok(None),
@@ -136,16 +139,19 @@ fn each_name(dir: &Descriptor, visit: &mut dyn FnMut(&PosixName) -> Result<()>) 
         // The directory itself and its parent.
         Err(_) => Ok(()),
     })
-    .map_err(|error| match error {
-        Errno(libc::ENOMEM) => error,
-        _ => super::explained(error, "cannot read the mqueue file system"),
-    })
+    .map_err(|error| super::explained(error, "cannot list the mqueue file system"))
+}
+
+fn looking_for_mounts(error: Errno) -> Errno {
+    super::explained(error, "cannot look for the mqueue file system")
 }
 
 /// Try the place of each mqueue file system in turn, until one will do.
 fn each_mount<T>(look: &mut dyn FnMut(&CStr) -> Result<Option<T>>) -> Result<Option<T>> {
-    let Ok(mounts) = file::open_at(libc::AT_FDCWD, c"/proc/self/mounts", libc::O_RDONLY, 0) else {
-        return Ok(None);
+    let mounts = match file::open_at(libc::AT_FDCWD, c"/proc/self/mounts", libc::O_RDONLY, 0) {
+        Ok(mounts) => mounts,
+        Err(error) if error.is_shortage() => return Err(looking_for_mounts(error)),
+        Err(_) => return Ok(None),
     };
     let mut buffer = [0; 8192];
     let (mut at, mut kept) = (0, 0);

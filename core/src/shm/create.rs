@@ -109,32 +109,31 @@ pub fn find(dir: &Descriptor, name: &ShmName) -> Result<FoundFile> {
 /// read is known by the name of the file, unless that is shortened.
 pub fn list(found: &mut Found<'_>) -> Result<()> {
     let dir = directory::open()?;
-    file::entries(dir.number(), &mut |file_name| match name_of(&dir, file_name) {
+    file::entries(dir.number(), &mut |file_name| match name_of(&dir, file_name)? {
         Some(name) => found(name.full()),
         None => Ok(()),
     })
-    .map_err(|error| match error {
-        Errno(libc::ENOMEM) => error,
-        _ => explained(error, "cannot read the directory of queues (MQRS_DIR)"),
-    })
+    .map_err(|error| explained(error, "cannot list the directory of queues (MQRS_DIR)"))
 }
 
 /// The name of the queue that a file of the directory is, if it is one.
-fn name_of(dir: &Descriptor, file_name: &CStr) -> Option<ShmName> {
+fn name_of(dir: &Descriptor, file_name: &CStr) -> Result<Option<ShmName>> {
     let stored = ShmName::of_file(file_name);
     if stored.is_none() && !ShmName::is_shortened(file_name) {
-        return None;
+        return Ok(None);
     }
     let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    match file::open_at(dir.number(), file_name, flags, 0) {
-        Ok(queue) => {
-            let (prologue, _) = read_prologue(queue.number()).ok()?;
-            let name = ShmName::new(prologue.name()).ok()?;
+    let file = file::open_at(dir.number(), file_name, flags, 0);
+    match file.and_then(|file| read_prologue(file.number())) {
+        Ok((prologue, _)) => {
+            let name = ShmName::new(prologue.name()).ok();
             // A copy of a queue's file under another name is none.
-            (name.file_name() == file_name).then_some(name)
+            Ok(name.filter(|name| name.file_name() == file_name))
         }
-        Err(Errno(libc::EACCES)) => stored,
-        Err(_) => None,
+        Err(Errno(libc::EACCES)) => Ok(stored),
+        // A shortage of ours: it may be a queue all the same.
+        Err(error) if error.is_shortage() => Err(error),
+        Err(_) => Ok(None),
     }
 }
 

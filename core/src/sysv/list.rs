@@ -20,8 +20,12 @@ pub fn list(found: &mut Found<'_>) -> Result<()> {
         libc::ENOSYS => say(libc::ENOTSUP, "this kernel has no System V queues"),
         _ => explain(error.0, format_args!("cannot list the queues (errno {})", error.0)),
     })?;
-    // Without the directory there are no names.
-    let dir = directory::open().ok();
+    let dir = match directory::open() {
+        // A shortage of ours: the names may be there all the same.
+        Err(error) if error.is_shortage() => return Err(error),
+        // Without the directory there are no names.
+        other => other.ok(),
+    };
     for place in 0..=last {
         let (id, status) = match msg::status_at(place) {
             Ok(there) => there,
@@ -36,7 +40,10 @@ pub fn list(found: &mut Found<'_>) -> Result<()> {
         };
         let name = match (&dir, status.key) {
             (_, 0) | (None, _) => None,
-            (Some(dir), key) => record::name_of(dir, key),
+            (Some(dir), key) => match record::name_of(dir, key) {
+                Err(error) if error.is_shortage() => return Err(error),
+                other => other.ok().flatten(),
+            },
         };
         match name {
             Some(name) => found(name.full())?,

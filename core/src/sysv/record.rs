@@ -34,7 +34,7 @@
 use crate::address::{NAME_MAX, SysvName, record_of};
 use crate::directory::{Unnamed, cannot_create, explained};
 use crate::error::{Errno, Result};
-use crate::report::{explain, say};
+use crate::report::explain;
 use crate::sys::file::{self, Descriptor};
 use core::ffi::CStr;
 use std::io::Write;
@@ -77,16 +77,19 @@ impl Text {
         &self.bytes[..self.len]
     }
 
-    fn read(fd: i32) -> Option<Text> {
-        if !file::status(fd).ok()?.is_regular() {
-            return None;
+    /// What a file holds, `None` if that is no record.
+    fn read(file: &Descriptor) -> Result<Option<Text>> {
+        let reading = |error| explained(error, "cannot read the name's record");
+        if !file::status(file.number()).map_err(reading)?.is_regular() {
+            return Ok(None);
         }
         // One byte more than the longest record has.
         let mut more = [0; LEN_MAX + 1];
-        let len = file::read_start(fd, &mut more).ok().filter(|&len| len <= LEN_MAX)?;
+        let len = file::read_start(file.number(), &mut more).map_err(reading)?;
         let mut bytes = [0; LEN_MAX];
-        bytes[..len].copy_from_slice(&more[..len]);
-        Some(Text { bytes, len })
+        let Some(room) = bytes.get_mut(..len) else { return Ok(None) };
+        room.copy_from_slice(&more[..len]);
+        Ok(Some(Text { bytes, len }))
     }
 
     /// The name, if it is a record of this key.
@@ -99,42 +102,50 @@ impl Text {
     }
 }
 
-/// The file in the place of a record, if it may be read.
-fn find(dir: &Descriptor, key: u32) -> Result<Option<Descriptor>> {
-    let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    match file::open_at(dir.number(), record_of(key).as_c_str(), flags, 0) {
-        Ok(file) => Ok(Some(file)),
-        Err(Errno(libc::ENOENT)) => Ok(None),
-        Err(error) => Err(error),
-    }
+/// What is in the place of a record.
+enum Place {
+    Empty,
+    /// A file, which may be read.
+    File(Descriptor),
+    /// Something else.
+    Taken,
 }
 
-/// A shortage of ours, not a property of the file.
-fn is_shortage(error: Errno) -> bool {
-    matches!(error.0, libc::EMFILE | libc::ENFILE | libc::ENOMEM)
+fn find(dir: &Descriptor, key: u32) -> Result<Place> {
+    let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    match file::open_at(dir.number(), record_of(key).as_c_str(), flags, 0) {
+        Ok(file) => Ok(Place::File(file)),
+        Err(Errno(libc::ENOENT)) => Ok(Place::Empty),
+        // No permission, a link, a socket, a device that is not there.
+        Err(Errno(libc::EACCES | libc::EPERM | libc::ELOOP | libc::ENXIO | libc::ENODEV)) => {
+            Ok(Place::Taken)
+        }
+        // A shortage of ours, or of the file system: nothing is known of the file.
+        Err(error) => Err(explained(error, "cannot open the name's record")),
+    }
 }
 
 /// Whether the key of a name is recorded for it.
 pub fn look(dir: &Descriptor, name: &SysvName) -> Result<Found> {
-    match find(dir, name.key()) {
-        Ok(None) => Ok(Found::Nothing),
-        Ok(Some(file)) => Ok(says(&file, name)),
-        Err(error) if is_shortage(error) => Err(explained(error, "cannot open the name's record")),
-        Err(_) => Ok(Found::Other),
+    match find(dir, name.key())? {
+        Place::Empty => Ok(Found::Nothing),
+        Place::File(file) => says(&file, name),
+        Place::Taken => Ok(Found::Other),
     }
 }
 
-fn says(file: &Descriptor, name: &SysvName) -> Found {
+fn says(file: &Descriptor, name: &SysvName) -> Result<Found> {
     let expected = Text::of(name.key(), name.name_bytes());
-    match Text::read(file.number()) {
+    Ok(match Text::read(file)? {
         Some(text) if text.as_bytes() == expected.as_bytes() => Found::Same,
         _ => Found::Other,
-    }
+    })
 }
 
 /// The name that has a key.
-pub fn name_of(dir: &Descriptor, key: u32) -> Option<SysvName> {
-    Text::read(find(dir, key).ok()??.number())?.name(key)
+pub fn name_of(dir: &Descriptor, key: u32) -> Result<Option<SysvName>> {
+    let Place::File(file) = find(dir, key)? else { return Ok(None) };
+    Ok(Text::read(&file)?.and_then(|text| text.name(key)))
 }
 
 /// A record's file, locked, and in its place.
@@ -151,11 +162,19 @@ impl Drop for Locked {
 
 impl Locked {
     /// `None` if somebody is in the way, or it is no longer the file of that name.
-    fn take(dir: &Descriptor, key: u32, file: Descriptor, alone: bool) -> Option<Locked> {
-        file::try_lock_file(file.number(), alone).ok()?;
+    fn take(dir: &Descriptor, key: u32, file: Descriptor, alone: bool) -> Result<Option<Locked>> {
+        let locking = |error| explained(error, "cannot lock the name's record");
+        match file::try_lock_file(file.number(), alone) {
+            Err(Errno(libc::EWOULDBLOCK)) => return Ok(None),
+            other => other.map_err(locking)?,
+        }
         let locked = Locked { file };
-        let in_place = file::identity_at(dir.number(), record_of(key).as_c_str()).ok()?;
-        (file::identity(locked.file.number()).ok()? == in_place).then_some(locked)
+        let in_place = match file::identity_at(dir.number(), record_of(key).as_c_str()) {
+            Err(Errno(libc::ENOENT)) => return Ok(None),
+            other => other.map_err(locking)?,
+        };
+        let ours = file::identity(locked.file.number()).map_err(locking)?;
+        Ok((ours == in_place).then_some(locked))
     }
 }
 
@@ -174,28 +193,28 @@ pub fn claim(
     name: &SysvName,
     is_free: impl Fn() -> Result<bool>,
 ) -> Result<Recorded> {
-    let file = match find(dir, name.key()) {
-        Ok(None) => return write(dir, name),
-        Ok(Some(file)) => file,
-        Err(error) if is_shortage(error) => {
-            return Err(explained(error, "cannot open the name's record"));
-        }
-        Err(_) => return Err(taken(name)),
+    let file = match find(dir, name.key())? {
+        Place::Empty => return write(dir, name),
+        Place::File(file) => file,
+        Place::Taken => return Err(taken(name)),
     };
-    if says(&file, name) == Found::Same {
-        let locked = Locked::take(dir, name.key(), file, false);
+    if says(&file, name)? == Found::Same {
+        let locked = Locked::take(dir, name.key(), file, false)?;
         return Ok(locked.map_or(Recorded::Unsteady, Recorded::Now));
     }
     // Replace what is certainly a record, and certainly stale.
-    if Text::read(file.number()).and_then(|text| text.name(name.key())).is_none() {
+    if Text::read(&file)?.and_then(|text| text.name(name.key())).is_none() {
         return Err(taken(name));
     }
-    let Some(locked) = Locked::take(dir, name.key(), file, true) else {
+    let Some(locked) = Locked::take(dir, name.key(), file, true)? else {
         return Ok(Recorded::Unsteady);
     };
     if is_free()? {
-        let path = record_of(name.key());
-        file::unlink(dir.number(), path.as_c_str()).map_err(|error| cannot_replace(error, name))?;
+        match file::unlink(dir.number(), record_of(name.key()).as_c_str()) {
+            // Gone already.
+            Err(Errno(libc::ENOENT)) => {}
+            other => other.map_err(|error| cannot_replace(error, name))?,
+        }
     }
     drop(locked);
     Ok(Recorded::Unsteady)
@@ -238,9 +257,10 @@ pub fn remove_with(
     name: &SysvName,
     remove: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
+    // What cannot be looked at or locked stays: a stale record.
     let locked = match find(dir, name.key()) {
-        Ok(Some(file)) if says(&file, name) == Found::Same => {
-            Locked::take(dir, name.key(), file, true)
+        Ok(Place::File(file)) if says(&file, name) == Ok(Found::Same) => {
+            Locked::take(dir, name.key(), file, true).ok().flatten()
         }
         _ => None,
     };
@@ -280,7 +300,6 @@ pub fn unrecorded(name: &SysvName) -> Errno {
 fn cannot_replace(error: Errno, name: &SysvName) -> Errno {
     match error.0 {
         libc::EACCES | libc::EPERM => taken(name),
-        libc::ENOENT => say(libc::EAGAIN, "the name's record is being replaced"),
         _ => explained(error, "cannot replace the stale record of another name"),
     }
 }
