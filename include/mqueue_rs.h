@@ -1184,6 +1184,7 @@ int mqrs_getlimits(uint32_t transport, struct mqrs_limits *out, size_t size);
  *
  * Returns 0, or
  *   -EBADF           q is NULL or no open handle
+ *   -EIDRM           System V: the queue was removed
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *
  * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
