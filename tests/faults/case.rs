@@ -5,12 +5,16 @@ use super::calls::{self, Fault, Kind, Shared};
 use super::deeds::Deed;
 use super::header::Header;
 use super::processes::{Child, Fate, spawn};
-use super::stage::{MAXMSG, Stage, close, drain, open_or_panic, received, send};
+use super::stage::{
+    MAXMSG, Stage, Transport, attributes, close, drain, leave_others_alone, make_room,
+    open_or_panic, received, send, take_name,
+};
 use super::{NOT_MADE, PATIENCE, errname, report};
+use mqueue_core::error::Errno;
 use mqueue_core::sync::Ordering::SeqCst;
-use mqueue_rs::{mqrs_last_error, mqrs_timedsend, mqrs_unlink};
-use std::ffi::CString;
-use std::ptr::{null, null_mut};
+use mqueue_rs::{mqrs_last_error, mqrs_set_nonblock, mqrs_unlink};
+use std::ffi::CStr;
+use std::ptr::null_mut;
 
 /// What a case came to.
 pub enum Verdict {
@@ -27,10 +31,22 @@ pub struct Held {
     mappings: i32,
     threads: i32,
     files: i32,
+    /// System V queues and segments, where they are this process's own.
+    sysv_queues: i32,
+    segments: i32,
 }
 
 impl Held {
     pub fn now() -> Held {
+        Held::of(false)
+    }
+
+    fn of(has_namespace: bool) -> Held {
+        // Under a line of headings.
+        let rows = |path: &str| {
+            let table = std::fs::read_to_string(path).unwrap_or_default();
+            if has_namespace { table.lines().count() as i32 - 1 } else { 0 }
+        };
         let count = |path: &str| std::fs::read_dir(path).expect(path).count() as i32;
         let dir = std::env::var("MQRS_DIR").expect("set by begin");
         let maps = std::fs::read_to_string("/proc/self/maps").expect("the maps");
@@ -44,11 +60,26 @@ impl Held {
             mappings: calls::mappings(),
             threads: count("/proc/self/task"),
             files: count(&dir),
+            sysv_queues: rows("/proc/sysvipc/msg"),
+            segments: rows("/proc/sysvipc/shm"),
         }
     }
 
-    fn numbers(&self) -> [i32; 5] {
-        [self.descriptors, self.queues_mapped, self.mappings, self.threads, self.files]
+    fn numbers(&self) -> [i32; 7] {
+        [
+            self.descriptors,
+            self.queues_mapped,
+            self.mappings,
+            self.threads,
+            self.files,
+            self.sysv_queues,
+            self.segments,
+        ]
+    }
+
+    fn from_numbers(numbers: [i32; 7]) -> Held {
+        let [descriptors, queues_mapped, mappings, threads, files, sysv_queues, segments] = numbers;
+        Held { descriptors, queues_mapped, mappings, threads, files, sysv_queues, segments }
     }
 
     /// Whether this is no more than before.
@@ -63,22 +94,40 @@ impl Held {
             expected.queues_mapped = is_attached;
         }
         if deed.has_helper {
-            // The thread and the page with its list stay, once there, for the next time.
+            // The thread stays, once there, for the next time.
             expected.threads = self.threads.clamp(before.threads, before.threads + 1);
-            let mappings = expected.mappings;
-            expected.mappings = self.mappings.clamp(mappings, mappings + 1);
         }
-        if kind == Some(Kind::Unmap) {
+        let mut more_descriptors = 0;
+        if deed.has_helper && deed.transport == Transport::Posix {
+            // So do the socket and the bell on which it sleeps; a child closes its parent's.
+            expected.descriptors =
+                self.descriptors.clamp(before.descriptors - 2, before.descriptors);
+            more_descriptors = 2;
+        }
+        if deed.has_helper || deed.transport == Transport::Posix {
+            // And the page with the registrations, which a failure may keep from being made.
+            let mappings = expected.mappings;
+            expected.mappings = self.mappings.clamp(mappings - 1, mappings + 1);
+        }
+        if deed.transport == Transport::Sysv {
+            // A stale record may have been removed in vain.
+            expected.files = self.files.min(before.files);
+        }
+        // The page of bells is made once and stays.
+        expected.segments = self.segments.clamp(before.segments, before.segments.max(1));
+        if matches!(kind, Some(Kind::Unmap | Kind::Detach)) {
             expected.mappings = self.mappings;
             expected.queues_mapped = self.queues_mapped;
         }
         if kind == Some(Kind::Status)
-            && (deed.function == "mqrs_close" || fault.is_some_and(|fault| fault.from_then_on))
+            && (matches!(deed.function, "mqrs_close" | "mqrs_list_next")
+                || fault.is_some_and(|fault| fault.from_then_on))
         {
             // It stays open rather than that another file is closed in its place.
-            expected.descriptors =
-                self.descriptors.clamp(before.descriptors, before.descriptors + 1);
+            more_descriptors += 1;
         }
+        let descriptors = expected.descriptors;
+        expected.descriptors = self.descriptors.clamp(descriptors, descriptors + more_descriptors);
         if kind == Some(Kind::UnlinkTemporary) {
             expected.files = self.files.clamp(before.files, before.files + 1);
         }
@@ -103,6 +152,28 @@ fn is_told_by(deed: &Deed, fault: Fault, answer: i32) -> bool {
         // What has the name is no queue.
         (Kind::OpenQueue, EISDIR | ELOOP | ENXIO | ENODEV, EBADMSG) => true,
         (Kind::Unlink, EISDIR, EBADMSG) => true,
+        // What has the place of a record is none, so that the key is another's.
+        (Kind::OpenRecord, EACCES | ELOOP | ENXIO | EPERM, EADDRINUSE | ENOENT) => true,
+        (Kind::UnlinkTemporary, EACCES | EPERM, EADDRINUSE) => true,
+        // Only its owner may do that.
+        (Kind::UnlinkPosix | Kind::RemoveSysv, EPERM, EACCES) => true,
+        (Kind::WriteRecord, EPERM, EACCES) => true,
+        (Kind::ChangeMode, EPERM, EACCES) => deed.function == "mqrs_open",
+        // There is no such queue (any more).
+        (Kind::RemoveSysv, EIDRM | EINVAL, ENOENT) => true,
+        (kind, _, EIDRM) if says_gone(kind, fault.errno) => true,
+        (Kind::LookAtSysv, EIDRM | EINVAL, ENOENT) => true,
+        // It does not fit into the buffer.
+        (Kind::ReceiveSysv | Kind::PeekSysv, E2BIG, EMSGSIZE) => true,
+        // A process that may have no netlink socket has its reasons.
+        (Kind::Socket, EACCES | EAFNOSUPPORT | EPROTONOSUPPORT, ENOTSUP) => true,
+        (Kind::Socket, ENOBUFS, ENOMEM) => true,
+        // No mqueue file system that can be seen.
+        (Kind::OpenDirectory | Kind::OpenMounts | Kind::FileSystem | Kind::Read, _, ENOTSUP) => {
+            deed.function == "mqrs_list_open" && !Errno(fault.errno).is_shortage()
+        }
+        // What this kernel does not have.
+        (Kind::PeekSysv | Kind::LastPlace, ENOSYS, ENOTSUP) => true,
         // Nobody can tell whether the descriptor is one of a queue.
         (Kind::Flags, _, EBADF) => true,
         // A file that may not be longer is a file system that has no room.
@@ -121,16 +192,48 @@ fn is_told_by(deed: &Deed, fault: Fault, answer: i32) -> bool {
     }
 }
 
+/// Whether an error of this kind says that a System V queue is gone, for good.
+fn says_gone(kind: Kind, errno: i32) -> bool {
+    match kind {
+        Kind::LookAtSysv | Kind::ChangeSysv => matches!(errno, libc::EIDRM | libc::EINVAL),
+        Kind::SendSysv | Kind::ReceiveSysv | Kind::PeekSysv => errno == libc::EIDRM,
+        _ => false,
+    }
+}
+
+/// What has met a queue that is gone says so ever after; another handle finds it.
+fn open_again(stage: &mut Stage, has_succeeded: bool) -> Result<(), String> {
+    for queue in [stage.queue, stage.made] {
+        if queue.is_null() {
+            continue;
+        }
+        match attributes(queue) {
+            Err(why) if why == format!("getattr: {}", -libc::EIDRM) => {}
+            // The other handle, or one that asked for something else.
+            Ok(_) if has_succeeded => {}
+            answer => return Err(format!("after EIDRM: {answer:?}")),
+        }
+        // One that had no name has a number.
+        take_name(stage, queue);
+    }
+    close(&mut stage.queue);
+    close(&mut stage.made);
+    stage.peer = None;
+    stage.queue = open_or_panic(&stage.name);
+    Ok(())
+}
+
 /// Do a deed in this process, which ends after it.
 pub fn case(
     deed: &'static Deed,
     fault: Option<Fault>,
     shared: &'static Shared,
     header: &Header,
-    name: CString,
+    name: &CStr,
 ) -> Result<Verdict, String> {
-    let before = Held::now();
-    let mut stage = Stage::new(shared, name);
+    let mut stage = Stage::new(shared, deed.transport, name);
+    stage.is_alone = deed.transport != Transport::Shm && leave_others_alone();
+    let before = Held::of(stage.is_alone);
     deed.without.iter().for_each(|&(kind, errno)| calls::take_away(kind, errno));
     (deed.prepare)(&mut stage);
     deed.then_without.iter().for_each(|&(kind, errno)| calls::take_away(kind, errno));
@@ -162,7 +265,9 @@ fn act(
     header: &Header,
     before: &Held,
 ) -> Result<Verdict, String> {
-    let ready = Held::now();
+    let is_alone = stage.is_alone;
+    let held = || Held::of(is_alone);
+    let ready = held();
     calls::arm(stage.shared, fault);
     let answer = (deed.run)(stage);
     calls::disarm();
@@ -195,17 +300,33 @@ fn act(
                 calls::allocations()
             ));
         }
-        Held::now()
+        held()
             .compare(&ready, deed, Some(fault))
-            .and_then(|()| (deed.unchanged)(stage))
+            .and_then(|()| if errno == libc::EIDRM { Ok(()) } else { (deed.unchanged)(stage) })
             .map_err(|why| format!("{}: {why}", errname(errno)))?;
         verdict = Verdict::Failed(errno);
-        let again = (deed.run)(stage);
-        if again != deed.expected {
-            return Err(format!("{} and then {again}", errname(errno)));
+        if errno != libc::EIDRM {
+            let again = (deed.run)(stage);
+            if again != deed.expected {
+                return Err(format!("{} and then {again}", errname(errno)));
+            }
         }
     }
-    (deed.verify)(stage)?;
+    let is_gone = match (&verdict, fault) {
+        (Verdict::Failed(libc::EIDRM), _) => true,
+        // The handle remembers what it need not tell.
+        (Verdict::Done, Some(Fault { kind, errno, .. })) => {
+            says_gone(kind, errno) && has_struck && !deed.may_overlook
+        }
+        _ => false,
+    };
+    if is_gone {
+        open_again(stage, matches!(verdict, Verdict::Done))?;
+    } else if let Err(why) = (deed.verify)(stage) {
+        if !deed.may_overlook || fault.is_none_or(|fault| Errno(fault.errno).is_shortage()) {
+            return Err(why);
+        }
+    }
     calls::give_back();
     stage.numbers = None;
     be_used(stage)?;
@@ -219,7 +340,7 @@ fn act(
     }
     // SAFETY: a C string.
     unsafe { mqrs_unlink(stage.name.as_ptr()) };
-    let after = Held::now();
+    let after = held();
     let left = remove_what_is_left();
     if left > 0 && fault.is_none_or(|fault| fault.kind != Kind::UnlinkTemporary) {
         return Err(format!("{left} temporary files are left"));
@@ -235,13 +356,7 @@ fn act(
             after.compare(before, deed, None).map(|()| verdict)
         };
     }
-    let expected = Held {
-        descriptors: numbers[0].load(SeqCst),
-        queues_mapped: numbers[1].load(SeqCst),
-        mappings: numbers[2].load(SeqCst),
-        threads: numbers[3].load(SeqCst),
-        files: numbers[4].load(SeqCst),
-    };
+    let expected = Held::from_numbers(numbers.each_ref().map(|number| number.load(SeqCst)));
     after.compare(&expected, deed, fault).map(|()| verdict).map_err(|why| format!("left: {why}"))
 }
 
@@ -257,7 +372,16 @@ fn check_error(deed: &Deed, fault: Fault, errno: i32, header: &Header) -> Result
     // Never one that a program takes for something else.
     let is_ambiguous = match errno {
         libc::EAGAIN => !matches!(fault.kind, Kind::Thread | Kind::WipeOnFork),
-        libc::EINTR => !matches!(fault.kind, Kind::WaitAny | Kind::Wait),
+        libc::EINTR => !matches!(
+            fault.kind,
+            Kind::WaitAny
+                | Kind::Wait
+                | Kind::Poll
+                | Kind::SendPosix
+                | Kind::ReceivePosix
+                | Kind::SendSysv
+                | Kind::ReceiveSysv
+        ),
         _ => errno == libc::ETIMEDOUT,
     };
     if is_ambiguous {
@@ -265,6 +389,10 @@ fn check_error(deed: &Deed, fault: Fault, errno: i32, header: &Header) -> Result
     }
     if passes_on {
         documented.insert(fault.errno);
+    }
+    if deed.is_report {
+        let is_it = errno == fault.errno;
+        return if is_it { Ok(()) } else { Err(format!("{} is another", errname(errno))) };
     }
     // That is for errors of the library itself.
     documented.remove(&libc::ENOTRECOVERABLE);
@@ -287,14 +415,18 @@ pub fn be_used(stage: &mut Stage) -> Result<(), String> {
         [stage.queue, stage.made].into_iter().filter(|queue| !queue.is_null()).collect();
     for &queue in &handles {
         drain(queue)?;
+        make_room(stage.transport, queue);
+        // SAFETY: an open handle, as below.
+        assert_eq!(unsafe { mqrs_set_nonblock(queue, 1) }, 0);
         for number in 0..=MAXMSG {
-            // SAFETY: an open handle, and no bytes.
-            match unsafe { mqrs_timedsend(queue, null(), 0, 0, 0) } {
+            match send(queue, 0) as i32 {
                 0 if number < MAXMSG => {}
                 answer if answer == -libc::EAGAIN && number == MAXMSG => {}
                 answer => return Err(format!("message {number}: {answer}")),
             }
         }
+        // SAFETY: as above.
+        assert_eq!(unsafe { mqrs_set_nonblock(queue, 0) }, 0);
         if drain(queue)? != MAXMSG {
             return Err("other messages than were sent".into());
         }

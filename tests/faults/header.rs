@@ -49,13 +49,9 @@ impl Header {
     pub fn errors_of(&self, function: &str) -> BTreeSet<i32> {
         let comment = self.comment(function);
         let mut errors = self.errors_in(comment);
-        for (at, words) in comment.match_indices("an error of ") {
-            let other: String = comment[at + words.len()..]
-                .trim_start_matches(|c: char| c.is_whitespace() || c == '*')
-                .chars()
-                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-                .collect();
-            errors.extend(self.errors_of(&other));
+        let words: Vec<_> = comment.split_whitespace().filter(|word| *word != "*").collect();
+        for place in words.windows(4).filter(|place| place[..3] == ["an", "error", "of"]) {
+            errors.extend(self.errors_of(place[3].trim_end_matches([',', '.', ';'])));
         }
         errors
     }

@@ -22,21 +22,26 @@ mod case;
 mod common;
 mod deeds;
 mod header;
+mod instead;
+mod kinds;
 #[path = "../../core/tests/processes/mod.rs"]
 mod processes;
 mod stage;
 mod system;
 
-use calls::{Fault, INFALLIBLE, Kind, Shared};
+use calls::{Fault, Kind, Shared};
 use case::{Verdict, case, remove_what_is_left};
 use deeds::Deed;
 use header::Header;
+use kinds::INFALLIBLE;
 use mqueue_core::sync::Ordering::SeqCst;
 use mqueue_rs::mqrs_errname;
 use processes::{Fate, begin, new_name, spawn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::Duration;
 
 /// After this time something hangs.
@@ -115,12 +120,15 @@ impl Run {
             // How often a wait sleeps depends on the others, the helper thread goes on for ever,
             // and how many numbers are tried depends on the first: the first stand for all.
             let most = match kind {
-                Kind::WaitAny | Kind::Wait => 1,
-                _ if deed.has_helper || deed.has_one_number => 3,
+                Kind::WaitAny | Kind::Wait | Kind::Poll => 1,
+                _ if deed.has_helper || deed.has_one_number || deed.looks_again => 3,
                 _ => count,
             };
             for nth in 1..=count.min(most) {
                 for &errno in kind.errnos() {
+                    if deed.believes.contains(&(kind, errno)) {
+                        continue;
+                    }
                     let once = Fault { kind, nth, errno, from_then_on: false };
                     for (to, number) in self.shared.numbers.iter().zip(left) {
                         to.store(number, SeqCst);
@@ -144,7 +152,7 @@ impl Run {
         for _ in 0..20 {
             let name = new_name();
             shared.clear();
-            let work = || case(deed, fault, shared, header, name);
+            let work = || case(deed, fault, shared, header, &name);
             fate = spawn(|| report(shared, work)).wait(PATIENCE);
             if fate != Fate::Exited(AGAIN) {
                 break;
@@ -152,6 +160,10 @@ impl Run {
             remove_what_is_left();
         }
         let said = self.shared.said();
+        if fate == Fate::Exited(SKIPPED) {
+            common::skip(&deed.name.replace(": ", "-").replace(' ', "-"), &said);
+            return false;
+        }
         let what = match fault {
             None => format!("{}: nothing fails", deed.name),
             Some(Fault { kind, nth, errno, from_then_on }) => format!(
@@ -203,21 +215,19 @@ impl Run {
         }
     }
 
-    /// Every function of the system that the sources call is one that fails here, or is known
-    /// not to; and every kind of call was made to.
+    /// Every function of the system that the sources call, by name or by number, is one that
+    /// fails here, or is known not to; and every kind of call was made to.
     fn check_completeness(&mut self) {
         let mut strange = BTreeSet::new();
-        for dir in ["core/src", "core/src/shm", "core/src/sys", "src"] {
-            for entry in std::fs::read_dir(common::root().join(dir)).expect("the sources") {
-                let path = entry.expect("an entry").path();
-                if path.extension().is_some_and(|extension| extension == "rs") {
-                    let text = std::fs::read_to_string(path).expect("a source");
-                    strange.extend(functions_of_libc(&text));
-                }
-            }
+        for dir in ["core/src", "src"] {
+            each_source(&common::root().join(dir), &mut |text| {
+                strange.extend(functions_of_libc(text));
+                strange.extend(numbers_of_calls(text));
+            });
         }
         strange.retain(|name| {
-            !calls::CALLS.contains(&name.as_str())
+            !instead::CALLS.contains(&name.as_str())
+                && !instead::NUMBERED.contains(&name.as_str())
                 && !INFALLIBLE.iter().any(|(infallible, _)| infallible == name)
         });
         let unseen: Vec<_> = Kind::ALL.iter().filter(|kind| !self.seen.contains(kind)).collect();
@@ -248,10 +258,41 @@ fn functions_of_libc(text: &str) -> impl Iterator<Item = String> {
     })
 }
 
+/// `SYS_name` in a source, in small letters.
+fn numbers_of_calls(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter_map(|word| word.strip_prefix("SYS_"))
+        .map(str::to_ascii_lowercase)
+}
+
+/// Show every source under a directory.
+fn each_source(dir: &Path, visit: &mut dyn FnMut(&str)) {
+    for entry in std::fs::read_dir(dir).expect("the sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            each_source(&path, visit);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            visit(&std::fs::read_to_string(path).expect("a source"));
+        }
+    }
+}
+
 /// Whether an error cannot last: what it says is over when it is told, or the call is
 /// repeated until it is.
 fn passes(kind: Kind, errno: i32) -> bool {
-    matches!(errno, libc::EINTR | libc::EEXIST) || kind == Kind::QueueSignal
+    let waits = matches!(
+        kind,
+        Kind::SendPosix
+            | Kind::ReceivePosix
+            | Kind::SendSysv
+            | Kind::ReceiveSysv
+            | Kind::PeekSysv
+            | Kind::LockFile
+    );
+    let is_up = matches!(errno, libc::EAGAIN | libc::ETIMEDOUT | libc::ENOMSG | libc::E2BIG);
+    matches!(errno, libc::EINTR | libc::EEXIST)
+        || matches!(kind, Kind::QueueSignal | Kind::TakeCookie)
+        || waits && is_up
 }
 
 fn errname(errno: i32) -> &'static str {
@@ -283,8 +324,13 @@ fn report(shared: &'static Shared, work: impl FnOnce() -> Result<Verdict, String
                 .downcast_ref::<String>()
                 .cloned()
                 .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            shared.say(&why.unwrap_or_default());
-            1
+            let why = why.unwrap_or_default();
+            shared.say(&why);
+            match why.as_str() {
+                NOT_MADE => AGAIN,
+                why if why.starts_with(CANNOT) => SKIPPED,
+                _ => 1,
+            }
         }
     };
     // SAFETY: ends this process; a forked one runs nothing of its parent's.

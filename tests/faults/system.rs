@@ -7,7 +7,7 @@ use super::calls::{self, Shared};
 use super::case::{Held, be_used};
 use super::deeds::{self, Deed};
 use super::processes::{Child, Fate, new_name, pause, spawn};
-use super::stage::{Stage, close, options};
+use super::stage::{Stage, Transport, close, options};
 use mqueue_rs::{mqrs_open, mqrs_options};
 use std::ffi::CStr;
 use std::io::Error;
@@ -59,7 +59,7 @@ pub const TESTS: &[(&str, Test)] = &[
 fn in_turn(shared: &'static Shared, deeds: &[Deed]) -> Result<(), String> {
     for deed in deeds {
         shared.clear();
-        let mut stage = Stage::new(shared, new_name());
+        let mut stage = Stage::new(shared, Transport::Shm, &new_name());
         (deed.prepare)(&mut stage);
         calls::watch(shared);
         let answer = (deed.run)(&mut stage);
@@ -80,7 +80,7 @@ fn end(stage: &mut Stage) {
 }
 
 fn a_child_sends(shared: &'static Shared) -> Result<(), String> {
-    let mut stage = Stage::new(shared, new_name());
+    let mut stage = Stage::new(shared, Transport::Shm, &new_name());
     (deeds::SEND.prepare)(&mut stage);
     let mut child: Child = spawn(|| assert_eq!((deeds::SEND.run)(&mut stage), 0));
     while child.look() == Fate::Running {

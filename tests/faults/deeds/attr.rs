@@ -1,8 +1,7 @@
 //! Looking at queues and changing them.
 
 use super::{DEED, Deed};
-use crate::stage::{MAXMSG, UNTOUCHED, attributes, make};
-use mqueue_core::attr::transport;
+use crate::stage::{MAXMSG, MSGSIZE, Transport, UNTOUCHED, attributes, make};
 use mqueue_rs::*;
 use std::ptr::null_mut;
 
@@ -17,7 +16,7 @@ pub const DEEDS: &[Deed] = &[
     WORDS,
 ];
 
-const GETATTR: Deed = Deed {
+pub const GETATTR: Deed = Deed {
     name: "getattr",
     function: "mqrs_getattr",
     prepare: make,
@@ -30,28 +29,29 @@ const GETATTR: Deed = Deed {
         answer as isize
     },
     verify: |stage| match attributes(stage.queue)? {
-        attr if attr.maxmsg == MAXMSG as u64 && attr.curmsgs == 0 => Ok(()),
+        attr if attr.maxmsg == maxmsg(stage.transport) && attr.curmsgs == 0 => Ok(()),
         attr => Err(format!("{attr:?}")),
     },
     ..DEED
 };
 
-const GETLIMITS: Deed = Deed {
+pub const GETLIMITS: Deed = Deed {
     name: "getlimits",
+    is_report: true,
     // `unavailable` is what mqrs_open would return.
     function: "mqrs_open",
-    run: |_| {
+    run: |stage| {
         let mut limits = mqrs_limits::default();
+        let which = stage.transport.number();
         // SAFETY: `limits` is writable.
-        let answer =
-            unsafe { mqrs_getlimits(transport::SHM, &mut limits, size_of::<mqrs_limits>()) };
+        let answer = unsafe { mqrs_getlimits(which, &mut limits, size_of::<mqrs_limits>()) };
         assert_eq!(answer, 0);
         -limits.unavailable as isize
     },
     ..DEED
 };
 
-const SET_OWNER: Deed = Deed {
+pub const SET_OWNER: Deed = Deed {
     name: "set_owner",
     function: "mqrs_set_owner",
     prepare: make,
@@ -70,7 +70,7 @@ const SET_OWNER: Deed = Deed {
     ..DEED
 };
 
-const SET_NONBLOCK: Deed = Deed {
+pub const SET_NONBLOCK: Deed = Deed {
     name: "set_nonblock",
     function: "mqrs_set_nonblock",
     prepare: make,
@@ -83,7 +83,7 @@ const SET_NONBLOCK: Deed = Deed {
     ..DEED
 };
 
-const WORDS: Deed = Deed {
+pub const WORDS: Deed = Deed {
     name: "words and numbers",
     function: "mqrs_open",
     prepare: make,
@@ -99,3 +99,11 @@ const WORDS: Deed = Deed {
     },
     ..DEED
 };
+
+/// What is said of how many messages there can be; of System V, bytes.
+fn maxmsg(transport: Transport) -> u64 {
+    match transport {
+        Transport::Sysv => (MAXMSG * MSGSIZE) as u64,
+        _ => MAXMSG as u64,
+    }
+}

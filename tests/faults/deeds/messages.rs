@@ -5,12 +5,12 @@ use super::{DEED, Deed, NO_FUTEX_WAITV, NO_OPENING_AGAIN, NO_PROC, NO_WIPING};
 use crate::calls;
 use crate::processes::spawn;
 use crate::stage::{
-    MAXMSG, MSGSIZE, attributes, join_peer, make, open, open_or_panic, receive, received, send,
-    wait_for_sleep, with_peer_when_asleep,
+    MAXMSG, MSGSIZE, attributes, drain, join_peer, make, open, open_or_panic, receive, received,
+    send, wait_for_sleep, with_peer_when_asleep,
 };
 use mqueue_core::attr::option;
 use mqueue_rs::*;
-use std::ptr::{null, null_mut};
+use std::ptr::null_mut;
 
 /// Longer than a call takes to fall asleep.
 const SHORT_NS: i64 = 3_000_000;
@@ -66,7 +66,7 @@ pub const SEND: Deed = Deed {
     ..DEED
 };
 
-const SEND_HIDDEN: Deed = Deed {
+pub const SEND_HIDDEN: Deed = Deed {
     name: "send in a child through the spare descriptor",
     prepare: |stage| {
         assert_eq!((OPEN_MAKES_HIDDEN.run)(stage), 0);
@@ -77,20 +77,30 @@ const SEND_HIDDEN: Deed = Deed {
     ..SEND
 };
 
-const SENDALL: Deed = Deed {
+pub const SENDALL: Deed = Deed {
     name: "sendall",
     function: "mqrs_sendall",
     run: |stage| {
         let data = [9u8; 3 * MSGSIZE];
-        // SAFETY: an open handle; `data` is readable.
-        let sent = unsafe { mqrs_sendall(stage.queue, data.as_ptr().cast(), data.len(), 0) };
-        if sent == data.len() as isize { 0 } else { sent }
+        let mut rest = &data[..];
+        // What was sent before an error counts; the next call sends the rest.
+        while !rest.is_empty() {
+            // SAFETY: an open handle; `rest` is readable.
+            let sent = unsafe { mqrs_sendall(stage.queue, rest.as_ptr().cast(), rest.len(), 0) };
+            match usize::try_from(sent) {
+                Ok(sent) => rest = &rest[sent..],
+                Err(_) => return sent,
+            }
+        }
+        0
     },
     verify: |stage| (0..3).try_for_each(|_| received(stage.queue, 9)),
+    // What was sent before the error is there.
+    unchanged: |stage| drain(stage.queue).map(drop),
     ..SEND
 };
 
-const SEND_WAITS: Deed = Deed {
+pub const SEND_WAITS: Deed = Deed {
     name: "send waits for room",
     prepare: |stage| {
         make(stage);
@@ -105,7 +115,7 @@ const SEND_WAITS: Deed = Deed {
     ..SEND
 };
 
-const SEND_TIMES_OUT: Deed = Deed {
+pub const SEND_TIMES_OUT: Deed = Deed {
     name: "send waits in vain",
     function: "mqrs_timedsend",
     prepare: |stage| {
@@ -113,8 +123,11 @@ const SEND_TIMES_OUT: Deed = Deed {
         (0..MAXMSG).for_each(|_| assert_eq!(send(stage.queue, 1), 0));
     },
     run: |stage| {
-        // SAFETY: an open handle; no bytes.
-        unsafe { mqrs_timedsend(stage.queue, null(), 0, 0, SHORT_NS) as isize }
+        let message = [7u8; MSGSIZE];
+        // SAFETY: an open handle; the message is readable.
+        unsafe {
+            mqrs_timedsend(stage.queue, message.as_ptr().cast(), MSGSIZE, 0, SHORT_NS) as isize
+        }
     },
     expected: -libc::ETIMEDOUT as isize,
     verify: |stage| match attributes(stage.queue)?.curmsgs as usize {
@@ -124,7 +137,7 @@ const SEND_TIMES_OUT: Deed = Deed {
     ..SEND
 };
 
-const SEND_WAKES: Deed = Deed {
+pub const SEND_WAKES: Deed = Deed {
     name: "send wakes a receiver",
     prepare: |stage| {
         make(stage);
@@ -140,7 +153,7 @@ const SEND_WAKES: Deed = Deed {
     ..SEND
 };
 
-const RECEIVE_WAKES: Deed = Deed {
+pub const RECEIVE_WAKES: Deed = Deed {
     name: "receive wakes a sender",
     prepare: |stage| {
         make(stage);
@@ -157,7 +170,7 @@ const RECEIVE_WAKES: Deed = Deed {
     ..RECEIVE
 };
 
-const RECEIVE: Deed = Deed {
+pub const RECEIVE: Deed = Deed {
     name: "receive",
     function: "mqrs_receive",
     prepare: |stage| {
@@ -183,7 +196,7 @@ pub const RECEIVE_WAITS: Deed = Deed {
     ..RECEIVE
 };
 
-const RECEIVE_WAITS_ON: Deed = Deed {
+pub const RECEIVE_WAITS_ON: Deed = Deed {
     name: "receive waits on after signals",
     prepare: |stage| {
         let oflag = libc::O_CREAT | libc::O_RDWR;
@@ -208,7 +221,7 @@ pub const RECEIVE_TIMES_OUT: Deed = Deed {
     ..DEED
 };
 
-const RECEIVE_UNTIL: Deed = Deed {
+pub const RECEIVE_UNTIL: Deed = Deed {
     name: "receive until a time",
     function: "mqrs_receive_until",
     prepare: make,

@@ -27,7 +27,7 @@ pub const DEEDS: &[Deed] = &[
     CLOSE_REGISTERED,
 ];
 
-const NOTIFY_SIGNAL: Deed = Deed {
+pub const NOTIFY_SIGNAL: Deed = Deed {
     name: "notify_signal",
     function: "mqrs_notify_signal",
     prepare: |stage| {
@@ -41,7 +41,7 @@ const NOTIFY_SIGNAL: Deed = Deed {
     ..DEED
 };
 
-const NOTIFY_CALLBACK: Deed = Deed {
+pub const NOTIFY_CALLBACK: Deed = Deed {
     name: "notify_callback",
     function: "mqrs_notify_callback",
     // SAFETY: an open handle, and a function that needs no argument.
@@ -49,7 +49,7 @@ const NOTIFY_CALLBACK: Deed = Deed {
     ..NOTIFY_SIGNAL
 };
 
-const NOTIFY_CANCEL: Deed = Deed {
+pub const NOTIFY_CANCEL: Deed = Deed {
     name: "notify_cancel",
     function: "mqrs_notify_cancel",
     prepare: |stage| {
@@ -67,7 +67,7 @@ const NOTIFY_CANCEL: Deed = Deed {
     ..DEED
 };
 
-const NOTIFY_CANCEL_NOTHING: Deed = Deed {
+pub const NOTIFY_CANCEL_NOTHING: Deed = Deed {
     name: "notify_cancel of nothing, in a child",
     prepare: make,
     verify: |_| Ok(()),
@@ -89,7 +89,7 @@ pub const SIGNAL_COMES: Deed = Deed {
     ..DEED
 };
 
-const CALLBACK_COMES: Deed = Deed {
+pub const CALLBACK_COMES: Deed = Deed {
     name: "a callback comes",
     function: "mqrs_notify_callback",
     prepare: |stage| {
@@ -100,7 +100,7 @@ const CALLBACK_COMES: Deed = Deed {
     ..SIGNAL_COMES
 };
 
-const CLOSE_REGISTERED: Deed = Deed {
+pub const CLOSE_REGISTERED: Deed = Deed {
     name: "close with a registration",
     prepare: NOTIFY_CANCEL.prepare,
     verify: |stage| {
@@ -129,7 +129,7 @@ fn handle_signal() {
 }
 
 /// The notification comes when another process sends to the empty queue.
-fn comes(stage: &mut Stage) -> isize {
+pub fn comes(stage: &mut Stage) -> isize {
     let before = TOLD.load(SeqCst);
     stage.shared.go.store(1, SeqCst);
     wait_for("the notification", || TOLD.load(SeqCst) > before);
@@ -137,7 +137,7 @@ fn comes(stage: &mut Stage) -> isize {
 }
 
 /// The registration does what it is for.
-fn is_told(stage: &mut Stage) -> Result<(), String> {
+pub fn is_told(stage: &mut Stage) -> Result<(), String> {
     with_peer_at_go(stage);
     comes(stage);
     join_peer(stage)?;

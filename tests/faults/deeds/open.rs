@@ -1,12 +1,13 @@
 //! Opening and making, handing over, closing and removing queues.
 
 use super::{DEED, Deed, NO_OPENING_AGAIN, NO_PROC, NO_UNNAMED_FILES, NO_WIPING, Stage};
-use crate::calls::Kind;
+use crate::kinds::Kind;
 use crate::processes::{Numbers, spawn};
-use crate::stage::{UNTOUCHED, attributes, close, join, keep, make, open, open_or_panic, options};
+use crate::stage::{
+    UNTOUCHED, attributes, close, join, keep, make, open, open_or_panic, options, take_name,
+};
 use mqueue_core::attr::option;
 use mqueue_rs::*;
-use std::ffi::CStr;
 use std::ptr::{null, null_mut};
 
 const NO_RANDOM: &[(Kind, i32)] =
@@ -77,7 +78,7 @@ pub const OPEN_MAKES_HIDDEN: Deed = Deed {
     ..OPEN_MAKES
 };
 
-const OPEN_MAKES_ANY: Deed = Deed {
+pub const OPEN_MAKES_ANY: Deed = Deed {
     name: "open makes a queue with a random name",
     run: |stage| {
         let oflag = libc::O_CREAT | libc::O_EXCL | libc::O_RDWR;
@@ -90,8 +91,7 @@ const OPEN_MAKES_ANY: Deed = Deed {
         answer as isize
     },
     verify: |stage| {
-        // SAFETY: an open handle; the name lives as long.
-        stage.name = unsafe { CStr::from_ptr(mqrs_name(stage.made)) }.to_owned();
+        take_name(stage, stage.made);
         Ok(())
     },
     ..OPEN_MAKES
@@ -105,7 +105,7 @@ pub const OPEN_FINDS: Deed = Deed {
     ..DEED
 };
 
-const OPEN_CLEARS_UP: Deed = Deed {
+pub const OPEN_CLEARS_UP: Deed = Deed {
     name: "open clears up after the dead",
     prepare: |stage| {
         make(stage);
@@ -157,7 +157,7 @@ pub const OPEN_FD: Deed = Deed {
     ..DEED
 };
 
-const DUP_FD: Deed = Deed {
+pub const DUP_FD: Deed = Deed {
     name: "dup_fd",
     function: "mqrs_dup_fd",
     prepare: make,
@@ -186,7 +186,7 @@ pub const CLOSE: Deed = Deed {
     ..DEED
 };
 
-const UNLINK: Deed = Deed {
+pub const UNLINK: Deed = Deed {
     name: "unlink",
     function: "mqrs_unlink",
     prepare: make,
@@ -203,7 +203,7 @@ const UNLINK: Deed = Deed {
     ..DEED
 };
 
-fn nothing_is_there(stage: &mut Stage) -> Result<(), String> {
+pub fn nothing_is_there(stage: &mut Stage) -> Result<(), String> {
     match open(stage, libc::O_RDWR, 0, 0) as i32 {
         answer if answer == -libc::ENOENT => Ok(()),
         answer => Err(format!("there is a queue: {answer}")),
