@@ -122,7 +122,11 @@ impl SysvQueue {
         change(&mut settings);
         msg::set(self.id, &settings).map_err(|error| match error.0 {
             libc::EIDRM => self.gone(),
-            libc::EINVAL if self.status().is_err() => self.gone(),
+            // Removed since we looked, or an owner that cannot be.
+            libc::EINVAL => match self.status() {
+                Err(gone) => gone,
+                Ok(_) => limits::cannot_set(error, settings.most_bytes),
+            },
             _ => limits::cannot_set(error, settings.most_bytes),
         })
     }
@@ -201,12 +205,13 @@ impl Transport for SysvQueue {
         if flags & send::DROP_OLDEST != 0 {
             return Err(not_here("a System V queue cannot drop its oldest message"));
         }
-        let kind = match flags & send::TYPE {
-            0 => kind_of(prio),
+        // With a type the priority counts for nothing.
+        let (kind, prio) = match flags & send::TYPE {
+            0 => (kind_of(prio), prio),
             _ if message.kind <= 0 => {
                 return Err(say(libc::EINVAL, "the type of a message must be above 0"));
             }
-            _ => kind(message.kind)?,
+            _ => (kind(message.kind)?, 0),
         };
         self.access.check_send(data, len, prio)?;
         // SAFETY: granted by the caller, and checked.

@@ -90,6 +90,20 @@ fn without_a_type_the_priority_makes_it() {
 }
 
 #[test]
+fn with_a_type_no_priority_is_wrong() {
+    let world = World::new();
+    let queue = make(&world.key());
+    let message = Outgoing { data: b"x".as_ptr(), len: 1, prio: 32768, kind: 5, flags: 0 };
+    // SAFETY: a byte is readable.
+    let put = |message| unsafe { queue.send_message(&message, Wait::Never) };
+
+    assert_eq!(errno(put(message)), libc::EINVAL);
+    assert_eq!(put(Outgoing { flags: send::TYPE, ..message }), Ok(()));
+
+    assert_eq!(take(&queue, 0, receive::TYPE).unwrap(), (5, "x".into()));
+}
+
+#[test]
 fn types_that_there_are_not_are_refused() {
     let world = World::new();
     let key = world.key();
