@@ -71,9 +71,10 @@ fn sweep_held(registrations: &Registrations<'_>) {
             kept += 1;
             continue;
         }
-        place.fd.store(0, Relaxed);
-        if let Some((fd, _)) = queue {
-            file::close(fd);
+        // Without a page for registrations nothing is held: of two threads one closes it.
+        let taken = place.fd.swap(0, Relaxed) - 1;
+        if queue.is_some_and(|(fd, _)| fd == taken) {
+            file::close(taken);
         }
     }
     COUNT.store(kept, Relaxed);
