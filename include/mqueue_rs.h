@@ -103,6 +103,7 @@
  * wait, the wait can take as much longer. The kernel drops a registration for notification when
  * its process closes any descriptor of the queue; the library keeps its own open as long as that
  * matters, but a program that closes one of mqrs_dup_fd or mq_open loses the registration.
+ * Where a program has closed the descriptor of a handle itself, calls on the handle are -EBADF.
  *
  * System V. A priority p is the message type 32768 - p, and the lowest type is received first; a
  * type above 32768, which other programs may use, counts as priority 0. A queue is full when its
@@ -143,10 +144,10 @@
  * handle with O_NONBLOCK none of them waits: -EAGAIN, whatever the timeout. Waiting costs no
  * processor time after a short while of looking.
  *
- * In shared memory: if senders were killed or stopped in the middle of a send, more of them than the queue has
- * spare slots (a quarter of maxmsg, at least 32 and at most 64), a send may wait, or return
- * -EAGAIN, though the queue is not full, until those that died are noticed or the stopped
- * continue.
+ * In shared memory: if senders were killed or stopped in the middle of a send, more of them than
+ * the queue has spare slots (a quarter of maxmsg, at least 32 and at most 64), a send may wait,
+ * or return -EAGAIN, though the queue is not full, until those that died are noticed or the
+ * stopped continue.
  *
  * PRIORITIES
  *
@@ -201,9 +202,9 @@
  * WHAT IS NOT PROMISED
  *
  * Protection against the other users of a queue in shared memory. Whoever opens one needs
- * permission to read and to write its file; the direction of a handle is kept by this library only, and a
- * hostile process can corrupt the messages, forge the sender of a notification, or cut the
- * file (see below). Between parties that do not trust each other use the kernel's queues.
+ * permission to read and to write its file; the direction of a handle is kept by this library
+ * only, and a hostile process can corrupt the messages, forge the sender of a notification, or
+ * cut the file (see below). Between parties that do not trust each other use the kernel's queues.
  * Queues in shared memory on a network file system, or shared by machines.
  * That a message survives a crash or a restart of the machine.
  * That who waited longest is served first: one that is awake may be quicker.
@@ -702,8 +703,9 @@ int mqrs_unlink(const char *name);
  * q  the queue
  *
  * Returns the address, as "shm:/name", "posix:/name", "sysv:/name", "sysv:0x4d2" or
- * "sysv:id:7": good for mqrs_open and mqrs_unlink, and valid until mqrs_close. It is "" where the name is not known. NULL if q is NULL or no open handle,
- * or the library failed in an earlier call on it.
+ * "sysv:id:7": good for mqrs_open and mqrs_unlink, and valid until mqrs_close. It is "" where
+ * the name is not known. NULL if q is NULL or no open handle, or the library failed in an
+ * earlier call on it.
  *
  * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
  */
@@ -970,6 +972,7 @@ ssize_t mqrs_receive_until(mqrs_queue *q,
  *   -E2BIG    size is above ours, and what lies beyond is not 0
  *   -EFAULT   m is NULL
  *   -ENOTSUP  the queue cannot do what a flag asks for
+ *   -ENOMEM   POSIX: no memory to cut a message, where msgsize is above 8 KiB
  *
  * Threads: any.  Signals: async-signal-safe in shared memory.  Fork: usable in the child.
  * Blocks: while there is no such message, until the timeout.
@@ -1009,8 +1012,8 @@ ssize_t mqrs_recvmsg(mqrs_queue *q,
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *
  * Threads: any; the first registration of a process on a queue in shared memory starts the
- * helper thread, with all signals blocked.  Signals: not async-signal-safe.  Fork: the registration stays with
- * the parent.  Blocks: no.
+ * helper thread, with all signals blocked.  Signals: not async-signal-safe.  Fork: the
+ * registration stays with the parent.  Blocks: no.
  * Source: POSIX.1-2024 mq_notify, SIGEV_SIGNAL; mq_notify(3); sigaction(2).
  */
 int mqrs_notify_signal(mqrs_queue *q,
@@ -1184,6 +1187,7 @@ int mqrs_getlimits(uint32_t transport, struct mqrs_limits *out, size_t size);
  *
  * Returns 0, or
  *   -EBADF           q is NULL or no open handle
+ *   -EBADMSG         the queue is damaged
  *   -EIDRM           System V: the queue was removed
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *

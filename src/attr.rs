@@ -118,6 +118,7 @@ pub unsafe extern "C" fn mqrs_getlimits(
 ///
 /// Returns 0, or
 ///   -EBADF           q is NULL or no open handle
+///   -EBADMSG         the queue is damaged
 ///   -EIDRM           System V: the queue was removed
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 ///

@@ -34,8 +34,8 @@ use std::ffi::{c_int, c_void};
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 ///
 /// Threads: any; the first registration of a process on a queue in shared memory starts the
-/// helper thread, with all signals blocked.  Signals: not async-signal-safe.  Fork: the registration stays with
-/// the parent.  Blocks: no.
+/// helper thread, with all signals blocked.  Signals: not async-signal-safe.  Fork: the
+/// registration stays with the parent.  Blocks: no.
 /// Source: POSIX.1-2024 mq_notify, SIGEV_SIGNAL; mq_notify(3); sigaction(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mqrs_notify_signal(

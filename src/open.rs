@@ -279,8 +279,9 @@ pub unsafe extern "C" fn mqrs_unlink(name: *const c_char) -> c_int {
 /// q  the queue
 ///
 /// Returns the address, as "shm:/name", "posix:/name", "sysv:/name", "sysv:0x4d2" or
-/// "sysv:id:7": good for mqrs_open and mqrs_unlink, and valid until mqrs_close. It is "" where the name is not known. NULL if q is NULL or no open handle,
-/// or the library failed in an earlier call on it.
+/// "sysv:id:7": good for mqrs_open and mqrs_unlink, and valid until mqrs_close. It is "" where
+/// the name is not known. NULL if q is NULL or no open handle, or the library failed in an
+/// earlier call on it.
 ///
 /// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
 #[unsafe(no_mangle)]

@@ -146,6 +146,7 @@ pub unsafe extern "C" fn mqrs_receive_until(
 ///   -E2BIG    size is above ours, and what lies beyond is not 0
 ///   -EFAULT   m is NULL
 ///   -ENOTSUP  the queue cannot do what a flag asks for
+///   -ENOMEM   POSIX: no memory to cut a message, where msgsize is above 8 KiB
 ///
 /// Threads: any.  Signals: async-signal-safe in shared memory.  Fork: usable in the child.
 /// Blocks: while there is no such message, until the timeout.

@@ -11,7 +11,8 @@ use std::mem::size_of;
 /// A struct that crosses the boundary with its size.
 ///
 /// # Safety
-/// Integers and pointers only, without padding: any bytes are a value, and every byte belongs to one.
+/// Integers and pointers only, without padding: any bytes are a value, and every byte belongs
+/// to one.
 pub(crate) unsafe trait SizedStruct: Copy + Default {
     /// The header's name for it.
     const NAME: &str;
