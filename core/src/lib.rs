@@ -3,7 +3,7 @@
 //! ```text
 //!              queue, list             one handle over one transport
 //!       shm     posix     sysv         the shared-memory queue | the kernel's two kinds
-//!            notify  transport         the helper thread | what the three have in common
+//!       notify  transport  waiting     the helper thread | what the three have in common
 //!                sys   sync            the only calls to the OS | the only atomics
 //! error, report, address, attr, message, deadline: plain values, used by every storey
 //! ```
@@ -43,3 +43,5 @@ mod sysv;
 mod text;
 #[cfg(not(loom))]
 pub mod transport;
+#[cfg(not(loom))]
+mod waiting;

@@ -28,5 +28,3 @@ pub use owner::Owners;
 #[cfg(not(loom))]
 pub use owner::{Locks, Sight, settle};
 pub use segment::Segment;
-#[cfg(not(loom))]
-pub(crate) use wait::Limit;

@@ -26,8 +26,9 @@ use crate::report::{explain, say};
 use crate::sys::file::{self, Descriptor, Identity};
 use crate::sys::{map, mq};
 use crate::transport::{Access, Transport, check_mode, not_here, too_long};
+use crate::waiting::Side;
 use core::ffi::CStr;
-use wait::{Side, Waiting};
+use wait::Waiting;
 
 /// An open POSIX queue of the kernel.
 pub struct PosixQueue {

@@ -26,103 +26,29 @@
 
 use crate::deadline::{Clock, Wait};
 use crate::error::{Errno, Result};
-use crate::report::say;
 use crate::sys::mq::{Moment, PAST};
 use crate::sys::{clock, poll};
+use crate::waiting::{Limit, Side, interrupted};
 
-/// Longest poll towards a clock that may be set, which no poll follows.
-const SLICE_SET: i64 = 100_000_000;
 const SECOND: i64 = 1_000_000_000;
 
-/// Which side of the queue waits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Side {
-    /// For room.
-    Sender,
-    /// For a message.
-    Receiver,
-}
-
-impl Side {
-    fn events(self) -> i16 {
-        match self {
-            Side::Sender => poll::WRITABLE,
-            Side::Receiver => poll::READABLE,
-        }
-    }
-
-    fn would_block(self) -> Errno {
-        match self {
-            Side::Sender => say(libc::EAGAIN, "the queue is full and the call must not wait"),
-            Side::Receiver => say(libc::EAGAIN, "the queue is empty and the call must not wait"),
-        }
-    }
-
-    fn timed_out(self) -> Errno {
-        match self {
-            Side::Sender => say(libc::ETIMEDOUT, "the queue was full until the time was up"),
-            Side::Receiver => say(libc::ETIMEDOUT, "the queue was empty until the time was up"),
-        }
+fn events(side: Side) -> i16 {
+    match side {
+        Side::Sender => poll::WRITABLE,
+        Side::Receiver => poll::READABLE,
     }
 }
 
-/// When a call's time is up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Limit {
-    /// At once.
-    Now,
-    /// Not before.
-    At(Clock, i64),
-    /// Never.
-    Never,
-}
-
-impl Limit {
-    fn of(wait: Wait) -> Limit {
-        match wait {
-            Wait::Unlimited => Limit::Never,
-            Wait::Never => Limit::Now,
-            Wait::For(ns) => match clock::monotonic_ns().checked_add(ns) {
-                None | Some(i64::MAX) => Limit::Never,
-                Some(at) => Limit::At(Clock::Monotonic, at),
-            },
-            Wait::Until(clock, at) => Limit::At(clock, at),
-        }
-    }
-
-    /// Nanoseconds left; none or less if the time is up.
-    fn left(self) -> i64 {
-        match self {
-            Limit::Now => 0,
-            Limit::At(clock, at) => at.saturating_sub(clock::now_ns(clock)),
-            Limit::Never => i64::MAX,
-        }
-    }
-
-    /// What to tell the kernel.
-    fn moment(self) -> Option<Moment> {
-        match self {
-            Limit::Now => Some(PAST),
-            Limit::At(Clock::Realtime, at) => Some(moment_of(at)),
-            Limit::At(..) => match self.left() {
-                ..=0 => Some(PAST),
-                left => moment_after(clock::now_ns(Clock::Realtime), left),
-            },
-            Limit::Never => None,
-        }
-    }
-
-    /// Whether the kernel, whose sleep has ended, is right.
-    fn is_over(self) -> bool {
-        matches!(self, Limit::At(Clock::Realtime, _)) || self.left() <= 0
-    }
-
-    /// How long to poll without looking at the clock.
-    fn slice(self) -> i64 {
-        match self {
-            Limit::At(Clock::Realtime | Clock::Boottime, _) => self.left().min(SLICE_SET),
-            _ => self.left(),
-        }
+/// When to give up, as the kernel is told.
+fn moment(limit: Limit) -> Option<Moment> {
+    match limit {
+        Limit::Now => Some(PAST),
+        Limit::At(Clock::Realtime, at) => Some(moment_of(at)),
+        Limit::At(..) => match limit.left() {
+            ..=0 => Some(PAST),
+            left => moment_after(clock::now_ns(Clock::Realtime), left),
+        },
+        Limit::Never => None,
     }
 }
 
@@ -153,7 +79,7 @@ impl Waiting {
     pub fn run<T>(&self, mut call: impl FnMut(Option<Moment>) -> Result<T>) -> Result<T> {
         let limit = Limit::of(self.wait);
         loop {
-            match call(limit.moment()) {
+            match call(moment(limit)) {
                 Err(Errno(libc::ETIMEDOUT | libc::EAGAIN)) if limit == Limit::Now => {
                     return Err(self.side.would_block());
                 }
@@ -171,11 +97,11 @@ impl Waiting {
 
     /// The description is non-blocking: sleep until it is ready.
     fn poll(&self, limit: Limit) -> Result<()> {
-        let slice = limit.slice();
+        let slice = limit.slice(i64::MAX);
         if slice <= 0 {
             return Err(self.side.timed_out());
         }
-        let mut polled = [poll::Polled { fd: self.fd, events: self.side.events(), revents: 0 }];
+        let mut polled = [poll::Polled { fd: self.fd, events: events(self.side), revents: 0 }];
         match poll::wait(&mut polled, slice) {
             Err(Errno(libc::EINTR)) => self.go_on(limit),
             Err(error) => Err(super::explained(error, "cannot wait for the queue")),
@@ -188,7 +114,7 @@ impl Waiting {
         if self.restart || limit == Limit::Now {
             return Ok(());
         }
-        Err(say(libc::EINTR, "a signal handler ran while the call waited"))
+        Err(interrupted())
     }
 }
 
@@ -216,22 +142,17 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_timeout_beyond_the_clocks_range_is_for_ever() {
-        assert_eq!(Limit::of(Wait::For(i64::MAX)), Limit::Never);
-        assert_eq!(Limit::of(Wait::For(i64::MAX)).moment(), None);
-    }
-
-    #[test]
     fn a_deadline_on_the_wall_clock_goes_to_the_kernel_as_it_is() {
-        let limit = Limit::of(Wait::Until(Clock::Realtime, 3 * SECOND + 7));
+        let limit = Limit::At(Clock::Realtime, 3 * SECOND + 7);
 
-        assert_eq!(limit.moment(), Some([3, 7]));
+        assert_eq!(moment(limit), Some([3, 7]));
     }
 
     #[test]
     fn what_is_over_or_must_not_wait_has_a_moment_long_past() {
-        assert_eq!(Limit::of(Wait::Never).moment(), Some(PAST));
-        assert_eq!(Limit::of(Wait::Until(Clock::Monotonic, 0)).moment(), Some(PAST));
-        assert_eq!(Limit::of(Wait::Until(Clock::Boottime, 1)).moment(), Some(PAST));
+        assert_eq!(moment(Limit::Never), None);
+        assert_eq!(moment(Limit::Now), Some(PAST));
+        assert_eq!(moment(Limit::At(Clock::Monotonic, 0)), Some(PAST));
+        assert_eq!(moment(Limit::At(Clock::Boottime, 1)), Some(PAST));
     }
 }

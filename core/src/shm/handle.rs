@@ -13,7 +13,7 @@ use super::engine::{Engine, Look};
 use super::layout::{Geometry, Prologue};
 use super::owner::{self, Locks, Owners, Sight};
 use super::segment::Segment;
-use super::wait::{Patience, Side, Waiting, damaged};
+use super::wait::{Patience, Waiting, damaged};
 use super::word::Word;
 use crate::address::ShmName;
 use crate::attr::{Attr, Limits, OpenOptions, PRIO_MAX, capability, transport};
@@ -31,6 +31,7 @@ use crate::sys::file::{self, Descriptor, Identity};
 use crate::sys::map::{self, Mapping};
 use crate::sys::process;
 use crate::transport::{Access, Transport, check_mode, not_here, too_long};
+use crate::waiting::Side;
 use core::ffi::CStr;
 
 /// An open shared-memory queue.

@@ -22,12 +22,13 @@ use super::engine::{Engine, Look, Refused};
 use super::event::{Event, Slept, Waited};
 use super::layout::WaitWords;
 use super::word::{Head, Tail, take_distance};
-use crate::deadline::{Clock, Wait};
+use crate::deadline::Wait;
 use crate::error::{Errno, Result};
 use crate::report::say;
 use crate::sync::local::AtomicU32;
 use crate::sync::{Ordering::Relaxed, pause, yield_now};
 use crate::sys::{clock, process};
+use crate::waiting::{Limit, Side, interrupted};
 
 /// Pauses polled at least, about 8 microseconds.
 const POLL_LEAST: u32 = 300;
@@ -54,8 +55,6 @@ const COMPANY: u32 = 1024;
 const SLICE: i64 = 20_000_000;
 /// Longest slice.
 const SLICE_MOST: i64 = 1_000_000_000;
-/// Longest slice under a clock that may be set, which no sleep of ours follows.
-const SLICE_SET: i64 = 100_000_000;
 /// How long a call that must not wait looks for a slot in a queue that is not full.
 const SLOT_PATIENCE: i64 = 1_000_000;
 
@@ -163,86 +162,27 @@ fn late_least(maxmsg: u32) -> u32 {
     LATE_LEAST.min(late_most(maxmsg))
 }
 
-/// Which side waits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Side {
-    /// For room.
-    Sender,
-    /// For a message.
-    Receiver,
-}
-
-impl Side {
-    fn event(self, words: &WaitWords) -> &Event {
-        match self {
-            Side::Sender => &words.senders,
-            Side::Receiver => &words.receivers,
-        }
-    }
-
-    /// The processor on which this side was last woken from.
-    fn waker_processor(self, words: &WaitWords) -> u32 {
-        match self {
-            Side::Sender => words.receiver_cpu.load(Relaxed),
-            Side::Receiver => words.sender_cpu.load(Relaxed),
-        }
-    }
-
-    fn asleep(self) -> u32 {
-        match self {
-            Side::Sender => 1,
-            Side::Receiver => 1 << 16,
-        }
-    }
-
-    fn would_block(self) -> Errno {
-        match self {
-            Side::Sender => say(libc::EAGAIN, "the queue is full and the call must not wait"),
-            Side::Receiver => say(libc::EAGAIN, "the queue is empty and the call must not wait"),
-        }
-    }
-
-    fn timed_out(self) -> Errno {
-        match self {
-            Side::Sender => say(libc::ETIMEDOUT, "the queue was full until the time was up"),
-            Side::Receiver => say(libc::ETIMEDOUT, "the queue was empty until the time was up"),
-        }
+/// Where a side sleeps.
+fn event(side: Side, words: &WaitWords) -> &Event {
+    match side {
+        Side::Sender => &words.senders,
+        Side::Receiver => &words.receivers,
     }
 }
 
-/// When a call's time is up.
-#[derive(Clone, Copy)]
-pub(crate) struct Limit {
-    clock: Clock,
-    at: i64,
+/// The processor on which a side was last woken from.
+fn waker_processor(side: Side, words: &WaitWords) -> u32 {
+    match side {
+        Side::Sender => words.receiver_cpu.load(Relaxed),
+        Side::Receiver => words.sender_cpu.load(Relaxed),
+    }
 }
 
-impl Limit {
-    pub(crate) fn of(wait: Wait) -> Option<Limit> {
-        match wait {
-            Wait::Unlimited | Wait::Never => None,
-            Wait::For(ns) => {
-                let at = clock::monotonic_ns().saturating_add(ns);
-                (at != i64::MAX).then_some(Limit { clock: Clock::Monotonic, at })
-            }
-            Wait::Until(clock, at) => Some(Limit { clock, at }),
-        }
-    }
-
-    fn is_over(self) -> bool {
-        clock::now_ns(self.clock) >= self.at
-    }
-
-    /// Until when to sleep, on the monotonic clock; `None` if the time is up.
-    pub(crate) fn sleep_until(limit: Option<Limit>, slice: i64) -> Option<i64> {
-        let now = clock::monotonic_ns();
-        let Some(limit) = limit else { return Some(now.saturating_add(slice)) };
-        let (left, slice) = match limit.clock {
-            Clock::Monotonic => (limit.at.saturating_sub(now), slice),
-            // The sleep does not follow these clocks: look at them often enough.
-            other => (limit.at.saturating_sub(clock::now_ns(other)), slice.min(SLICE_SET)),
-        };
-        (left > 0).then(|| now.saturating_add(left.min(slice)))
+/// One thread of a side, in the count of an owner's sleepers.
+fn asleep(side: Side) -> u32 {
+    match side {
+        Side::Sender => 1,
+        Side::Receiver => 1 << 16,
     }
 }
 
@@ -314,13 +254,13 @@ impl Waiting<'_> {
 
     /// Whether the process that will end this wait may be running now.
     fn polling_pays(&self) -> bool {
-        let waker = self.side.waker_processor(self.words());
+        let waker = waker_processor(self.side, self.words());
         Processors::look().are_many() && (waker == 0 || waker != process::processor())
     }
 
     fn poll<T>(
         &self,
-        limit: Option<Limit>,
+        limit: Limit,
         attempt: &mut impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Option<Result<T>> {
         let maxmsg = self.engine.segment().geometry().maxmsg;
@@ -361,7 +301,7 @@ impl Waiting<'_> {
             if let Some(end) = ended(came) {
                 return Some(end);
             }
-            if close && (limit.is_some_and(Limit::is_over) || self.must_sleep()) {
+            if close && (limit.is_over() || self.must_sleep()) {
                 return None;
             }
         }
@@ -404,16 +344,16 @@ impl Waiting<'_> {
 
     fn sleep<T>(
         &self,
-        limit: Option<Limit>,
+        limit: Limit,
         mut attempt: impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Result<T> {
-        let event = self.side.event(self.words());
+        let event = event(self.side, self.words());
         let mut slice = SLICE;
         loop {
             let waited = event.wait(
                 || self.look(&mut attempt),
                 |announced| {
-                    let until = Limit::sleep_until(limit, slice)?;
+                    let until = limit.sleep_until(slice)?;
                     self.note_asleep(true);
                     let slept = event.sleep(announced, until);
                     self.note_asleep(false);
@@ -424,7 +364,7 @@ impl Waiting<'_> {
                 Waited::Done(done) => return done,
                 Waited::TimeUp => return Err(self.side.timed_out()),
                 Waited::InVain(Slept::Interrupted) if !self.restart => {
-                    return Err(say(libc::EINTR, "a signal handler ran while the call waited"));
+                    return Err(interrupted());
                 }
                 Waited::InVain(Slept::TimedOut) => slice = (slice * 2).min(SLICE_MOST),
                 Waited::InVain(Slept::Interrupted | Slept::Changed) => slice = SLICE,
@@ -464,9 +404,9 @@ impl Waiting<'_> {
     fn note_asleep(&self, on: bool) {
         if let Some(row) = self.engine.segment().owner(self.engine.owner()) {
             if on {
-                row.asleep.fetch_add(self.side.asleep(), Relaxed);
+                row.asleep.fetch_add(asleep(self.side), Relaxed);
             } else {
-                row.asleep.fetch_sub(self.side.asleep(), Relaxed);
+                row.asleep.fetch_sub(asleep(self.side), Relaxed);
             }
         }
     }
@@ -526,21 +466,5 @@ impl Processors {
 
     fn may_use_many(self) -> bool {
         self.0 & Processors::MANY_OURS != 0
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    // Miri has no clocks that may be set.
-    #[cfg(not(miri))]
-    #[test]
-    fn a_clock_that_may_be_set_is_looked_at_often() {
-        for clock in [Clock::Realtime, Clock::Boottime] {
-            let limit = Limit { clock, at: i64::MAX - 1 };
-            let until = Limit::sleep_until(Some(limit), SLICE_MOST).expect("it is not over");
-            assert!(until <= clock::monotonic_ns() + SLICE_SET);
-        }
     }
 }

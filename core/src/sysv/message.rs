@@ -8,7 +8,7 @@
 
 use super::SysvQueue;
 use super::limits;
-use super::wait::{Patience, Side, Try, interrupted};
+use super::wait::{Patience, Try};
 use crate::attr::PRIO_MAX;
 use crate::deadline::Wait;
 use crate::error::{Errno, Result};
@@ -17,6 +17,7 @@ use crate::sync::Ordering::Relaxed;
 use crate::sys::map;
 use crate::sys::msg::{self, TYPE_SIZE};
 use crate::transport::not_here;
+use crate::waiting::{Side, interrupted};
 use core::ffi::c_long;
 use core::mem::MaybeUninit;
 

@@ -21,43 +21,35 @@ use super::bell::Pair;
 use crate::deadline::Wait;
 use crate::error::{Errno, Result};
 use crate::report::say;
-use crate::shm::{Event, Limit, Slept, Waited};
+use crate::shm::{Event, Slept, Waited};
+use crate::waiting::{Limit, Side, interrupted};
 
 /// Longest sleep without a try.
 const SLICE: i64 = 8_000_000;
 
-/// Which side waits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Side {
-    /// For room.
-    Sender,
-    /// For a message.
-    Receiver,
+fn bell(side: Side, pair: &Pair) -> &Event {
+    match side {
+        Side::Sender => &pair.senders,
+        Side::Receiver => &pair.receivers,
+    }
 }
 
-impl Side {
-    fn bell(self, pair: &Pair) -> &Event {
-        match self {
-            Side::Sender => &pair.senders,
-            Side::Receiver => &pair.receivers,
+/// The answer of a call that must not wait. The queue need not be empty: it is a message of
+/// the type that is asked for that is not there.
+fn would_block(side: Side) -> Errno {
+    match side {
+        Side::Sender => side.would_block(),
+        Side::Receiver => {
+            say(libc::EAGAIN, "the queue has no such message and the call must not wait")
         }
     }
+}
 
-    fn would_block(self) -> Errno {
-        match self {
-            Side::Sender => say(libc::EAGAIN, "the queue is full and the call must not wait"),
-            Side::Receiver => {
-                say(libc::EAGAIN, "the queue has no such message and the call must not wait")
-            }
-        }
-    }
-
-    fn timed_out(self) -> Errno {
-        match self {
-            Side::Sender => say(libc::ETIMEDOUT, "the queue was full until the time was up"),
-            Side::Receiver => {
-                say(libc::ETIMEDOUT, "the queue had no such message until the time was up")
-            }
+fn timed_out(side: Side) -> Errno {
+    match side {
+        Side::Sender => side.timed_out(),
+        Side::Receiver => {
+            say(libc::ETIMEDOUT, "the queue had no such message until the time was up")
         }
     }
 }
@@ -82,33 +74,20 @@ impl Try {
 }
 
 /// How long a call goes on waiting, whatever number of times it begins to.
-#[derive(Clone, Copy)]
-pub enum Patience {
-    /// Not at all.
-    Never,
-    /// For ever.
-    Unlimited,
-    /// A time, not yet a point in time: the clock is asked only by who must wait.
-    Unasked(Wait),
-    /// Until then.
-    Until(Limit),
+pub struct Patience {
+    wait: Wait,
+    /// Once it had to wait: the clock is not asked before.
+    limit: Option<Limit>,
 }
 
 impl Patience {
     /// What a call was given.
     pub fn of(wait: Wait) -> Patience {
-        match wait {
-            Wait::Never => Patience::Never,
-            Wait::Unlimited => Patience::Unlimited,
-            wait => Patience::Unasked(wait),
-        }
+        Patience { wait, limit: None }
     }
 
-    /// The wait begins.
-    fn begin(&mut self) {
-        if let Patience::Unasked(wait) = *self {
-            *self = Limit::of(wait).map_or(Patience::Unlimited, Patience::Until);
-        }
+    fn limit(&mut self) -> Limit {
+        *self.limit.get_or_insert_with(|| Limit::of(self.wait))
     }
 }
 
@@ -122,22 +101,18 @@ impl SysvQueue {
         patience: &mut Patience,
         mut attempt: impl FnMut(Try) -> Result<Option<T>>,
     ) -> Result<T> {
-        let sleeps = |patience: &Patience| may_sleep && matches!(patience, Patience::Unlimited);
-        if !sleeps(patience) {
-            if let Some(done) = attempt(Try::Now)? {
-                return Ok(done);
-            }
-            patience.begin();
-        }
-        let limit = match *patience {
-            Patience::Never => return Err(side.would_block()),
-            Patience::Until(limit) => Some(limit),
-            _ => None,
-        };
-        if sleeps(patience) {
+        if may_sleep && patience.wait == Wait::Unlimited {
             return self.in_the_kernel(|| attempt(Try::Sleeping));
         }
-        self.on_the_bell(side, limit, || attempt(Try::Now))
+        if let Some(done) = attempt(Try::Now)? {
+            return Ok(done);
+        }
+        match patience.limit() {
+            Limit::Now => Err(would_block(side)),
+            // A timeout beyond the range of clocks is none.
+            Limit::Never if may_sleep => self.in_the_kernel(|| attempt(Try::Sleeping)),
+            limit => self.on_the_bell(side, limit, || attempt(Try::Now)),
+        }
     }
 
     fn in_the_kernel<T>(&self, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
@@ -154,18 +129,18 @@ impl SysvQueue {
     fn on_the_bell<T>(
         &self,
         side: Side,
-        limit: Option<Limit>,
+        limit: Limit,
         mut attempt: impl FnMut() -> Result<Option<T>>,
     ) -> Result<T> {
-        let bell = side.bell(self.bells.of(self.id));
+        let bell = bell(side, self.bells.of(self.id));
         loop {
             let waited = bell.wait(
                 || attempt().transpose(),
-                |announced| Some(bell.sleep(announced, Limit::sleep_until(limit, SLICE)?)),
+                |announced| Some(bell.sleep(announced, limit.sleep_until(SLICE)?)),
             );
             match waited {
                 Waited::Done(done) => return done,
-                Waited::TimeUp => return Err(side.timed_out()),
+                Waited::TimeUp => return Err(timed_out(side)),
                 Waited::InVain(Slept::Interrupted) if !self.access.restart => {
                     return Err(interrupted());
                 }
@@ -173,9 +148,4 @@ impl SysvQueue {
             }
         }
     }
-}
-
-/// The answer to a signal handler.
-pub(super) fn interrupted() -> Errno {
-    say(libc::EINTR, "a signal handler ran while the call waited")
 }
