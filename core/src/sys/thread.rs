@@ -53,6 +53,12 @@ impl Drop for Uncancelled {
     }
 }
 
+/// Sleep so many nanoseconds, or less if a signal handler runs.
+pub fn sleep(ns: i64) {
+    // libc's functions are cancellation points. Nothing is waited for but time.
+    let _ = super::poll::wait(&mut [], ns);
+}
+
 /// Start a detached thread with all signals blocked.
 pub fn spawn_without_signals(run: extern "C" fn(*mut c_void) -> *mut c_void) -> Result<()> {
     // SAFETY: sets and thread attributes are initialised before they are used; the mask of

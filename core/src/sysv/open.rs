@@ -25,6 +25,7 @@ use crate::oflag::{Direction, OpenFlags};
 use crate::report::{explain, say};
 use crate::sys::file::Descriptor;
 use crate::sys::msg::{self, Status};
+use crate::sys::thread;
 
 /// How often a queue may vanish and come back between two looks: an argument between others,
 /// for which nobody needs more tries than this.
@@ -166,7 +167,7 @@ fn make_named(dir: &Descriptor, name: &SysvName, options: &OpenOptions) -> Resul
 /// for a process that was stopped just then.
 fn wait_a_moment(tries: u32) {
     if tries > 10 {
-        std::thread::sleep(std::time::Duration::from_millis(1));
+        thread::sleep(1_000_000);
     }
 }
 
@@ -184,9 +185,9 @@ fn another(name: &SysvName) -> Errno {
     )
 }
 
-/// Others make and remove the queue all the time.
+/// Others make and remove the queue all the time, or one has stopped in the middle of it.
 fn unsteady() -> Errno {
-    say(libc::EAGAIN, "the queue kept appearing and vanishing")
+    say(libc::EAGAIN, "the queue kept appearing and vanishing, or its record was locked")
 }
 
 /// Make a queue; `EEXIST` if there is one of that key.

@@ -414,6 +414,12 @@ fn who_holds_the_record_can_delay_but_not_mislead() {
     flock(libc::LOCK_EX);
     assert_eq!(errno(open(&name, O_CREAT | O_RDWR)), libc::EAGAIN);
     assert_eq!(foreign::get(key_of(&name), 0), -1);
+    let cancelled = process(|| {
+        // SAFETY: this thread ends with its process, before anything acts on it.
+        assert_eq!(unsafe { libc::pthread_cancel(libc::pthread_self()) }, 0);
+        errno(open(&name, O_CREAT | O_RDWR)) == libc::EAGAIN
+    });
+    assert_eq!(cancelled.end(), 0, "to wait for it is no cancellation point");
     // As another creator of the same name does.
     flock(libc::LOCK_SH);
     let _queue = make(&name);
