@@ -66,6 +66,18 @@ pub struct OpenOptions {
     pub mode: u32,
 }
 
+impl OpenOptions {
+    /// Whether the mode is to be as it is, whatever umask says.
+    pub fn is_exact(&self) -> bool {
+        self.flags & option::EXACT_MODE != 0
+    }
+
+    /// The permission bits of a new queue, not yet masked.
+    pub fn permissions(&self) -> u32 {
+        if self.mode == 0 && !self.is_exact() { 0o600 } else { self.mode & 0o777 }
+    }
+}
+
 /// What a queue is at this moment.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Attr {

@@ -14,7 +14,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Errno, Result};
-use crate::report::explain;
+use crate::report::{explain, failed};
 use crate::sys::file::{self, Descriptor};
 use crate::sys::process;
 use core::ffi::CStr;
@@ -32,20 +32,16 @@ pub fn open() -> Result<Descriptor> {
     })
 }
 
-/// Add the sentence to an error of a system call, naming the limit if it is one.
+/// Add the sentence to an error of a system call on a file.
 pub fn explained(error: Errno, doing: &str) -> Errno {
     let why = match error.0 {
         libc::ENOENT => "it does not exist",
-        libc::EACCES | libc::EPERM => "permission denied",
-        libc::EMFILE => "the process has as many open files as RLIMIT_NOFILE (ulimit -n) allows",
-        libc::ENFILE => "the system has as many open files as /proc/sys/fs/file-max allows",
         libc::ENOSPC => "there is no room left in the file system of MQRS_DIR (/dev/shm)",
         libc::EDQUOT => "the disk quota is used up",
-        libc::ENOMEM => "there is not enough memory",
         libc::EROFS => "the file system is read-only",
         libc::ENOTDIR => "a part of the path is not a directory",
         libc::ENOLCK => "the file system cannot lock bytes of files",
-        _ => return explain(error.0, format_args!("{doing} (errno {})", error.0)),
+        _ => return failed(error, doing),
     };
     explain(error.0, format_args!("{doing}: {why}"))
 }

@@ -162,7 +162,7 @@ impl Queue {
         carrier!(self, queue => queue.notify_cancel())
     }
 
-    /// `EBADMSG` if the queue was found damaged.
+    /// `EBADMSG` or `EIDRM` if the queue is of no use any more.
     pub fn check(&self) -> Result<()> {
         carrier!(self, queue => queue.check())
     }

@@ -93,6 +93,19 @@ pub fn explain(errno: i32, sentence: fmt::Arguments<'_>) -> Errno {
     Errno(errno)
 }
 
+/// Record that a system call failed, what it was for, and why; give the error on. For errors
+/// that mean the same wherever they come from.
+pub fn failed(error: Errno, doing: &str) -> Errno {
+    let why = match error.0 {
+        libc::EACCES | libc::EPERM => "permission denied",
+        libc::EMFILE => "the process has as many open files as RLIMIT_NOFILE (ulimit -n) allows",
+        libc::ENFILE => "the system has as many open files as /proc/sys/fs/file-max allows",
+        libc::ENOMEM => "there is not enough memory",
+        _ => return explain(error.0, format_args!("{doing} (errno {})", error.0)),
+    };
+    explain(error.0, format_args!("{doing}: {why}"))
+}
+
 /// Hand the sentence of this thread's last failure to `read` ("" if there was none).
 pub fn with_sentence<R>(read: impl FnOnce(&str) -> R) -> R {
     let fixed = FIXED.try_with(Fixed::get).unwrap_or("");

@@ -15,14 +15,14 @@ pub use limits::limits;
 pub use list::{list, look};
 
 use crate::address::PosixName;
-use crate::attr::{Attr, OpenOptions, capability, option, transport};
+use crate::attr::{Attr, OpenOptions, capability, transport};
 use crate::deadline::Wait;
 use crate::error::{Errno, Result};
 use crate::message::{self, Incoming, Outgoing, Request};
 use crate::notify::posix::Party;
 use crate::notify::{self, Holder, Notification};
 use crate::oflag::{Direction, OpenFlags};
-use crate::report::{explain, say};
+use crate::report::{failed, say};
 use crate::sys::file::{self, Descriptor, Identity};
 use crate::sys::{map, mq};
 use crate::transport::{Access, Transport, check_mode, not_here, too_long};
@@ -177,15 +177,14 @@ const SMALL: usize = 8192;
 
 /// Make a queue; `EEXIST` if there is one of that name.
 fn make(name: &PosixName, direction: Direction, options: &OpenOptions) -> Result<Descriptor> {
-    let exact = options.flags & option::EXACT_MODE != 0;
-    let mode = if options.mode == 0 && !exact { 0o600 } else { options.mode & 0o777 };
+    let mode = options.permissions();
     let sizes = limits::sizes(options);
     let flags = direction.oflag() | libc::O_CREAT | libc::O_EXCL;
     let fd = mq::open(name.bare(), flags, mode, sizes.as_ref()).map_err(|error| match error.0 {
         libc::EEXIST => say(libc::EEXIST, "a queue of this name exists already"),
         _ => limits::not_made(error, options),
     })?;
-    if exact {
+    if options.is_exact() {
         file::change_mode(fd.number(), mode).map_err(|error| {
             let _ = mq::unlink(name.bare());
             explained(error, "cannot set the queue's mode")
@@ -206,16 +205,13 @@ fn not_opened(error: Errno) -> Errno {
 
 /// Add the sentence to an error of a system call.
 fn explained(error: Errno, doing: &str) -> Errno {
-    let why = match error.0 {
-        libc::EACCES | libc::EPERM => "permission denied",
-        libc::EBADF => return closed_behind_our_back(),
-        libc::EMFILE => "the process has as many open files as RLIMIT_NOFILE (ulimit -n) allows",
-        libc::ENFILE => "the system has as many open files as /proc/sys/fs/file-max allows",
-        libc::ENOMEM => "the kernel has not enough memory",
-        libc::ENOSYS => "this kernel has no POSIX message queues (CONFIG_POSIX_MQUEUE)",
-        _ => return explain(error.0, format_args!("{doing} (errno {})", error.0)),
-    };
-    explain(error.0, format_args!("{doing}: {why}"))
+    match error.0 {
+        libc::EBADF => closed_behind_our_back(),
+        libc::ENOSYS => {
+            say(libc::ENOSYS, "this kernel has no POSIX message queues (CONFIG_POSIX_MQUEUE)")
+        }
+        _ => failed(error, doing),
+    }
 }
 
 /// The same after a wait, whose own answers have their sentences already.
@@ -298,10 +294,6 @@ impl Transport for PosixQueue {
         Ok(Incoming { len, prio, ..Incoming::default() })
     }
 
-    fn check(&self) -> Result<()> {
-        Ok(())
-    }
-
     fn attr(&self) -> Result<Attr> {
         let attr = attr_of(self.probe()?)?;
         Ok(Attr { flags: self.access.flags(), ..attr })
@@ -310,18 +302,8 @@ impl Transport for PosixQueue {
     fn set_owner(&self, mode: u32, uid: u32, gid: u32) -> Result<()> {
         check_mode(mode)?;
         let fd = self.probe()?;
-        let denied = |error| explained(error, "cannot change the queue's owner or mode");
-        let before = file::status(fd).map_err(denied)?.mode & 0o7777;
-        if mode != u32::MAX {
-            file::change_mode(fd, mode).map_err(denied)?;
-        }
-        if uid != u32::MAX || gid != u32::MAX {
-            file::change_owner(fd, uid, gid).map_err(|error| {
-                let _ = file::change_mode(fd, before);
-                denied(error)
-            })?;
-        }
-        Ok(())
+        file::change_access(fd, mode, uid, gid)
+            .map_err(|error| explained(error, "cannot change the queue's owner or mode"))
     }
 
     fn dup_fd(&self) -> Result<i32> {

@@ -10,7 +10,7 @@ use super::layout::{
 use super::owner::{self, Locks};
 use super::segment::Segment;
 use crate::address::ShmName;
-use crate::attr::{OpenOptions, option};
+use crate::attr::OpenOptions;
 use crate::deadline::Clock;
 use crate::directory::{self, Unnamed, cannot_create, explained};
 use crate::error::{Errno, Result};
@@ -184,10 +184,9 @@ pub fn make(
         return Err(exists_already());
     }
     mappable(&geometry)?;
-    let exact = options.flags & option::EXACT_MODE != 0;
-    let asked = if options.mode == 0 && !exact { 0o600 } else { options.mode & 0o777 };
+    let asked = options.permissions();
     let file = Unnamed::make(dir, asked)?;
-    let made = complete(file.descriptor(), file.at(), name, geometry, asked, exact)?;
+    let made = complete(file.descriptor(), file.at(), name, geometry, asked, options.is_exact())?;
     step!(CreateUnnamed);
     file.link(name.file_name()).map_err(|error| match error {
         Errno(libc::EEXIST) => exists_already(),

@@ -528,18 +528,8 @@ impl Transport for ShmQueue {
         check_mode(mode)?;
         self.healthy()?;
         let probe = self.probe()?;
-        let denied = |error| explained(error, "cannot change the queue's owner or mode");
-        let before = file::status(probe).map_err(denied)?.mode & 0o7777;
-        if mode != u32::MAX {
-            file::change_mode(probe, mode).map_err(denied)?;
-        }
-        if uid != u32::MAX || gid != u32::MAX {
-            file::change_owner(probe, uid, gid).map_err(|error| {
-                let _ = file::change_mode(probe, before);
-                denied(error)
-            })?;
-        }
-        Ok(())
+        file::change_access(probe, mode, uid, gid)
+            .map_err(|error| explained(error, "cannot change the queue's owner or mode"))
     }
 
     fn notify(&self, notification: Notification) -> Result<()> {

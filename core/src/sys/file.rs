@@ -276,6 +276,20 @@ pub fn change_owner(fd: i32, uid: u32, gid: u32) -> Result<()> {
     checked(unsafe { libc::fchown(fd, uid, gid) }).map(drop)
 }
 
+/// Permission bits, owner and group, all or nothing; `u32::MAX` leaves one as it is.
+pub fn change_access(fd: i32, mode: u32, uid: u32, gid: u32) -> Result<()> {
+    let before = status(fd)?.mode & 0o7777;
+    if mode != u32::MAX {
+        change_mode(fd, mode)?;
+    }
+    if uid != u32::MAX || gid != u32::MAX {
+        change_owner(fd, uid, gid).inspect_err(|_| {
+            let _ = change_mode(fd, before);
+        })?;
+    }
+    Ok(())
+}
+
 /// Give the unnamed file `fd` a name, unless that exists.
 pub fn link_unnamed(fd: i32, dir: i32, name: &CStr) -> Result<()> {
     let from = ProcPath::of(fd);

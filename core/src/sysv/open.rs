@@ -18,7 +18,7 @@ use super::bell::Bells;
 use super::limits::cannot_get;
 use super::record::{self, Found, Recorded};
 use crate::address::{SysvAddress, SysvName};
-use crate::attr::{OpenOptions, option};
+use crate::attr::OpenOptions;
 use crate::directory;
 use crate::error::{Errno, Result};
 use crate::oflag::{Direction, OpenFlags};
@@ -192,8 +192,7 @@ fn unsteady() -> Errno {
 
 /// Make a queue; `EEXIST` if there is one of that key.
 fn make(key: u32, options: &OpenOptions) -> Result<i32> {
-    let exact = options.flags & option::EXACT_MODE != 0;
-    let mode = if options.mode == 0 && !exact { 0o600 } else { options.mode & 0o777 };
+    let mode = options.permissions();
     msg::get(key, libc::IPC_CREAT | libc::IPC_EXCL | mode as i32)
 }
 
