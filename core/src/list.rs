@@ -4,6 +4,8 @@
 //! it finds out when it comes to it, by opening it. So a queue that has gone meanwhile is
 //! passed over, and one that may not be opened has an address and nothing else.
 
+#![forbid(unsafe_code)]
+
 use crate::attr::{Attr, OpenOptions, transport};
 use crate::error::{Errno, Result};
 use crate::queue::Queue;

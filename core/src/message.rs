@@ -1,5 +1,7 @@
 //! A message with everything that can be said of it: plain values.
 
+#![forbid(unsafe_code)]
+
 /// Flags of a send.
 pub mod send {
     /// System V: the message has the type that it says, not one made from its priority.

@@ -16,6 +16,8 @@
 //! it was the try, the announcement was made before that lock was given free, and is seen by
 //! who had it next.
 
+#![forbid(unsafe_code)]
+
 use super::SysvQueue;
 use super::bell::Pair;
 use crate::deadline::Wait;
