@@ -2,8 +2,10 @@
 //!
 //! Each test is a child: the helper thread is a process's own.
 
-use crate::place::{Place, RECEIVING, close, errno, in_child, open_descriptors, receive, send};
-use libc::{O_RDONLY, O_RDWR};
+use crate::place::{
+    Place, RECEIVING, close, errno, in_child, open_descriptors, receive, send, skip,
+};
+use libc::{O_RDONLY, O_RDWR, O_WRONLY};
 use mqueue_core::attr::OpenOptions;
 use mqueue_core::queue::{Notification, Queue};
 use std::ffi::{CString, c_void};
@@ -231,6 +233,24 @@ fn closing_another_handle_leaves_a_callback_waiting() {
 }
 
 #[test]
+fn a_handle_that_only_sends_may_wait_for_a_callback() {
+    let place = Place::new("only_sends_and_waits");
+    in_child(|| {
+        let receiver = place.make(1, 8);
+        let holder = place.open(O_WRONLY).expect("opened");
+        let bell = Bell::new();
+        holder.notify(bell.ringing()).expect("registered");
+
+        // Of such descriptors the kernel does not tell who is registered.
+        place.open(O_WRONLY).map(drop).expect("opened");
+
+        come_and_go(&receiver);
+        bell.wait_for(1);
+    })
+    .join();
+}
+
+#[test]
 fn a_descriptor_that_the_program_closes_takes_the_registration_along() {
     let place = Place::new("takes_along");
     in_child(|| {
@@ -242,9 +262,12 @@ fn a_descriptor_that_the_program_closes_takes_the_registration_along() {
         close(queue.dup_fd().expect("a duplicate"));
 
         come_and_go(&queue);
-        queue.notify(bell.ringing()).expect("nobody is registered any more");
+        let later = Bell::new();
+        queue.notify(later.ringing()).expect("nobody is registered any more");
         come_and_go(&queue);
-        bell.wait_for(1);
+        // The callbacks run in the order of their registrations.
+        later.wait_for(1);
+        assert_eq!(bell.times(), 0, "no message came while it was registered");
     })
     .join();
 }
@@ -410,6 +433,62 @@ fn a_program_that_closes_our_socket_can_register_again() {
         come_and_go(&queue);
 
         bell.wait_for(1);
+    })
+    .join();
+}
+
+/// Bytes of room that a netlink socket gets for what it receives.
+fn room_of_a_socket() -> usize {
+    let wanted: libc::c_int = 1 << 19;
+    let mut got: libc::c_int = 0;
+    let mut size = size_of_val(&got) as libc::socklen_t;
+    // SAFETY: the kernel reads one number and writes another and its size.
+    unsafe {
+        let socket = libc::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE);
+        assert!(socket >= 0);
+        let (level, name) = (libc::SOL_SOCKET, libc::SO_RCVBUF);
+        libc::setsockopt(socket, level, name, (&raw const wanted).cast(), size);
+        libc::getsockopt(socket, level, name, (&raw mut got).cast(), &mut size);
+        close(socket);
+    }
+    got as usize
+}
+
+#[test]
+fn more_callbacks_than_the_socket_has_room_for_are_refused_and_never_block() {
+    let Some(place) = Place::of_its_own("more_callbacks") else { return };
+    in_child(|| {
+        // Where there is none of these, there are enough.
+        let _ = std::fs::write("/proc/sys/fs/mqueue/queues_max", "2000");
+        // What a registration may take there on any machine.
+        let most = room_of_a_socket() / 1280;
+        let all = libc::rlimit { rlim_cur: 2000, rlim_max: 2000 };
+        // SAFETY: reads one rlimit.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &all) } != 0 {
+            return skip("more_callbacks", "it may not open so many files");
+        }
+        let options = OpenOptions { maxmsg: 1, msgsize: 1, ..OpenOptions::default() };
+        let bell = Bell::new();
+        let mut queues = Vec::new();
+        for number in 0..=most {
+            let address = format!("{}-{number}", place.address.to_str().expect("text"));
+            let address = CString::new(address).expect("a name");
+            match Queue::open(Some(&address), libc::O_CREAT | O_RDWR, &options) {
+                Ok(queue) => queues.push(queue),
+                Err(error) => return skip("more_callbacks", &format!("no more queues: {error:?}")),
+            }
+        }
+        let (last, first) = queues.split_last().expect("some");
+
+        for queue in first {
+            queue.notify(bell.ringing()).expect("registered");
+        }
+        assert_eq!(errno(last.notify(bell.ringing())), libc::EAGAIN);
+
+        let said = crate::place::sentence();
+        assert!(said.contains("net.core.rmem_max"), "{said}");
+        first[0].notify_cancel().expect("dropped");
+        last.notify(bell.ringing()).expect("there is room for one again");
     })
     .join();
 }

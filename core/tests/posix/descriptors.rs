@@ -148,6 +148,24 @@ fn mode_and_owner_are_changed_together_or_not_at_all() {
 }
 
 #[test]
+fn a_mode_is_not_changed_where_the_owner_cannot_be() {
+    let place = Place::new("a_mode_is_not_changed");
+    in_child(|| {
+        // SAFETY: touches no memory.
+        if unsafe { libc::geteuid() == 0 && libc::setuid(65534) != 0 } {
+            return;
+        }
+        let queue = place.make(2, 8);
+
+        assert_eq!(errno(queue.set_owner(0o640, 0, u32::MAX)), libc::EPERM);
+
+        assert_eq!(queue.attr().expect("attributes").mode, 0o600);
+        mqueue_core::queue::unlink(&place.address).expect("removed");
+    })
+    .join();
+}
+
+#[test]
 fn a_descriptor_travels_to_a_process_that_may_not_open_the_queue() {
     let place = Place::new("a_descriptor_travels");
     let queue = place.make(2, 8);

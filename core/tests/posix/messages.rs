@@ -184,8 +184,11 @@ fn nonblocking_is_the_handles_own_and_never_the_descriptions() {
     assert_eq!(errno(send(&queue, "y", 0)), libc::EAGAIN);
     assert_eq!(sentence(), "the queue is full and the call must not wait");
 
-    let fd = queue.fd().expect("a descriptor");
+    let opened = place.open(libc::O_RDWR | O_NONBLOCK).expect("opened");
+    for handle in [&queue, &opened] {
+        let fd = handle.fd().expect("a descriptor");
 
-    // SAFETY: touches no memory.
-    assert_eq!(unsafe { libc::fcntl(fd, libc::F_GETFL) } & O_NONBLOCK, 0);
+        // SAFETY: touches no memory.
+        assert_eq!(unsafe { libc::fcntl(fd, libc::F_GETFL) } & O_NONBLOCK, 0);
+    }
 }

@@ -145,6 +145,26 @@ fn closing_another_handle_leaves_the_registration() {
 }
 
 #[test]
+fn a_parked_number_that_means_something_else_by_now_is_left_alone() {
+    let place = Place::new("a_parked_number");
+    alone(|| {
+        let queue = place.make(1, 8);
+        let other = place.open(O_RDWR).expect("opened");
+        let fd = other.fd().expect("a descriptor");
+        queue.notify(SIGNAL).expect("registered");
+        drop(other);
+
+        close(fd);
+        // SAFETY: a C string.
+        assert_eq!(unsafe { libc::open(c"/dev/null".as_ptr(), O_RDONLY) }, fd);
+        queue.notify_cancel().expect("dropped");
+
+        assert!(is_open(fd));
+    })
+    .join();
+}
+
+#[test]
 fn whatever_ends_the_registration_closes_what_waited_for_it() {
     let place = Place::new("whatever_ends");
     alone(|| {
