@@ -96,7 +96,13 @@ fn every_change_rings_the_bell_of_those_who_wait_for_it() {
         scope(|threads| {
             let sleeper = threads.spawn(|| sleep_on(word, announced));
             change();
+            let is_rung = word.load(SeqCst) != announced;
+            if !is_rung {
+                word.store(0, SeqCst);
+                ring(word);
+            }
             sleeper.join().unwrap();
+            assert!(is_rung, "nobody has rung");
         });
         // The page is shared with other tests where there is no world of our own.
     };
@@ -184,6 +190,35 @@ fn works(world: &World) {
     assert!(sent.is_ok());
 }
 
+/// How often a segment is attached.
+fn attachments(id: c_int) -> u64 {
+    // SAFETY: numbers only; the call writes one.
+    let status = unsafe {
+        let mut status: libc::shmid_ds = std::mem::zeroed();
+        assert_eq!(libc::shmctl(id, libc::IPC_STAT, &mut status), 0);
+        status
+    };
+    // Narrower in 32-bit programs.
+    #[allow(clippy::useless_conversion)]
+    u64::from(status.shm_nattch)
+}
+
+#[test]
+fn closing_leaves_nothing_attached() {
+    let Some(world) = World::of_our_own("bells-detached") else { return };
+    let queue = make(&world.key());
+    // SAFETY: touches no memory.
+    let id = unsafe { libc::shmget(KEY, 0, 0) };
+    assert_eq!(attachments(id), 1);
+
+    for _ in 0..10 {
+        drop(open(queue.name(), libc::O_RDWR).unwrap());
+        queue::unlink(make(&world.key()).name()).unwrap();
+    }
+
+    assert_eq!(attachments(id), 1);
+}
+
 #[test]
 fn without_the_page_of_bells_waits_work_all_the_same() {
     let segment = |len: usize, mode: c_int, fill: u8| {
@@ -206,13 +241,7 @@ fn without_the_page_of_bells_waits_work_all_the_same() {
         works(&world);
         let _queue = make(&world.key());
 
-        // SAFETY: numbers only; the call writes one.
-        let attached = unsafe {
-            let mut status: libc::shmid_ds = std::mem::zeroed();
-            assert_eq!(libc::shmctl(id, libc::IPC_STAT, &mut status), 0);
-            status.shm_nattch
-        };
-        assert_eq!(attached > 0, is_taken, "{len} bytes of {fill}");
+        assert_eq!(attachments(id) > 0, is_taken, "{len} bytes of {fill}");
     }
 }
 

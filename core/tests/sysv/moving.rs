@@ -131,6 +131,12 @@ fn a_limit_that_was_changed_by_others_is_noticed() {
     }
     foreign::set_bytes(id, 60);
     queue.put(&[0; 51], 0, Wait::Unlimited).unwrap();
+    queue.take(51, Wait::Never).unwrap();
+
+    // What we have set ourselves others may change, too.
+    queue.set_maxbytes(50).unwrap();
+    foreign::set_bytes(id, 60);
+    queue.put(&[0; 51], 0, Wait::Never).unwrap();
 }
 
 #[test]
@@ -174,6 +180,32 @@ fn a_removed_queue_is_gone_for_every_handle_and_for_good() {
         assert_eq!(errno(handle.set_maxbytes(5)), libc::EIDRM);
         assert_eq!(errno(handle.set_owner(0o600, u32::MAX, u32::MAX)), libc::EIDRM);
     }
+}
+
+#[test]
+fn a_handle_never_reaches_the_queue_that_has_its_number_next() {
+    let Some(world) = World::of_our_own("the-same-number") else { return };
+    let old = make(&world.key());
+    let id = foreign::id_of(old.name());
+    queue::unlink(old.name()).unwrap();
+    assert_eq!(errno(old.put(b"x", 0, Wait::Never)), libc::EIDRM);
+
+    // It takes the kernel a long time to come back to a number, unless it is told to.
+    if std::fs::write("/proc/sys/kernel/msg_next_id", id.to_string()).is_err() {
+        return skip("the-same-number", "this kernel does not let numbers be chosen");
+    }
+    let new = make(&world.key());
+    assert_eq!(foreign::id_of(new.name()), id);
+    new.put(b"another's", 0, Wait::Never).unwrap();
+
+    for wait in [Wait::Never, Wait::Unlimited, Wait::For(1 << 60)] {
+        assert_eq!(errno(old.put(b"x", 0, wait)), libc::EIDRM);
+        assert_eq!(errno(old.take(9, wait)), libc::EIDRM);
+    }
+    assert_eq!(errno(old.attr()), libc::EIDRM);
+    assert_eq!(errno(old.set_maxbytes(5)), libc::EIDRM);
+    assert_eq!(errno(old.set_owner(0o666, u32::MAX, u32::MAX)), libc::EIDRM);
+    assert_eq!(new.attr().unwrap().curmsgs, 1);
 }
 
 #[test]

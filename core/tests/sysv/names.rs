@@ -9,6 +9,7 @@ use mqueue_core::report::with_sentence;
 use std::ffi::{CStr, CString};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 fn key_of(name: &CStr) -> u32 {
     match Address::parse(name) {
@@ -297,19 +298,51 @@ impl Directory {
 #[test]
 fn of_many_creators_one_wins() {
     let world = World::new();
-    for _ in 0..50 {
-        let name = world.name();
-        let creators: Vec<_> =
-            (0..4).map(|_| process(|| open(&name, O_CREAT | O_EXCL | O_RDWR).is_ok())).collect();
+    let names: Vec<_> = (0..200).map(|_| world.name()).collect();
+    let create = || {
+        for name in &names {
+            match open(name, O_CREAT | O_EXCL | O_RDWR) {
+                Ok(queue) => queue.put(b"won", 0, Wait::Never).unwrap(),
+                Err(error) => assert_eq!(error.0, libc::EEXIST),
+            }
+        }
+        true
+    };
 
-        let winners =
-            creators.into_iter().filter_map(|child| (child.end() == 0).then_some(())).count();
+    let creators: Vec<_> = (0..4).map(|_| process(create)).collect();
 
-        assert_eq!(winners, 1);
-        assert!(open(&name, O_RDWR).is_ok());
-        queue::unlink(&name).unwrap();
-        assert!(!record_of(&name).exists());
+    assert!(creators.into_iter().all(|creator| creator.end() == 0));
+    for name in &names {
+        let queue = Removed(open(name, O_RDWR).unwrap());
+        assert_eq!(queue.attr().unwrap().curmsgs, 1, "one winner");
+        queue::unlink(name).unwrap();
+        assert!(!record_of(name).exists());
     }
+}
+
+#[test]
+fn makers_and_removers_of_one_name_never_take_it_for_anothers() {
+    let world = World::new();
+    let name = world.name();
+    let come_and_go = || {
+        for _ in 0..2000 {
+            match open(&name, O_CREAT | O_RDWR) {
+                Ok(_) => {}
+                Err(error) => assert_eq!(error.0, libc::EAGAIN, "the name kept coming and going"),
+            }
+            match queue::unlink(&name) {
+                Ok(()) => {}
+                Err(error) => assert!([libc::ENOENT, libc::EAGAIN].contains(&error.0), "{error:?}"),
+            }
+        }
+        true
+    };
+
+    let children: Vec<_> = (0..4).map(|_| process(come_and_go)).collect();
+
+    assert!(children.into_iter().all(|child| child.end() == 0));
+    drop(make(&name));
+    assert!(!record_of(&name).exists());
 }
 
 #[test]
@@ -397,6 +430,39 @@ fn creators_and_removers_that_are_killed_leave_nothing_that_blocks_others() {
         assert_eq!(fate, 0, "round {round}");
     }
     assert_eq!(std::fs::read_dir(&alone.0).unwrap().count(), 0);
+}
+
+#[test]
+fn a_child_forked_meanwhile_keeps_no_record_locked() {
+    let world = World::new();
+    let name = world.name();
+    let record = record_of(&name);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        let maker = threads.spawn(|| {
+            while !is_over.load(SeqCst) {
+                let queue = make(&name);
+                queue::unlink(&name).unwrap();
+                drop(queue);
+                // Whoever finds it locked leaves it there.
+                assert!(!record.exists(), "a child has it locked");
+            }
+        });
+        // Each has copies of all descriptors, of those that make a queue just now, too.
+        let children: Vec<_> = (0..50)
+            .map(|_| {
+                process(|| {
+                    loop {
+                        // SAFETY: touches no memory.
+                        unsafe { libc::pause() };
+                    }
+                })
+            })
+            .collect();
+        is_over.store(true, SeqCst);
+        maker.join().unwrap();
+        drop(children);
+    });
 }
 
 #[test]

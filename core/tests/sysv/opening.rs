@@ -23,6 +23,23 @@ fn a_key_is_opened_made_and_refused_as_the_flags_say() {
 }
 
 #[test]
+fn who_makes_a_queue_while_others_do_opens_theirs() {
+    let world = World::new();
+    let key = world.key();
+    let come_and_go = || {
+        for _ in 0..1000 {
+            open(&key, O_CREAT | O_RDWR).expect("opened or made");
+            let _ = queue::unlink(&key);
+        }
+        true
+    };
+
+    let makers: Vec<_> = (0..4).map(|_| process(come_and_go)).collect();
+
+    assert!(makers.into_iter().all(|maker| maker.end() == 0));
+}
+
+#[test]
 fn the_decimal_and_the_hexadecimal_key_are_one_queue() {
     let _world = World::new();
     let number = key_number();

@@ -10,6 +10,9 @@ use std::ffi::{CStr, CString, c_int, c_long};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+/// A test that hangs longer ends everything.
+const WATCHDOG: u32 = 120;
+
 /// The directory of queues for this process; it disappears with the process, however that
 /// ends.
 static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -50,8 +53,12 @@ pub struct World {
 impl World {
     pub fn new() -> World {
         LazyLock::force(&DIRECTORY);
-        // SAFETY: touches no memory; what this thread starts is in the new namespace, too.
-        let is_own = unsafe { libc::unshare(libc::CLONE_NEWIPC) } == 0;
+        // SAFETY: touches no memory; the alarm's only effect is to end the program, and what
+        // this thread starts is in the new namespace, too.
+        let is_own = unsafe {
+            libc::alarm(WATCHDOG);
+            libc::unshare(libc::CLONE_NEWIPC) == 0
+        };
         World { is_own }
     }
 
