@@ -273,6 +273,23 @@ impl Stuck {
         Stuck::named(Some(&CString::new(name).expect("a name")), side)
     }
 
+    /// In a System V queue, which is full of empty messages.
+    fn in_system_v(side: Side) -> Stuck {
+        let oflag = libc::O_CREAT | libc::O_RDWR;
+        let mut queue = null_mut();
+        // SAFETY: every pointer is valid, or null where it may be.
+        unsafe {
+            // Where there is one, a namespace of this thread's takes the queue along.
+            libc::unshare(libc::CLONE_NEWIPC);
+            assert_eq!(mqrs_open(c"sysv:private".as_ptr(), oflag, null(), 0, &mut queue), 0);
+            if side == Side::Sender {
+                assert_eq!(mqrs_set_maxbytes(queue, FULL), 0);
+                (0..FULL).for_each(|_| assert_eq!(mqrs_send(queue, null(), 0, 0), 0));
+            }
+        }
+        Stuck { queue, side }
+    }
+
     fn named(name: Option<&CStr>, side: Side) -> Stuck {
         let name = name.map_or(null(), CStr::as_ptr);
         let mut queue = null_mut();
@@ -331,7 +348,11 @@ impl Stuck {
 impl Drop for Stuck {
     fn drop(&mut self) {
         // SAFETY: an open handle, which nobody uses any more.
-        assert_eq!(unsafe { mqrs_close(self.queue) }, 0);
+        unsafe {
+            // A System V queue is nothing without its name.
+            mqrs_unlink(mqrs_name(self.queue));
+            assert_eq!(mqrs_close(self.queue), 0);
+        }
     }
 }
 
@@ -362,6 +383,8 @@ struct Wait {
     took: i64,
     /// Its longest sleep.
     longest: i64,
+    /// How often it slept.
+    sleeps: usize,
     /// How often it began to wait in the kernel's queues.
     kernel_waits: u32,
 }
@@ -384,8 +407,8 @@ fn wait_in(events: &[(i64, Event)], begin: i64, wait: impl FnOnce() -> i32) -> W
     let world = WORLD.with(|place| place.borrow_mut().take()).expect("this world");
     assert!(world.events.is_empty(), "{} events did not come", world.events.len());
     let longest = world.sleeps.iter().copied().max().unwrap_or(0);
-    let World { monotonic, kernel_waits, .. } = world;
-    Wait { answer, took: monotonic - begin, longest, kernel_waits }
+    let World { monotonic, sleeps, kernel_waits, .. } = world;
+    Wait { answer, took: monotonic - begin, longest, sleeps: sleeps.len(), kernel_waits }
 }
 
 /// Each behaviour holds for both sides.
@@ -539,6 +562,30 @@ fn a_sleep_towards_a_clock_that_may_be_set_is_short() {
         assert_over(&wait, HOUR, 0);
         assert_eq!(wait.longest, S);
     });
+}
+
+#[test]
+fn a_timed_wait_of_a_system_v_queue_looks_every_few_milliseconds_and_sleeps_meanwhile() {
+    for side in [Side::Receiver, Side::Sender] {
+        let stuck = Stuck::in_system_v(side);
+        let waits: [&dyn Fn() -> i32; 4] = [
+            &|| stuck.wait_for(S),
+            &|| stuck.wait_until(libc::CLOCK_MONOTONIC, BEGIN + S),
+            &|| stuck.wait_until(libc::CLOCK_REALTIME, BEGIN_REALTIME + S),
+            &|| stuck.wait_until(libc::CLOCK_BOOTTIME, BEGIN_BOOTTIME + S),
+        ];
+        for wait in waits {
+            let wait = wait_in(&[], BEGIN, wait);
+            assert_over(&wait, S, 0);
+            // A program that rings no bell is noticed in time, and costs little.
+            assert!(wait.longest <= 10 * MS, "{} ms", wait.longest / MS);
+            assert!((100..=200).contains(&wait.sleeps), "{} sleeps", wait.sleeps);
+        }
+
+        let events = [(15 * MS, Event::Pass(stuck.queue))];
+        let wait = wait_in(&events, BEGIN, || stuck.wait_for(S));
+        assert_eq!((wait.answer, wait.took), (0, 15 * MS));
+    }
 }
 
 #[test]
