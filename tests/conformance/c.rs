@@ -213,6 +213,11 @@ impl Handle for Open {
             prio: request.prio,
             r#type: request.kind,
             sequence: request.sequence,
+            // Only outputs, which shows when they are written.
+            len: 7_777,
+            sender_pid: 7,
+            state: 7,
+            sent_ns: 7,
             ..mqrs_msg::default()
         };
         let mut m = before;

@@ -3,9 +3,10 @@
 use super::{Clause, clauses};
 use crate::process::spawn;
 use crate::subject::{NOWAIT, Queue, Subject, Wait};
+use crate::world::need_mount;
 use libc::{
     CLOCK_MONOTONIC, E2BIG, EAGAIN, EBADF, EFAULT, EINVAL, EMSGSIZE, O_CREAT, O_NONBLOCK, O_RDONLY,
-    O_RDWR,
+    O_RDWR, O_WRONLY,
 };
 use mqueue_rs::*;
 use std::ffi::CStr;
@@ -23,6 +24,7 @@ pub const CLAUSES: &[Clause] = clauses![C:
     a_larger_struct_has_zeros_where_we_know_nothing,
     reserved_fields_and_unknown_flags_are_refused,
     options_are_a_pointer_and_a_size_or_neither,
+    a_list_goes_on_where_it_was_after_a_bad_pointer,
     all_data_is_sent_in_messages_of_the_queues_size,
     data_that_does_not_fit_is_sent_in_part,
     no_data_is_sent_in_no_message,
@@ -43,6 +45,7 @@ const ATTR: usize = size_of::<mqrs_attr>();
 const OPTIONS: usize = size_of::<mqrs_options>();
 const STATS: usize = size_of::<mqrs_stats>();
 const MSG: usize = size_of::<mqrs_msg>();
+const ENTRY: usize = size_of::<mqrs_entry>();
 
 /// Every function that takes a handle refuses this one.
 fn refuse_all(q: *mut mqrs_queue) {
@@ -150,9 +153,13 @@ fn a_priority_that_nobody_wants_is_not_written(s: &Subject) {
 fn pointers_come_after_direction_and_before_length(s: &Subject) {
     let (address, queue) = s.create(4, 16);
     let receiver = s.another(&address, O_RDONLY);
+    let sender = s.another(&address, O_WRONLY);
     // SAFETY: as above.
     unsafe {
         is(EBADF, mqrs_send(receiver.raw(), null(), 1, 0));
+        is(EBADF, mqrs_receive(sender.raw(), null_mut(), 1, null_mut()) as i64);
+        is(EBADF, mqrs_sendmsg(receiver.raw(), null(), MSG, 0, 0));
+        is(EBADF, mqrs_recvmsg(sender.raw(), null_mut(), MSG, 0, 0) as i64);
         is(EFAULT, mqrs_send(queue.raw(), null(), 1 << 30, 0));
         is(EINVAL, mqrs_send(queue.raw(), null(), 1, 32768));
         is(EINVAL, mqrs_timedreceive(queue.raw(), null_mut(), 1, -2, null_mut()) as i64);
@@ -250,6 +257,29 @@ fn options_are_a_pointer_and_a_size_or_neither(s: &Subject) {
         is(EFAULT, mqrs_open(name, O_RDWR, null(), OPTIONS, &mut null_mut()));
         is(EINVAL, mqrs_open(name, O_RDWR, &options, 0, &mut null_mut()));
     }
+}
+
+fn a_list_goes_on_where_it_was_after_a_bad_pointer(s: &Subject) {
+    need_mount(s.transport);
+    let (address, _queue) = s.create(4, 16);
+    let mut list = null_mut();
+    let mut entry = mqrs_entry::default();
+    let mut found = 0;
+    // SAFETY: as above.
+    unsafe {
+        assert_eq!(mqrs_list_open(s.transport.number(), &mut list), 0);
+        loop {
+            is(EFAULT, mqrs_list_next(list, null_mut(), ENTRY));
+            is(EINVAL, mqrs_list_next(list, &mut entry, ENTRY - 1));
+            match mqrs_list_next(list, &mut entry, ENTRY) {
+                0 => break,
+                result => assert_eq!(result, 1),
+            }
+            found += u32::from(CStr::from_ptr(entry.name.as_ptr()) == address.as_c_str());
+        }
+        assert_eq!(mqrs_list_close(list), 0);
+    }
+    assert_eq!(found, 1);
 }
 
 fn send_all(queue: &Queue, data: &[u8]) -> isize {

@@ -60,7 +60,7 @@ fn a_key_is_one_in_decimal_and_in_hexadecimal(s: &Subject) {
 
 fn addresses_that_are_no_key_name_or_number_are_refused(s: &Subject) {
     for rest in
-        ["0", "0x0", "0x", "-1", "+1", "1 ", "4294967296", "x", "id:", "id:-1", "id:x", "privately"]
+        ["0", "0x0", "0x", "-1", "+1", "1 ", "4294967297", "x", "id:", "id:-1", "id:x", "privately"]
     {
         let address = s.address_of(rest);
 
