@@ -244,6 +244,7 @@ fn a_handle_that_only_sends_may_wait_for_a_callback() {
         // Of such descriptors the kernel does not tell who is registered.
         place.open(O_WRONLY).map(drop).expect("opened");
 
+        assert_eq!(errno(receiver.notify(bell.ringing())), libc::EBUSY);
         come_and_go(&receiver);
         bell.wait_for(1);
     })

@@ -248,7 +248,7 @@ fn who_makes_a_queue_while_others_do_opens_theirs() {
     let makers: Vec<_> = (0..4)
         .map(|_| {
             in_child(|| {
-                for _ in 0..300 {
+                for _ in 0..5000 {
                     let queue = Queue::open(Some(&place.address), O_RDWR | O_CREAT, &options);
                     queue.expect("opened or made");
                     let _ = queue::unlink(&place.address);

@@ -325,7 +325,7 @@ fn makers_and_removers_of_one_name_never_take_it_for_anothers() {
     let world = World::new();
     let name = world.name();
     let come_and_go = || {
-        for _ in 0..2000 {
+        for _ in 0..5000 {
             match open(&name, O_CREAT | O_RDWR) {
                 Ok(_) => {}
                 Err(error) => assert_eq!(error.0, libc::EAGAIN, "the name kept coming and going"),

@@ -27,7 +27,7 @@ fn who_makes_a_queue_while_others_do_opens_theirs() {
     let world = World::new();
     let key = world.key();
     let come_and_go = || {
-        for _ in 0..1000 {
+        for _ in 0..5000 {
             open(&key, O_CREAT | O_RDWR).expect("opened or made");
             let _ = queue::unlink(&key);
         }
