@@ -214,13 +214,15 @@ const CANCEL_WAKES: Deed = Deed {
         calls::watch(stage.shared);
         assert_eq!((NOTIFY_CALLBACK.run)(stage), 0);
         wait_for("a helper that polls", || stage.shared.polls.load(SeqCst) > 0 && is_asleep());
+        let_others_run_only_while_we_sleep();
     },
     run: |stage| {
         let before = stage.shared.asleep.load(SeqCst);
         let answer = cancel(stage);
         // It looks at everything, and goes to sleep again.
         wait_for("a look", || answer < 0 || stage.shared.asleep.load(SeqCst) > before);
-        // Without this bell if it was just looking.
+        // Without this bell if it was just looking. (The kernel tells it of what is cancelled,
+        // too, and it would look because of that.)
         assert!(stage.shared.has_seen(Kind::RingBell), "{}", crate::NOT_MADE);
         answer as isize
     },
@@ -258,15 +260,37 @@ fn cancel(stage: &Stage) -> i32 {
     unsafe { mqrs_notify_cancel(stage.queue) }
 }
 
+/// The threads other than this one.
+fn others() -> impl Iterator<Item = libc::pid_t> {
+    let me = std::process::id() as libc::pid_t;
+    let tasks = std::fs::read_dir("/proc/self/task").expect("the threads");
+    tasks
+        .filter_map(|task| task.expect("a thread").file_name().to_str()?.parse().ok())
+        .filter(move |thread| *thread != me)
+}
+
 /// Whether a thread other than this one sleeps.
 fn is_asleep() -> bool {
-    let me = std::process::id().to_string();
-    let tasks = std::fs::read_dir("/proc/self/task").expect("the threads");
-    tasks.map(|task| task.expect("a thread")).filter(|task| *task.file_name() != *me).any(|task| {
+    others().any(|thread| {
         // The state stands behind the name.
-        let status = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        status.contains(") S ")
+        let status = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
+        status.unwrap_or_default().contains(") S ")
     })
+}
+
+/// Put all threads on one processor, where the others do not run beside this one.
+fn let_others_run_only_while_we_sleep() {
+    // SAFETY: numbers only, so all zeros are a value; the calls read them.
+    unsafe {
+        let mut one: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(libc::sched_getcpu() as usize, &mut one);
+        let none: libc::sched_param = std::mem::zeroed();
+        assert_eq!(libc::sched_setaffinity(0, size_of_val(&one), &one), 0);
+        for thread in others() {
+            assert_eq!(libc::sched_setaffinity(thread, size_of_val(&one), &one), 0);
+            assert_eq!(libc::sched_setscheduler(thread, libc::SCHED_IDLE, &none), 0);
+        }
+    }
 }
 
 /// Change RLIMIT_MSGQUEUE of this process.
