@@ -199,7 +199,7 @@ kinds! {
 
 /// Functions and system calls that the sources name and that cannot fail here, and why.
 pub const INFALLIBLE: &[(&str, &str)] = &[
-    ("clock_gettime", "the clock is one that exists (tests/clocks.rs has its own)"),
+    ("clock_gettime", "the clock is one that exists (tests/clocks/ has its own)"),
     ("clock_gettime64", "as clock_gettime, of 32-bit programs"),
     ("fcntl64", "as fcntl, of 32-bit programs"),
     ("ipc", "as msgget and so on, of 32-bit programs"),

@@ -8,7 +8,7 @@
 //! | mood.mqueue | registering again in a callback is undone | `a_callback_may_register_again` |
 //! | posix_ipc | EMFILE is called "too many open files" | `too_many_bytes_for_the_user_are_refused_by_the_name_of_the_limit` |
 //! | posix_ipc | random names are those of the second | `a_queue_without_a_name_gets_one_of_its_own` |
-//! | posix_ipc, Boost | timeouts are measured on the wall clock | tests/clocks.rs |
+//! | posix_ipc, Boost | timeouts are measured on the wall clock | tests/clocks/ |
 //! | ipcqueue | a queue cannot be opened without making it | `a_queue_that_does_not_exist_is_not_opened` |
 //! | go-ipc 0.1 | 16 bits of an inode make a key, which collides | `names_of_one_key_are_told_apart` |
 //! | go-ipc 0.1 | opening makes a file | `opening_in_vain_leaves_nothing_behind` |
