@@ -11,12 +11,13 @@ use std::{env, fs};
 const SONAME: &str = "libmqueue_rs.so.0";
 
 /// The files that the header is made of, in the order of its pages.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "src/structs.rs",
     "src/boundary.rs",
     "src/open.rs",
     "src/send.rs",
     "src/receive.rs",
+    "src/in_place.rs",
     "src/notify.rs",
     "src/wait.rs",
     "src/attr.rs",

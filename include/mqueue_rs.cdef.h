@@ -29,6 +29,9 @@ enum {
 enum {
     MQRS_OPT_EXACT_MODE = 1,
     MQRS_OPT_RESTART = 2,
+    MQRS_OPT_EPHEMERAL = 4,
+    MQRS_OPT_STAMP = 8,
+    MQRS_OPT_REDELIVER = 16,
 };
 
 enum {
@@ -41,6 +44,20 @@ enum {
     MQRS_RECV_TRUNCATE = 2,
     MQRS_RECV_TYPE = 4,
     MQRS_RECV_EXCEPT = 8,
+};
+
+enum {
+    MQRS_MSG_REDELIVERED = 1,
+};
+
+enum {
+    MQRS_READABLE = 1,
+    MQRS_WRITABLE = 2,
+};
+
+enum {
+    MQRS_NOTIFY_PERSISTENT = 1,
+    MQRS_NOTIFY_NOW = 2,
 };
 
 enum {
@@ -81,6 +98,12 @@ typedef struct mqrs_msg {
     uint64_t sequence;
     int64_t sent_ns;
 } mqrs_msg;
+
+typedef struct mqrs_wait_item {
+    mqrs_queue *queue;
+    uint32_t events;
+    uint32_t revents;
+} mqrs_wait_item;
 
 typedef struct mqrs_attr {
     uint32_t transport;
@@ -170,6 +193,13 @@ int mqrs_sendmsg(mqrs_queue *q,
                  uint64_t flags,
                  int64_t timeout_ns);
 
+ssize_t mqrs_sendmmsg(mqrs_queue *q,
+                      const struct mqrs_msg *v,
+                      size_t size,
+                      size_t count,
+                      uint64_t flags,
+                      int64_t timeout_ns);
+
 ssize_t mqrs_receive(mqrs_queue *q, void *buf, size_t cap, uint32_t *prio);
 
 ssize_t mqrs_timedreceive(mqrs_queue *q,
@@ -191,6 +221,34 @@ ssize_t mqrs_recvmsg(mqrs_queue *q,
                      uint64_t flags,
                      int64_t timeout_ns);
 
+ssize_t mqrs_recvmmsg(mqrs_queue *q,
+                      struct mqrs_msg *v,
+                      size_t size,
+                      size_t count,
+                      uint64_t flags,
+                      int64_t timeout_ns);
+
+int mqrs_reserve(mqrs_queue *q, size_t len, int64_t timeout_ns, void **slot);
+
+int mqrs_commit(mqrs_queue *q, void *slot, size_t len, uint32_t prio);
+
+int mqrs_timedcommit(mqrs_queue *q,
+                     void *slot,
+                     size_t len,
+                     uint32_t prio,
+                     int64_t timeout_ns);
+
+int mqrs_abort(mqrs_queue *q, void *slot);
+
+ssize_t mqrs_acquire(mqrs_queue *q,
+                     int64_t timeout_ns,
+                     const void **data,
+                     uint32_t *prio);
+
+int mqrs_release(mqrs_queue *q, const void *data);
+
+int mqrs_requeue(mqrs_queue *q, const void *data);
+
 int mqrs_notify_signal(mqrs_queue *q, int signo, intptr_t value, uint64_t flags);
 
 int mqrs_notify_callback(mqrs_queue *q,
@@ -201,6 +259,17 @@ int mqrs_notify_callback(mqrs_queue *q,
 int mqrs_notify_cancel(mqrs_queue *q);
 
 int mqrs_fd(mqrs_queue *q);
+
+int mqrs_wait(struct mqrs_wait_item *items,
+              size_t size,
+              size_t count,
+              int64_t timeout_ns);
+
+int mqrs_cancel(mqrs_queue *q);
+
+int mqrs_set_cancelled(mqrs_queue *q, int on);
+
+int mqrs_shutdown(mqrs_queue *q);
 
 int mqrs_getattr(const mqrs_queue *q, struct mqrs_attr *out, size_t size);
 

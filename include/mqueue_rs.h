@@ -267,6 +267,18 @@ enum {
     MQRS_OPT_EXACT_MODE = 1,
     /** Waits of this handle go on after any signal handler, SA_RESTART or not. */
     MQRS_OPT_RESTART = 2,
+    /** Shared memory, at creation: the queue is gone when its last user closes it or dies. */
+    MQRS_OPT_EPHEMERAL = 4,
+    /**
+     * Shared memory, at creation: each message says who sent it and when, and mqrs_getstats
+     * who used the queue last.
+     */
+    MQRS_OPT_STAMP = 8,
+    /**
+     * Shared memory, at creation: messages that a process had acquired when it died, or was
+     * receiving, are sent again.
+     */
+    MQRS_OPT_REDELIVER = 16,
 };
 
 /** Flags of mqrs_sendmsg. */
@@ -287,6 +299,28 @@ enum {
     MQRS_RECV_TYPE = 4,
     /** With MQRS_RECV_TYPE and a type above 0: the first message of any other type. */
     MQRS_RECV_EXCEPT = 8,
+};
+
+/** States of a message received: mqrs_msg.state. */
+enum {
+    /** It was received before, and given back by mqrs_requeue or left by a dead process. */
+    MQRS_MSG_REDELIVERED = 1,
+};
+
+/** What to wait for by mqrs_wait. */
+enum {
+    /** A receive would not wait. */
+    MQRS_READABLE = 1,
+    /** A send would not wait. */
+    MQRS_WRITABLE = 2,
+};
+
+/** Flags of mqrs_notify_signal and mqrs_notify_callback. */
+enum {
+    /** It stays registered until it is cancelled; without, it is used up by one message. */
+    MQRS_NOTIFY_PERSISTENT = 1,
+    /** It fires at once if messages are waiting already. */
+    MQRS_NOTIFY_NOW = 2,
 };
 
 /**
@@ -335,7 +369,11 @@ typedef struct mqrs_list mqrs_list;
  *   sends       mqrs_send, mqrs_timedsend, mqrs_send_until, mqrs_sendall
  *   receives    mqrs_receive, mqrs_timedreceive, mqrs_receive_until
  *   general     mqrs_sendmsg, mqrs_recvmsg
- *   polls by    mqrs_fd
+ *   batches     mqrs_sendmmsg, mqrs_recvmmsg
+ *   in place    mqrs_reserve, mqrs_commit, mqrs_timedcommit, mqrs_abort; mqrs_acquire,
+ *               mqrs_release, mqrs_requeue
+ *   waits by    mqrs_wait, mqrs_fd
+ *   ends by     mqrs_cancel, mqrs_set_cancelled, mqrs_shutdown
  *   is told by  mqrs_notify_signal, mqrs_notify_callback; mqrs_notify_cancel
  *   looks by    mqrs_name, mqrs_getattr, mqrs_getstats
  *   changes by  mqrs_set_nonblock, mqrs_set_owner, mqrs_set_maxbytes
@@ -387,7 +425,7 @@ typedef struct mqrs_msg {
     uint32_t sender_pid;
     /** Out: the sender's user. */
     uint32_t sender_uid;
-    /** Out: 0. */
+    /** Out: MQRS_MSG_REDELIVERED or 0. */
     uint32_t state;
     /** System V type: of the message, or what selects it. */
     int64_t type;
@@ -399,6 +437,16 @@ typedef struct mqrs_msg {
     /** Out: when it was sent, on CLOCK_MONOTONIC_COARSE, in nanoseconds. */
     int64_t sent_ns;
 } mqrs_msg;
+
+/** One queue of a wait for several. */
+typedef struct mqrs_wait_item {
+    /** The queue, or NULL for none. */
+    mqrs_queue *queue;
+    /** MQRS_READABLE | MQRS_WRITABLE: what to wait for. */
+    uint32_t events;
+    /** Out: what is ready of that. */
+    uint32_t revents;
+} mqrs_wait_item;
 
 /** What a queue is, and what it holds at the moment. */
 typedef struct mqrs_attr {
@@ -847,6 +895,37 @@ int mqrs_sendmsg(mqrs_queue *q,
                  int64_t timeout_ns);
 
 /**
+ * Send several messages; wait for a limited time while there is no room for the first.
+ *
+ * q           the queue, opened to send
+ * v           count messages, each as in mqrs_sendmsg; sent in this order
+ * size        sizeof (struct mqrs_msg)
+ * count       how many; 0 sends nothing and returns 0
+ * flags       as in mqrs_sendmsg, for all of them
+ * timeout_ns  as in mqrs_timedsend; for the first message only
+ *
+ * All of them are checked before any is sent. Then the first is sent as by mqrs_sendmsg, and
+ * of the others those for which there is room. It is as many single sends, only faster:
+ * messages of others may come to lie in between, and who receives them may have some while
+ * the rest is still on its way.
+ *
+ * Returns how many were sent, the first ones of v, at least 1; or, having sent nothing, an
+ * error of mqrs_sendmsg, or
+ *   -EINVAL  size is no multiple of the struct's alignment; an error of any of the messages
+ *   -EFAULT  v is NULL, and count is not 0
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: while
+ * there is no room for the first, until the timeout.
+ * Source: sendmmsg(2).
+ */
+ssize_t mqrs_sendmmsg(mqrs_queue *q,
+                      const struct mqrs_msg *v,
+                      size_t size,
+                      size_t count,
+                      uint64_t flags,
+                      int64_t timeout_ns);
+
+/**
  * Receive the oldest message of the highest priority; wait while the queue is empty.
  *
  * q     the queue, opened to receive
@@ -985,12 +1064,217 @@ ssize_t mqrs_recvmsg(mqrs_queue *q,
                      int64_t timeout_ns);
 
 /**
+ * Receive several messages, or look at several; wait for a limited time for the first.
+ *
+ * q           the queue, opened to receive
+ * v           count structs, each as in mqrs_recvmsg; filled in the order of receipt
+ * size        sizeof (struct mqrs_msg)
+ * count       most messages to receive; 0 receives nothing and returns 0
+ * flags       as in mqrs_recvmsg, for all of them. With MQRS_RECV_PEEK the first struct says
+ *             from where to look on, and each further message is the next one
+ * timeout_ns  as in mqrs_timedreceive; for the first message only
+ *
+ * All structs are checked before anything is received. Then the first message is received as
+ * by mqrs_recvmsg, and of the others as many as are there. A message that does not fit its
+ * buffer ends the call: it stays, and is an error if it is the first. It is as many single
+ * receives, only faster: other receivers may get messages in between.
+ *
+ * Returns how many were received, into the first ones of v, at least 1; the other structs are
+ * as they were. Or, having received and written nothing, an error of mqrs_recvmsg, or
+ *   -EINVAL  size is no multiple of the struct's alignment; an error of any of the structs
+ *   -EFAULT  v is NULL, and count is not 0
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: while
+ * there is no first message, until the timeout.
+ * Source: recvmmsg(2).
+ */
+ssize_t mqrs_recvmmsg(mqrs_queue *q,
+                      struct mqrs_msg *v,
+                      size_t size,
+                      size_t count,
+                      uint64_t flags,
+                      int64_t timeout_ns);
+
+/**
+ * Get room for a message that is to be written in place; wait while the queue is full.
+ *
+ * q           the queue, opened to send; in shared memory (MQRS_CAP_ZERO_COPY)
+ * len         how many bytes are to be written at most, 0 to msgsize
+ * timeout_ns  as in mqrs_timedsend
+ * slot        receives the address of the room: len bytes, aligned to 8, holding anything
+ *
+ * The room belongs to the caller alone, who writes the message there and then sends it by
+ * mqrs_commit or gives it back by mqrs_abort, from any thread. To have it is no place in the
+ * queue: the message is not sent, and not counted, before it is committed. Any number of
+ * slots may be out at once, as far as they go: all reserved and acquired slots of a queue
+ * together are at most an eighth of maxmsg, but at least 16 and at most 32.
+ *
+ * A slot of a process that dies becomes free. mqrs_close gives back what is still reserved.
+ *
+ * Returns 0, or, having reserved nothing, an error of mqrs_timedsend, or
+ *   -EFAULT   slot is NULL
+ *   -ENOBUFS  so many slots are reserved and acquired that there is none left
+ *   -ENOTSUP  the queue is not in shared memory
+ *
+ * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child, to which no slot of
+ * its parent belongs.  Blocks: while the queue is full, until the timeout.
+ */
+int mqrs_reserve(mqrs_queue *q,
+                 size_t len,
+                 int64_t timeout_ns,
+                 void **slot);
+
+/**
+ * Send what was written to a reserved slot; wait while the queue is full.
+ *
+ * q     the queue
+ * slot  what mqrs_reserve gave through this handle in this process
+ * len   the message's length, 0 to what was reserved
+ * prio  0 to MQRS_PRIO_MAX
+ *
+ * Its place in the order is fixed here, as by mqrs_send: if others have filled the queue
+ * since the reservation it waits, or returns -EAGAIN on a handle with O_NONBLOCK. After 0 the
+ * slot is the queue's again. After any error it is still reserved and holds what was
+ * written: the call may be repeated.
+ *
+ * Returns 0, or, having sent nothing, an error of mqrs_send, or
+ *   -EINVAL    slot is not one that is reserved through this handle in this process
+ *   -EMSGSIZE  len is above what was reserved
+ *   -EFAULT    slot is NULL
+ *   -ENOTSUP   the queue is not in shared memory
+ *
+ * Threads: any, one at a time for each slot.  Signals: async-signal-safe.  Fork: a child has
+ * no slots.  Blocks: while the queue is full, unless O_NONBLOCK.
+ */
+int mqrs_commit(mqrs_queue *q,
+                void *slot,
+                size_t len,
+                uint32_t prio);
+
+/**
+ * Send what was written to a reserved slot; wait for a limited time while the queue is full.
+ *
+ * q, slot, len, prio  as in mqrs_commit
+ * timeout_ns          as in mqrs_timedsend
+ *
+ * Returns 0, or, having sent nothing and with the slot still reserved, an error of
+ * mqrs_commit, or
+ *   -EINVAL     timeout_ns is below -1
+ *   -EAGAIN     the queue is full, and timeout_ns is 0
+ *   -ETIMEDOUT  the queue was full all that time
+ *
+ * Threads: any, one at a time for each slot.  Signals: async-signal-safe.  Fork: a child has
+ * no slots.  Blocks: while the queue is full, until the timeout.
+ */
+int mqrs_timedcommit(mqrs_queue *q,
+                     void *slot,
+                     size_t len,
+                     uint32_t prio,
+                     int64_t timeout_ns);
+
+/**
+ * Give a reserved slot back unsent.
+ *
+ * q     the queue
+ * slot  what mqrs_reserve gave through this handle in this process
+ *
+ * Returns 0, or, having changed nothing,
+ *   -EBADF           q is NULL or no open handle
+ *   -EINVAL          slot is not one that is reserved through this handle in this process
+ *   -EFAULT          slot is NULL
+ *   -ENOTSUP         the queue is not in shared memory
+ *   -EBADMSG         the queue is damaged
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any, one at a time for each slot.  Signals: async-signal-safe.  Fork: a child has
+ * no slots.  Blocks: no.
+ */
+int mqrs_abort(mqrs_queue *q,
+               void *slot);
+
+/**
+ * Receive the oldest message of the highest priority in place; wait while the queue is empty.
+ *
+ * q           the queue, opened to receive; in shared memory (MQRS_CAP_ZERO_COPY)
+ * timeout_ns  as in mqrs_timedreceive
+ * data        receives the message's address, aligned to 8; to be read only
+ * prio        receives its priority; may be NULL
+ *
+ * The message is received, and there is room for another. Its bytes stay where they are until
+ * the caller gives them back, by mqrs_release, or by mqrs_requeue as a message to be received
+ * again. How many slots may be out at once: see mqrs_reserve.
+ *
+ * If the process dies before that, or closes the handle, the message is gone, as after a
+ * receive; but in a queue made with MQRS_OPT_REDELIVER it is sent again, as the newest of its
+ * priority and marked MQRS_MSG_REDELIVERED, as soon as somebody notices the death and there
+ * is room. Waiting receivers notice it within a second.
+ *
+ * Returns the message's length in bytes; or, having received nothing and written nothing,
+ * an error of mqrs_timedreceive, or
+ *   -EFAULT   data is NULL
+ *   -ENOBUFS  so many slots are reserved and acquired that there is none left
+ *   -ENOTSUP  the queue is not in shared memory
+ *
+ * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child, to which no message
+ * of its parent belongs.  Blocks: while the queue is empty, until the timeout.
+ */
+ssize_t mqrs_acquire(mqrs_queue *q,
+                     int64_t timeout_ns,
+                     const void **data,
+                     uint32_t *prio);
+
+/**
+ * Give back the slot of an acquired message, which is done with.
+ *
+ * q     the queue
+ * data  what mqrs_acquire gave through this handle in this process; not to be read any more
+ *
+ * Returns 0, or, having changed nothing,
+ *   -EBADF           q is NULL or no open handle
+ *   -EINVAL          data is not a message acquired through this handle in this process
+ *   -EFAULT          data is NULL
+ *   -ENOTSUP         the queue is not in shared memory
+ *   -EBADMSG         the queue is damaged
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any, one at a time for each message.  Signals: async-signal-safe.  Fork: a child
+ * has no messages.  Blocks: no.
+ */
+int mqrs_release(mqrs_queue *q,
+                 const void *data);
+
+/**
+ * Send an acquired message again.
+ *
+ * q     the queue; need not be opened to send
+ * data  what mqrs_acquire gave through this handle in this process; not to be read after 0
+ *
+ * It becomes the newest message of its priority, marked MQRS_MSG_REDELIVERED. A queue that
+ * was shut down takes it all the same: it had been sent before.
+ *
+ * Returns 0, or, with the message still acquired,
+ *   -EAGAIN          the queue is full
+ *   -EBADF           q is NULL or no open handle
+ *   -EINVAL          data is not a message acquired through this handle in this process
+ *   -EFAULT          data is NULL
+ *   -ENOTSUP         the queue is not in shared memory
+ *   -EBADMSG         the queue is damaged
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any, one at a time for each message.  Signals: async-signal-safe.  Fork: a child
+ * has no messages.  Blocks: no.
+ */
+int mqrs_requeue(mqrs_queue *q,
+                 const void *data);
+
+/**
  * Have a signal sent to this process when a message comes to the empty queue.
  *
  * q      the queue, opened in any direction
  * signo  the signal, 1 to SIGRTMAX; 0 takes the registration but sends nothing
  * value  arrives as si_value: as sival_ptr, and as sival_int where it fits an int
- * flags  0
+ * flags  0, or MQRS_NOTIFY_PERSISTENT: it stays registered, and fires for each message that
+ *        comes to the empty queue; MQRS_NOTIFY_NOW: it fires at once if messages are waiting
  *
  * It is sent once, when a message comes to a queue that is empty and on which no
  * receiver waits; the registration is then used up. To miss nothing, register again
@@ -1001,7 +1285,7 @@ ssize_t mqrs_recvmsg(mqrs_queue *q,
  *
  * Returns 0, or, having registered nothing,
  *   -EBADF           q is NULL or no open handle
- *   -EINVAL          signo is no signal, or flags is not 0
+ *   -EINVAL          signo is no signal, or an unknown flag
  *   -EBUSY           the queue has a registration already, maybe this process's; that of
  *                    a dead process does not count
  *   -EAGAIN          the library's helper thread cannot be started, or Linux is older
@@ -1028,7 +1312,8 @@ int mqrs_notify_signal(mqrs_queue *q,
  * fn     called as fn(q, user)
  * user   handed to it; may be NULL. Keep it until mqrs_notify_cancel or mqrs_close
  *        returned, or until fn ran
- * flags  0
+ * flags  0, or MQRS_NOTIFY_PERSISTENT: it stays registered, and fires for each message that
+ *        comes to the empty queue; MQRS_NOTIFY_NOW: it fires at once if messages are waiting
  *
  * It is called once, when a message comes to a queue that is empty and on which no
  * receiver waits; the registration is used up before the call, so that fn may register
@@ -1041,7 +1326,7 @@ int mqrs_notify_signal(mqrs_queue *q,
  *
  * Returns 0, or, having registered nothing,
  *   -EBADF           q is NULL or no open handle
- *   -EINVAL          flags is not 0
+ *   -EINVAL          an unknown flag
  *   -EFAULT          fn is NULL
  *   -EBUSY           the queue has a registration already, maybe this process's; that of
  *                    a dead process does not count
@@ -1092,23 +1377,146 @@ int mqrs_notify_cancel(mqrs_queue *q);
  * q  the queue
  *
  * The descriptor is readable while messages wait and writable while there is room, whatever
- * the handle's direction. It may be ready for nothing, when another process was faster:
- * receive and send with MQRS_NOWAIT, and take -EAGAIN as usual. It belongs to the handle:
- * poll it, never read, write or close it, and take it out of an event loop before
- * mqrs_close. To wait by it is not to be a receiver that waits: a notification fires.
+ * the handle's direction; after mqrs_shutdown it is both. It is level-triggered, and may be
+ * ready for nothing, when another process was faster: receive and send with MQRS_NOWAIT, and
+ * take -EAGAIN as usual. In shared memory it stays ready for what another process has taken
+ * until this handle has met that -EAGAIN. It belongs to the handle: poll it, never read,
+ * write or close it, and take it out of an event loop before mqrs_close. To wait by it is
+ * not to be a receiver that waits: a notification fires.
  *
- * POSIX queues have one, their own. Queues in shared memory have none in this version,
- * System V queues never (MQRS_CAP_FD).
+ * POSIX queues have one, their own. A queue in shared memory gets one by the first call, for
+ * this handle in this process; from then on a helper thread sees to it, the same as for
+ * notifications, and a message may be noticed a second late if its sender is killed in
+ * mid-call. A forked child calls mqrs_fd again and uses what that returns. System V queues
+ * have none (MQRS_CAP_FD).
  *
  * Returns the descriptor, >= 0, or
  *   -EBADF           q is NULL or no open handle
  *   -ENOTSUP         the queue has no such descriptor
+ *   -EAGAIN          the library's helper thread cannot be started, or Linux is older than
+ *                    4.14
+ *   -EMFILE          the process has too many descriptors; -ENFILE: the system has
+ *   -ENOMEM          no memory for the descriptor
+ *   -EBADMSG         the queue is damaged
+ *   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *
- * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
+ * Threads: any; in shared memory the first call of a process starts the helper thread, with
+ * all signals blocked.  Signals: not async-signal-safe.  Fork: see above.  Blocks: no.
  * Source: mq_overview(7), "Polling message queue descriptors"; poll(2), epoll(7).
  */
 int mqrs_fd(mqrs_queue *q);
+
+/**
+ * Wait until one of several queues is ready.
+ *
+ * items       count structs: the queue, of any transport, and in events what to wait for,
+ *             MQRS_READABLE | MQRS_WRITABLE. A NULL queue is passed over. A queue may be there
+ *             more than once
+ * size        sizeof (struct mqrs_wait_item)
+ * count       any number; 0 only sleeps
+ * timeout_ns  nanoseconds; MQRS_NOWAIT (0): only look; MQRS_FOREVER (-1): until one is ready
+ *
+ * A queue is readable when a receive would not wait, and writable when a send would not wait,
+ * whatever the handle's direction; one that is shut down, damaged or removed is both. Only
+ * the timeout counts, not O_NONBLOCK. Each struct's revents receives what is ready of events,
+ * 0 for none. What is ready may be gone when it is used, because another was faster: use
+ * MQRS_NOWAIT.
+ *
+ * To wait here is not to be a receiver that waits: a notification fires. Queues in shared
+ * memory and POSIX queues are waited for without threads and without looking again and again.
+ * With more than 120 queues in shared memory, with System V queues among them, and where the
+ * system allows no inotify(7) for a mixture of the two, a change is noticed within 10 ms.
+ *
+ * Returns the number of structs whose revents is not 0; 0 when the time was up; or, with no
+ * revents written,
+ *   -EINVAL          size is below the struct's size in the first release or no multiple of
+ *                    its alignment; an unknown event; timeout_ns is below -1
+ *   -E2BIG           size is above ours, and what lies beyond is not 0
+ *   -EFAULT          items is NULL, and count is not 0
+ *   -EBADF           a queue is no open handle
+ *   -ECANCELED       one of the queues was cancelled: mqrs_cancel, mqrs_set_cancelled
+ *   -EINTR           a signal handler ran during the wait; not if all the queues were opened
+ *                    with MQRS_OPT_RESTART
+ *   -ENOMEM          no memory for the wait
+ *   -EUSERS          and others: only a forked child's first call on a queue
+ *   -ENOTRECOVERABLE the library failed in an earlier call on one of the queues
+ *
+ * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: until
+ * one is ready or the timeout.
+ * Source: poll(2).
+ */
+int mqrs_wait(struct mqrs_wait_item *items,
+              size_t size,
+              size_t count,
+              int64_t timeout_ns);
+
+/**
+ * End the calls of this process that are running on a handle.
+ *
+ * q  the queue
+ *
+ * Every call on this handle, mqrs_wait with it included, that has begun in this process and
+ * has not yet taken effect returns -ECANCELED instead of waiting any longer, whether or not
+ * it sleeps already; one that can be done at once may still succeed. Calls that begin later
+ * are not concerned, nor are other handles and other processes.
+ *
+ * In shared memory it is immediate. POSIX and System V: it may take up to 0.1 s.
+ *
+ * Returns 0, or
+ *   -EBADF           q is NULL or no open handle
+ *   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any.  Signals: async-signal-safe.  Fork: concerns this process only.  Blocks: no.
+ */
+int mqrs_cancel(mqrs_queue *q);
+
+/**
+ * Forbid calls on a handle to wait, or allow it again.
+ *
+ * q   the queue
+ * on  not 0: every call on this handle in this process, mqrs_wait with it included, that
+ *     would wait, or waits already, returns -ECANCELED. 0: they wait as ever
+ *
+ * Calls that can be done at once are done. To end a handle that other threads use: set it,
+ * wait until their calls have returned, then mqrs_close.
+ *
+ * In shared memory it is immediate. POSIX and System V: calls that wait already may take up
+ * to 0.1 s to end.
+ *
+ * Returns 0, or
+ *   -EBADF           q is NULL or no open handle
+ *   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any.  Signals: async-signal-safe.  Fork: a child begins with its parent's setting,
+ * and has its own from then on.  Blocks: no.
+ */
+int mqrs_set_cancelled(mqrs_queue *q,
+                       int on);
+
+/**
+ * Shut a queue down, for everybody and for good: no more messages are sent.
+ *
+ * q  the queue, opened to send; in shared memory (MQRS_CAP_SHUTDOWN)
+ *
+ * It has one place in the order of sends: those that returned 0 lie before it and will be
+ * received; all later ones return -EPIPE. Receives go on until the queue is empty, and then
+ * return -EPIPE as well. Calls that wait end at once, in every process. For mqrs_fd and
+ * mqrs_wait the queue is readable and writable from then on. To shut it down again is fine.
+ * mqrs_unlink makes room for a new queue of that name.
+ *
+ * Returns 0, or
+ *   -EBADF           q is NULL or no open handle, or was opened O_RDONLY
+ *   -ENOTSUP         the queue is not in shared memory
+ *   -EBADMSG         the queue is damaged
+ *   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
+ *   -ENOTRECOVERABLE the library failed in an earlier call on q
+ *
+ * Threads: any.  Signals: async-signal-safe.  Fork: usable in the child.  Blocks: no.
+ */
+int mqrs_shutdown(mqrs_queue *q);
 
 /**
  * Tell what a queue is and what it holds.

@@ -23,7 +23,11 @@ use std::sync::atomic::Ordering::Relaxed;
 ///   sends       mqrs_send, mqrs_timedsend, mqrs_send_until, mqrs_sendall
 ///   receives    mqrs_receive, mqrs_timedreceive, mqrs_receive_until
 ///   general     mqrs_sendmsg, mqrs_recvmsg
-///   polls by    mqrs_fd
+///   batches     mqrs_sendmmsg, mqrs_recvmmsg
+///   in place    mqrs_reserve, mqrs_commit, mqrs_timedcommit, mqrs_abort; mqrs_acquire,
+///               mqrs_release, mqrs_requeue
+///   waits by    mqrs_wait, mqrs_fd
+///   ends by     mqrs_cancel, mqrs_set_cancelled, mqrs_shutdown
 ///   is told by  mqrs_notify_signal, mqrs_notify_callback; mqrs_notify_cancel
 ///   looks by    mqrs_name, mqrs_getattr, mqrs_getstats
 ///   changes by  mqrs_set_nonblock, mqrs_set_owner, mqrs_set_maxbytes
@@ -137,6 +141,15 @@ pub(crate) unsafe fn on_queue<A: Answer>(
         Ok(value) => value.to_c(),
         Err(error) => A::error_to_c(error),
     }
+}
+
+/// A queue that came from C, beside others.
+///
+/// # Safety
+/// As [`on_queue`], for as long as the reference is used.
+pub(crate) unsafe fn queue<'a>(q: *const mqrs_queue) -> Result<&'a Queue> {
+    // SAFETY: the caller's promise.
+    Ok(&unsafe { handle(&raw const (*q).0) }?.inner)
 }
 
 /// Run one call on a list that came from C.

@@ -11,6 +11,7 @@ mod sized;
 mod structs;
 
 mod attr;
+mod in_place;
 mod info;
 mod list;
 mod notify;
@@ -21,6 +22,7 @@ mod wait;
 
 pub use attr::*;
 pub use boundary::{mqrs_list, mqrs_queue};
+pub use in_place::*;
 pub use info::*;
 pub use list::*;
 pub use notify::*;

@@ -3,7 +3,7 @@
 use crate::boundary::{mqrs_queue, on_queue};
 use crate::structs::check_flags;
 use libc::intptr_t;
-use mqueue_core::queue::{Notification, Queue};
+use mqueue_core::queue::{Notification, Queue, how};
 use mqueue_core::report::say;
 use std::ffi::{c_int, c_void};
 
@@ -12,7 +12,8 @@ use std::ffi::{c_int, c_void};
 /// q      the queue, opened in any direction
 /// signo  the signal, 1 to SIGRTMAX; 0 takes the registration but sends nothing
 /// value  arrives as si_value: as sival_ptr, and as sival_int where it fits an int
-/// flags  0
+/// flags  0, or MQRS_NOTIFY_PERSISTENT: it stays registered, and fires for each message that
+///        comes to the empty queue; MQRS_NOTIFY_NOW: it fires at once if messages are waiting
 ///
 /// It is sent once, when a message comes to a queue that is empty and on which no
 /// receiver waits; the registration is then used up. To miss nothing, register again
@@ -23,7 +24,7 @@ use std::ffi::{c_int, c_void};
 ///
 /// Returns 0, or, having registered nothing,
 ///   -EBADF           q is NULL or no open handle
-///   -EINVAL          signo is no signal, or flags is not 0
+///   -EINVAL          signo is no signal, or an unknown flag
 ///   -EBUSY           the queue has a registration already, maybe this process's; that of
 ///                    a dead process does not count
 ///   -EAGAIN          the library's helper thread cannot be started, or Linux is older
@@ -47,8 +48,8 @@ pub unsafe extern "C" fn mqrs_notify_signal(
     // SAFETY: the caller's promise.
     unsafe {
         on_queue(q, |queue| {
-            check_flags(flags, 0)?;
-            queue.notify(Notification::Signal { signo, value })
+            check_flags(flags, how::ALL)?;
+            queue.notify(Notification::Signal { signo, value }, flags)
         })
     }
 }
@@ -59,7 +60,8 @@ pub unsafe extern "C" fn mqrs_notify_signal(
 /// fn     called as fn(q, user)
 /// user   handed to it; may be NULL. Keep it until mqrs_notify_cancel or mqrs_close
 ///        returned, or until fn ran
-/// flags  0
+/// flags  0, or MQRS_NOTIFY_PERSISTENT: it stays registered, and fires for each message that
+///        comes to the empty queue; MQRS_NOTIFY_NOW: it fires at once if messages are waiting
 ///
 /// It is called once, when a message comes to a queue that is empty and on which no
 /// receiver waits; the registration is used up before the call, so that fn may register
@@ -72,7 +74,7 @@ pub unsafe extern "C" fn mqrs_notify_signal(
 ///
 /// Returns 0, or, having registered nothing,
 ///   -EBADF           q is NULL or no open handle
-///   -EINVAL          flags is not 0
+///   -EINVAL          an unknown flag
 ///   -EFAULT          fn is NULL
 ///   -EBUSY           the queue has a registration already, maybe this process's; that of
 ///                    a dead process does not count
@@ -101,11 +103,11 @@ pub unsafe extern "C" fn mqrs_notify_callback(
     // SAFETY: the caller's promise.
     unsafe {
         on_queue(q, |queue| {
-            check_flags(flags, 0)?;
+            check_flags(flags, how::ALL)?;
             let Some(function) = r#fn else {
                 return Err(say(libc::EFAULT, "the callback is NULL"));
             };
-            queue.notify(Notification::Callback {
+            let callback = Notification::Callback {
                 // SAFETY: the two types differ in what a pointer points to, which is the
                 // same to a call.
                 function: std::mem::transmute::<
@@ -114,7 +116,8 @@ pub unsafe extern "C" fn mqrs_notify_callback(
                 >(function),
                 argument: q.cast(),
                 user,
-            })
+            };
+            queue.notify(callback, flags)
         })
     }
 }

@@ -1,12 +1,12 @@
 //! Receiving.
 
 use crate::boundary::{mqrs_queue, on_queue};
-use crate::sized::{Output, check_size};
-use crate::structs::{check_flags, mqrs_msg, read_message};
+use crate::sized::{Elements, Output, check_size};
+use crate::structs::{check_flags, mqrs_msg, read_message, read_one_of};
 use libc::{size_t, ssize_t};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Result;
-use mqueue_core::message::{self, Request};
+use mqueue_core::message::{self, Incoming, Request};
 use std::ffi::{c_int, c_void};
 
 /// Receive the oldest message of the highest priority; wait while the queue is empty.
@@ -171,28 +171,100 @@ pub unsafe extern "C" fn mqrs_recvmsg(
             }
             let asked = read_message(m, size)?;
             let out = Output::new(m, size)?;
-            let request = Request {
-                data: asked.data.cast(),
-                cap: asked.cap,
-                kind: asked.r#type,
-                prio: asked.prio,
-                sequence: asked.sequence,
-                flags,
-            };
-            let got = queue.receive_message(&request, wait)?;
-            out.write(mqrs_msg {
-                len: got.len,
-                prio: got.prio,
-                sender_pid: got.sender_pid,
-                sender_uid: got.sender_uid,
-                state: got.state,
-                r#type: got.kind,
-                sequence: got.sequence,
-                sent_ns: got.sent_ns,
-                ..asked
-            });
+            let got = queue.receive_message(&request(&asked, flags), wait)?;
+            out.write(received(asked, &got));
             Ok(got.len)
         })
+    }
+}
+
+/// Receive several messages, or look at several; wait for a limited time for the first.
+///
+/// q           the queue, opened to receive
+/// v           count structs, each as in mqrs_recvmsg; filled in the order of receipt
+/// size        sizeof (struct mqrs_msg)
+/// count       most messages to receive; 0 receives nothing and returns 0
+/// flags       as in mqrs_recvmsg, for all of them. With MQRS_RECV_PEEK the first struct says
+///             from where to look on, and each further message is the next one
+/// timeout_ns  as in mqrs_timedreceive; for the first message only
+///
+/// All structs are checked before anything is received. Then the first message is received as
+/// by mqrs_recvmsg, and of the others as many as are there. A message that does not fit its
+/// buffer ends the call: it stays, and is an error if it is the first. It is as many single
+/// receives, only faster: other receivers may get messages in between.
+///
+/// Returns how many were received, into the first ones of v, at least 1; the other structs are
+/// as they were. Or, having received and written nothing, an error of mqrs_recvmsg, or
+///   -EINVAL  size is no multiple of the struct's alignment; an error of any of the structs
+///   -EFAULT  v is NULL, and count is not 0
+///
+/// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: while
+/// there is no first message, until the timeout.
+/// Source: recvmmsg(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_recvmmsg(
+    q: *mut mqrs_queue,
+    v: *mut mqrs_msg,
+    size: size_t,
+    count: size_t,
+    flags: u64,
+    timeout_ns: i64,
+) -> ssize_t {
+    // SAFETY: the caller's promise, for the queue, the structs, and the buffers in them.
+    unsafe {
+        on_queue(q, |queue| {
+            check_flags(flags, message::receive::ALL)?;
+            let wait = Wait::timeout(timeout_ns)?;
+            check_size::<mqrs_msg>(size)?;
+            queue.access().check_receive(std::ptr::null(), 0)?;
+            let v = Elements::new(v, size, count)?;
+            for i in 0..count {
+                queue.check_request(&request(&read_one_of(&v, i)?, flags))?;
+            }
+            // Where a look goes on: behind the message that was looked at before.
+            let last = std::cell::Cell::new(None);
+            let asked = |i| {
+                let mut asked = request(&read_one_of(&v, i).unwrap_or_default(), flags);
+                if let Some((prio, sequence)) = last.get() {
+                    (asked.prio, asked.sequence) = (prio, sequence);
+                }
+                asked
+            };
+            let got = |i, incoming: Incoming| {
+                if flags & message::receive::PEEK != 0 {
+                    last.set(Some((incoming.prio, incoming.sequence)));
+                }
+                v.write(i, received(read_one_of(&v, i).unwrap_or_default(), &incoming));
+            };
+            queue.receive_batch(count, asked, got, wait)
+        })
+    }
+}
+
+/// What a struct asks for.
+fn request(asked: &mqrs_msg, flags: u64) -> Request {
+    Request {
+        data: asked.data.cast(),
+        cap: asked.cap,
+        kind: asked.r#type,
+        prio: asked.prio,
+        sequence: asked.sequence,
+        flags,
+    }
+}
+
+/// The struct that says what was received.
+fn received(asked: mqrs_msg, got: &Incoming) -> mqrs_msg {
+    mqrs_msg {
+        len: got.len,
+        prio: got.prio,
+        sender_pid: got.sender_pid,
+        sender_uid: got.sender_uid,
+        state: got.state,
+        r#type: got.kind,
+        sequence: got.sequence,
+        sent_ns: got.sent_ns,
+        ..asked
     }
 }
 

@@ -1,8 +1,8 @@
 //! Sending.
 
 use crate::boundary::{mqrs_queue, on_queue};
-use crate::sized::check_size;
-use crate::structs::{check_flags, mqrs_msg, read_message};
+use crate::sized::{Elements, check_size};
+use crate::structs::{check_flags, mqrs_msg, read_message, read_one_of};
 use libc::{size_t, ssize_t};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Result;
@@ -184,6 +184,61 @@ pub unsafe extern "C" fn mqrs_sendmsg(
             let outgoing =
                 Outgoing { data: m.data.cast(), len: m.len, prio: m.prio, kind: m.r#type, flags };
             queue.send_message(&outgoing, wait)
+        })
+    }
+}
+
+/// Send several messages; wait for a limited time while there is no room for the first.
+///
+/// q           the queue, opened to send
+/// v           count messages, each as in mqrs_sendmsg; sent in this order
+/// size        sizeof (struct mqrs_msg)
+/// count       how many; 0 sends nothing and returns 0
+/// flags       as in mqrs_sendmsg, for all of them
+/// timeout_ns  as in mqrs_timedsend; for the first message only
+///
+/// All of them are checked before any is sent. Then the first is sent as by mqrs_sendmsg, and
+/// of the others those for which there is room. It is as many single sends, only faster:
+/// messages of others may come to lie in between, and who receives them may have some while
+/// the rest is still on its way.
+///
+/// Returns how many were sent, the first ones of v, at least 1; or, having sent nothing, an
+/// error of mqrs_sendmsg, or
+///   -EINVAL  size is no multiple of the struct's alignment; an error of any of the messages
+///   -EFAULT  v is NULL, and count is not 0
+///
+/// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: while
+/// there is no room for the first, until the timeout.
+/// Source: sendmmsg(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mqrs_sendmmsg(
+    q: *mut mqrs_queue,
+    v: *const mqrs_msg,
+    size: size_t,
+    count: size_t,
+    flags: u64,
+    timeout_ns: i64,
+) -> ssize_t {
+    // SAFETY: the caller's promise, for the queue, the structs, and the messages in them.
+    unsafe {
+        on_queue(q, |queue| {
+            check_flags(flags, message::send::ALL)?;
+            let wait = Wait::timeout(timeout_ns)?;
+            check_size::<mqrs_msg>(size)?;
+            queue.access().check_send(std::ptr::null(), 0, 0)?;
+            let v = Elements::new(v.cast_mut(), size, count)?;
+            let outgoing = |m: mqrs_msg| Outgoing {
+                data: m.data.cast(),
+                len: m.len,
+                prio: m.prio,
+                kind: m.r#type,
+                flags,
+            };
+            for i in 0..count {
+                queue.check_message(&outgoing(read_one_of(&v, i)?))?;
+            }
+            let message = |i| outgoing(read_one_of(&v, i).unwrap_or_default());
+            queue.send_batch(count, message, wait)
         })
     }
 }

@@ -6,7 +6,7 @@
 
 use mqueue_core::error::Result;
 use mqueue_core::report::explain;
-use std::mem::size_of;
+use std::mem::{align_of, size_of};
 
 /// A struct that crosses the boundary with its size.
 ///
@@ -107,6 +107,62 @@ impl<T: SizedStruct> Output<T> {
             at.copy_from_nonoverlapping((&raw const value).cast(), shared);
             at.add(shared).write_bytes(0, self.size - shared);
         }
+    }
+}
+
+/// An array of structs of the caller's version, its stride the size that he gives.
+pub(crate) struct Elements<T> {
+    at: *mut T,
+    size: usize,
+}
+
+impl<T: SizedStruct> Elements<T> {
+    /// Check where an array lies.
+    ///
+    /// # Safety
+    /// As long as it is used, `at` is null or `count` structs of `size` bytes are readable
+    /// there, and writable if they are written to, where `size` is at most 4096.
+    pub(crate) unsafe fn new(at: *mut T, size: usize, count: usize) -> Result<Elements<T>> {
+        check_size::<T>(size)?;
+        if size % align_of::<T>() != 0 {
+            return Err(explain(
+                libc::EINVAL,
+                format_args!(
+                    "the size {size} of struct {} is no multiple of its alignment, {}",
+                    T::NAME,
+                    align_of::<T>()
+                ),
+            ));
+        }
+        check_pointer::<T>(at.is_null() && count > 0)?;
+        if size.checked_mul(count).is_none_or(|bytes| bytes > isize::MAX as usize) {
+            return Err(explain(
+                libc::EFAULT,
+                format_args!("{count} of struct {} are more than any memory holds", T::NAME),
+            ));
+        }
+        Ok(Elements { at, size })
+    }
+
+    fn element(&self, number: usize) -> *mut T {
+        self.at.wrapping_byte_add(number * self.size)
+    }
+
+    /// One of them.
+    ///
+    /// # Safety
+    /// `number` is below the count.
+    pub(crate) unsafe fn read(&self, number: usize) -> Result<T> {
+        // SAFETY: the promise to `new`.
+        unsafe { read(self.element(number), self.size) }
+    }
+
+    /// Fill one of them.
+    ///
+    /// # Safety
+    /// `number` is below the count.
+    pub(crate) unsafe fn write(&self, number: usize, value: T) {
+        Output { at: self.element(number), size: self.size }.write(value);
     }
 }
 

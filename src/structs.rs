@@ -1,12 +1,15 @@
 //! The structs and constants of the header, and how they become the machinery's.
 
-use crate::sized::{SizedStruct, read};
+use crate::boundary::mqrs_queue;
+use crate::sized::{Elements, SizedStruct, read};
 use libc::size_t;
 use mqueue_core::attr::{self, capability, option, transport};
 use mqueue_core::deadline;
 use mqueue_core::error::Result;
 use mqueue_core::message;
+use mqueue_core::queue::how;
 use mqueue_core::report::say;
+use mqueue_core::wait_many::event;
 use std::ffi::{c_char, c_void};
 use std::mem::{offset_of, size_of};
 
@@ -48,6 +51,14 @@ pub enum mqrs_constants_option {
     MQRS_OPT_EXACT_MODE = 1,
     /// Waits of this handle go on after any signal handler, SA_RESTART or not.
     MQRS_OPT_RESTART = 2,
+    /// Shared memory, at creation: the queue is gone when its last user closes it or dies.
+    MQRS_OPT_EPHEMERAL = 4,
+    /// Shared memory, at creation: each message says who sent it and when, and mqrs_getstats
+    /// who used the queue last.
+    MQRS_OPT_STAMP = 8,
+    /// Shared memory, at creation: messages that a process had acquired when it died, or was
+    /// receiving, are sent again.
+    MQRS_OPT_REDELIVER = 16,
 }
 
 /// Flags of mqrs_sendmsg.
@@ -70,6 +81,31 @@ pub enum mqrs_constants_receive {
     MQRS_RECV_TYPE = 4,
     /// With MQRS_RECV_TYPE and a type above 0: the first message of any other type.
     MQRS_RECV_EXCEPT = 8,
+}
+
+/// States of a message received: mqrs_msg.state.
+#[repr(C)]
+pub enum mqrs_constants_message {
+    /// It was received before, and given back by mqrs_requeue or left by a dead process.
+    MQRS_MSG_REDELIVERED = 1,
+}
+
+/// What to wait for by mqrs_wait.
+#[repr(C)]
+pub enum mqrs_constants_event {
+    /// A receive would not wait.
+    MQRS_READABLE = 1,
+    /// A send would not wait.
+    MQRS_WRITABLE = 2,
+}
+
+/// Flags of mqrs_notify_signal and mqrs_notify_callback.
+#[repr(C)]
+pub enum mqrs_constants_notify {
+    /// It stays registered until it is cancelled; without, it is used up by one message.
+    MQRS_NOTIFY_PERSISTENT = 1,
+    /// It fires at once if messages are waiting already.
+    MQRS_NOTIFY_NOW = 2,
 }
 
 /// What a queue can do: bits of mqrs_attr.capabilities, one for each thing that some
@@ -120,7 +156,7 @@ pub struct mqrs_msg {
     pub sender_pid: u32,
     /// Out: the sender's user.
     pub sender_uid: u32,
-    /// Out: 0.
+    /// Out: MQRS_MSG_REDELIVERED or 0.
     pub state: u32,
     /// System V type: of the message, or what selects it.
     pub r#type: i64,
@@ -254,6 +290,24 @@ pub struct mqrs_stats {
     pub last_receive_ns: i64,
 }
 
+/// One queue of a wait for several.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct mqrs_wait_item {
+    /// The queue, or NULL for none.
+    pub queue: *mut mqrs_queue,
+    /// MQRS_READABLE | MQRS_WRITABLE: what to wait for.
+    pub events: u32,
+    /// Out: what is ready of that.
+    pub revents: u32,
+}
+
+impl Default for mqrs_wait_item {
+    fn default() -> mqrs_wait_item {
+        mqrs_wait_item { queue: std::ptr::null_mut(), events: 0, revents: 0 }
+    }
+}
+
 /// One queue of a list.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -334,6 +388,11 @@ const _: () = {
     assert!(offset_of!(mqrs_stats, last_send_ns) == 64);
     assert!(offset_of!(mqrs_stats, last_receive_ns) == 72);
 
+    assert!(size_of::<mqrs_wait_item>() == size_of::<usize>() + 8);
+    assert!(offset_of!(mqrs_wait_item, queue) == 0);
+    assert!(offset_of!(mqrs_wait_item, events) == size_of::<usize>());
+    assert!(offset_of!(mqrs_wait_item, revents) == size_of::<usize>() + 4);
+
     assert!(size_of::<mqrs_entry>() == 328);
     assert!(offset_of!(mqrs_entry, name) == 0);
     assert!(offset_of!(mqrs_entry, attr) == 264);
@@ -342,6 +401,9 @@ const _: () = {
 // The header's constants are literals; the machinery has the same values.
 const _: () = {
     use mqrs_constants_capability::*;
+    use mqrs_constants_event::*;
+    use mqrs_constants_message::*;
+    use mqrs_constants_notify::*;
     use mqrs_constants_option::*;
     use mqrs_constants_priority::*;
     use mqrs_constants_receive::*;
@@ -361,6 +423,15 @@ const _: () = {
 
     assert!(MQRS_OPT_EXACT_MODE as u64 == option::EXACT_MODE);
     assert!(MQRS_OPT_RESTART as u64 == option::RESTART);
+    assert!(MQRS_OPT_EPHEMERAL as u64 == option::EPHEMERAL);
+    assert!(MQRS_OPT_STAMP as u64 == option::STAMP);
+    assert!(MQRS_OPT_REDELIVER as u64 == option::REDELIVER);
+
+    assert!(MQRS_MSG_REDELIVERED as u32 == message::state::REDELIVERED);
+    assert!(MQRS_READABLE as u32 == event::READABLE);
+    assert!(MQRS_WRITABLE as u32 == event::WRITABLE);
+    assert!(MQRS_NOTIFY_PERSISTENT as u64 == how::PERSISTENT);
+    assert!(MQRS_NOTIFY_NOW as u64 == how::NOW);
 
     assert!(MQRS_SEND_TYPE as u64 == message::send::TYPE);
     assert!(MQRS_SEND_DROP_OLDEST as u64 == message::send::DROP_OLDEST);
@@ -407,6 +478,12 @@ unsafe impl SizedStruct for mqrs_msg {
 }
 
 // SAFETY: as above.
+unsafe impl SizedStruct for mqrs_wait_item {
+    const NAME: &str = "mqrs_wait_item";
+    const FIRST_SIZE: usize = size_of::<mqrs_wait_item>();
+}
+
+// SAFETY: as above.
 unsafe impl SizedStruct for mqrs_stats {
     const NAME: &str = "mqrs_stats";
     const FIRST_SIZE: usize = 80;
@@ -420,7 +497,7 @@ unsafe impl SizedStruct for mqrs_entry {
 
 /// Refuse option bits that this version does not know.
 pub(crate) fn check_option_flags(flags: u64) -> Result<()> {
-    if flags & !(option::EXACT_MODE | option::RESTART) != 0 {
+    if flags & !option::ALL != 0 {
         return Err(say(
             libc::EINVAL,
             "the option flags have a bit that this library does not know",
@@ -469,7 +546,19 @@ pub(crate) unsafe fn read_options(
 /// `from` is null or readable for `size` bytes, where `size` is at most 4096.
 pub(crate) unsafe fn read_message(from: *const mqrs_msg, size: usize) -> Result<mqrs_msg> {
     // SAFETY: the caller's promise.
-    let message = unsafe { read(from, size) }?;
+    checked(unsafe { read(from, size) }?)
+}
+
+/// The same of one of several.
+///
+/// # Safety
+/// `number` is below the count.
+pub(crate) unsafe fn read_one_of(v: &Elements<mqrs_msg>, number: usize) -> Result<mqrs_msg> {
+    // SAFETY: the caller's promise.
+    checked(unsafe { v.read(number) }?)
+}
+
+fn checked(message: mqrs_msg) -> Result<mqrs_msg> {
     #[cfg(target_pointer_width = "32")]
     if message.pad != 0 {
         return Err(say(libc::EINVAL, "the pad field of struct mqrs_msg is not 0"));
@@ -560,7 +649,7 @@ mod tests {
 
     #[test]
     fn unknown_option_bits_and_reserved_fields_are_refused() {
-        for bit in 2..64 {
+        for bit in 5..64 {
             let given = mqrs_options { flags: 1 << bit, ..Default::default() };
             assert_eq!(options(&given), Err(Errno(libc::EINVAL)), "bit {bit}");
         }

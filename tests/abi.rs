@@ -9,7 +9,9 @@ use std::{env, fs};
 
 mod common;
 use common::{is_there, root, run, skip};
-use mqueue_rs::{mqrs_attr, mqrs_entry, mqrs_limits, mqrs_msg, mqrs_options, mqrs_stats};
+use mqueue_rs::{
+    mqrs_attr, mqrs_entry, mqrs_limits, mqrs_msg, mqrs_options, mqrs_stats, mqrs_wait_item,
+};
 
 const HEADERS: [&str; 2] = ["mqueue_rs.h", "mqueue_rs.cdef.h"];
 
@@ -240,6 +242,19 @@ int (*const notify_cancel)(mqrs_queue *) = mqrs_notify_cancel;
 int (*const sendmsg_)(mqrs_queue *, const struct mqrs_msg *, size_t, uint64_t, int64_t) = mqrs_sendmsg;
 ssize_t (*const recvmsg_)(mqrs_queue *, struct mqrs_msg *, size_t, uint64_t, int64_t) = mqrs_recvmsg;
 int (*const fd)(mqrs_queue *) = mqrs_fd;
+ssize_t (*const sendmmsg_)(mqrs_queue *, const struct mqrs_msg *, size_t, size_t, uint64_t, int64_t) = mqrs_sendmmsg;
+ssize_t (*const recvmmsg_)(mqrs_queue *, struct mqrs_msg *, size_t, size_t, uint64_t, int64_t) = mqrs_recvmmsg;
+int (*const reserve)(mqrs_queue *, size_t, int64_t, void **) = mqrs_reserve;
+int (*const commit)(mqrs_queue *, void *, size_t, uint32_t) = mqrs_commit;
+int (*const timedcommit)(mqrs_queue *, void *, size_t, uint32_t, int64_t) = mqrs_timedcommit;
+int (*const abort_)(mqrs_queue *, void *) = mqrs_abort;
+ssize_t (*const acquire)(mqrs_queue *, int64_t, const void **, uint32_t *) = mqrs_acquire;
+int (*const release)(mqrs_queue *, const void *) = mqrs_release;
+int (*const requeue)(mqrs_queue *, const void *) = mqrs_requeue;
+int (*const wait_)(struct mqrs_wait_item *, size_t, size_t, int64_t) = mqrs_wait;
+int (*const cancel)(mqrs_queue *) = mqrs_cancel;
+int (*const set_cancelled)(mqrs_queue *, int) = mqrs_set_cancelled;
+int (*const shutdown_)(mqrs_queue *) = mqrs_shutdown;
 int (*const getstats)(const mqrs_queue *, struct mqrs_stats *, size_t) = mqrs_getstats;
 int (*const set_maxbytes)(mqrs_queue *, uint64_t) = mqrs_set_maxbytes;
 int (*const list_open)(uint32_t, mqrs_list **) = mqrs_list_open;
@@ -315,6 +330,7 @@ fn structs_and_constants_are_in_c_what_they_are_in_rust() {
         blocked_receivers users reserved last_send_pid last_receive_pid last_send_ns
         last_receive_ns);
     layout!(mqrs_entry: name attr);
+    layout!(mqrs_wait_item: queue events revents);
     #[cfg(target_pointer_width = "32")]
     layout!(mqrs_msg: data len cap pad prio sender_pid sender_uid state r#type sequence sent_ns);
     #[cfg(target_pointer_width = "64")]

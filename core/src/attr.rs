@@ -22,6 +22,16 @@ pub mod option {
     pub const EXACT_MODE: u64 = 1;
     /// Waits of this handle go on after a signal handler ran.
     pub const RESTART: u64 = 2;
+    /// Shared memory, at creation: the queue goes with its last user.
+    pub const EPHEMERAL: u64 = 4;
+    /// Shared memory, at creation: each message says who sent it and when.
+    pub const STAMP: u64 = 8;
+    /// Shared memory, at creation: what a dead process had acquired is sent again.
+    pub const REDELIVER: u64 = 16;
+    /// What a queue keeps from its creation on.
+    pub const KEPT: u64 = EPHEMERAL | STAMP | REDELIVER;
+    /// All of them.
+    pub const ALL: u64 = EXACT_MODE | RESTART | KEPT;
 }
 
 /// One bit for each thing that some transport cannot do.

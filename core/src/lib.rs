@@ -44,4 +44,6 @@ mod text;
 #[cfg(not(loom))]
 pub mod transport;
 #[cfg(not(loom))]
+pub mod wait_many;
+#[cfg(not(loom))]
 mod waiting;

@@ -26,6 +26,12 @@ pub mod receive {
     pub const ALL: u64 = PEEK | TRUNCATE | TYPE | EXCEPT;
 }
 
+/// States of a message received.
+pub mod state {
+    /// It was received before, and given back or left behind.
+    pub const REDELIVERED: u32 = 1;
+}
+
 /// A message to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing {
@@ -75,6 +81,6 @@ pub struct Incoming {
     pub sender_pid: u32,
     /// Its sender's user; 0 where unknown.
     pub sender_uid: u32,
-    /// Nothing yet: 0.
+    /// Bits of [`state`].
     pub state: u32,
 }

@@ -47,6 +47,16 @@ pub enum Notification {
     },
 }
 
+/// Flags of a registration.
+pub mod how {
+    /// It stays until it is cancelled.
+    pub const PERSISTENT: u64 = 1;
+    /// It fires at once if messages are waiting.
+    pub const NOW: u64 = 2;
+    /// All of them.
+    pub const ALL: u64 = PERSISTENT | NOW;
+}
+
 /// Which handle a registration belongs to: never 0, and no two of them alike.
 pub type Holder = u64;
 

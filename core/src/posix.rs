@@ -222,6 +222,13 @@ fn explained_call(error: Errno, doing: &str) -> Errno {
     }
 }
 
+fn small_buffer() -> Errno {
+    say(
+        libc::EMSGSIZE,
+        "the buffer is smaller than the queue's msgsize, which a POSIX queue does not allow",
+    )
+}
+
 fn closed_behind_our_back() -> Errno {
     say(libc::EBADF, "the program has closed the queue's descriptor")
 }
@@ -253,38 +260,51 @@ impl Transport for PosixQueue {
     unsafe fn receive(&self, buf: *mut u8, cap: usize, wait: Wait) -> Result<(usize, u32)> {
         self.access.check_receive(buf, cap)?;
         if cap < self.msgsize {
-            return Err(say(
-                libc::EMSGSIZE,
-                "the buffer is smaller than the queue's msgsize, which a POSIX queue does not allow",
-            ));
+            return Err(small_buffer());
         }
         // SAFETY: granted by the caller.
         unsafe { self.receive_whole(buf, cap, wait) }
     }
 
-    unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()> {
-        let Outgoing { data, len, prio, flags, .. } = *message;
-        if flags & message::send::TYPE != 0 {
+    fn check_message(&self, message: &Outgoing) -> Result<()> {
+        if message.flags & message::send::TYPE != 0 {
             return Err(not_here("only messages of System V queues have a type"));
         }
-        if flags != 0 {
+        if message.flags != 0 {
             return Err(not_here("a POSIX queue cannot drop its oldest message"));
         }
+        self.access.check_send(message.data, message.len, message.prio)?;
+        if message.len > self.msgsize {
+            return Err(too_long());
+        }
+        Ok(())
+    }
+
+    unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()> {
+        self.check_message(message)?;
         // SAFETY: granted by the caller.
-        unsafe { self.send(data, len, prio, wait) }
+        unsafe { self.send(message.data, message.len, message.prio, wait) }
+    }
+
+    fn check_request(&self, request: &Request) -> Result<()> {
+        if request.flags & (message::receive::TYPE | message::receive::EXCEPT) != 0 {
+            return Err(not_here("only messages of System V queues have a type"));
+        }
+        if request.flags & message::receive::PEEK != 0 {
+            return Err(not_here("a message of a POSIX queue cannot be looked at and left"));
+        }
+        self.access.check_receive(request.data, request.cap)?;
+        if request.flags & message::receive::TRUNCATE == 0 && request.cap < self.msgsize {
+            return Err(small_buffer());
+        }
+        Ok(())
     }
 
     unsafe fn receive_message(&self, request: &Request, wait: Wait) -> Result<Incoming> {
+        self.check_request(request)?;
         let Request { data, cap, flags, .. } = *request;
-        if flags & (message::receive::TYPE | message::receive::EXCEPT) != 0 {
-            return Err(not_here("only messages of System V queues have a type"));
-        }
-        if flags & message::receive::PEEK != 0 {
-            return Err(not_here("a message of a POSIX queue cannot be looked at and left"));
-        }
         let is_cut = flags & message::receive::TRUNCATE != 0 && cap < self.msgsize;
         let (len, prio) = if is_cut {
-            self.access.check_receive(data, cap)?;
             // SAFETY: granted by the caller.
             unsafe { self.receive_cut(data, cap, wait) }?
         } else {
@@ -316,7 +336,10 @@ impl Transport for PosixQueue {
         self.probe()
     }
 
-    fn notify(&self, notification: Notification) -> Result<()> {
+    fn notify(&self, notification: Notification, flags: u64) -> Result<()> {
+        if flags != 0 {
+            return Err(not_here("a POSIX queue notifies once, of what comes later"));
+        }
         let fd = self.probe()?;
         registry::sweep();
         let Self { holder, identity, .. } = *self;

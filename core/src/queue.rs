@@ -14,7 +14,7 @@ use crate::sysv::{self, SysvQueue};
 use crate::transport::{Access, Transport, not_here};
 use std::ffi::CStr;
 
-pub use crate::notify::Notification;
+pub use crate::notify::{Notification, how};
 
 /// An open queue. Dropping it closes it, its registration for notification included.
 pub struct Queue(Carrier);
@@ -152,9 +152,104 @@ impl Queue {
         Ok(())
     }
 
-    /// Register for the next arrival on an empty queue.
-    pub fn notify(&self, notification: Notification) -> Result<()> {
-        carrier!(self, queue => queue.notify(notification))
+    /// What `send_message` would refuse before it does anything.
+    pub fn check_message(&self, message: &Outgoing) -> Result<()> {
+        carrier!(self, queue => queue.check_message(message))
+    }
+
+    /// What `receive_message` would refuse before it does anything.
+    pub fn check_request(&self, request: &Request) -> Result<()> {
+        carrier!(self, queue => queue.check_request(request))
+    }
+
+    /// Send up to `count` messages, those that `message` gives by number, in order; wait for
+    /// the first only. Gives how many were sent, at least one unless `count` is 0.
+    ///
+    /// # Safety
+    /// As in `send_message`, for each of them.
+    pub unsafe fn send_batch(
+        &self,
+        count: usize,
+        message: impl Fn(usize) -> Outgoing,
+        wait: Wait,
+    ) -> Result<usize> {
+        // SAFETY: granted by the caller.
+        unsafe { carrier!(self, queue => queue.send_batch(count, message, wait)) }
+    }
+
+    /// Take up to `count` messages as `request` asks for each by its number, and hand them to
+    /// `got`; wait for the first only. Gives how many were taken, at least one unless `count`
+    /// is 0.
+    ///
+    /// # Safety
+    /// As in `receive_message`, for each of them.
+    pub unsafe fn receive_batch(
+        &self,
+        count: usize,
+        request: impl Fn(usize) -> Request,
+        got: impl FnMut(usize, Incoming),
+        wait: Wait,
+    ) -> Result<usize> {
+        // SAFETY: granted by the caller.
+        unsafe { carrier!(self, queue => queue.receive_batch(count, request, got, wait)) }
+    }
+
+    /// Lend a slot for a message of up to `len` bytes that is to be written in place.
+    pub fn reserve(&self, len: usize, wait: Wait) -> Result<*mut u8> {
+        carrier!(self, queue => queue.reserve(len, wait))
+    }
+
+    /// Send what was written to a reserved slot.
+    pub fn commit(&self, slot: *mut u8, len: usize, prio: u32, wait: Wait) -> Result<()> {
+        carrier!(self, queue => queue.commit(slot, len, prio, wait))
+    }
+
+    /// Give a reserved slot back.
+    pub fn abort(&self, slot: *mut u8) -> Result<()> {
+        carrier!(self, queue => queue.abort(slot))
+    }
+
+    /// Take the next message without copying it; gives where it lies, its length and priority.
+    pub fn acquire(&self, wait: Wait) -> Result<(*const u8, usize, u32)> {
+        carrier!(self, queue => queue.acquire(wait))
+    }
+
+    /// Give an acquired message's slot back.
+    pub fn release(&self, data: *const u8) -> Result<()> {
+        carrier!(self, queue => queue.release(data))
+    }
+
+    /// Send an acquired message again.
+    pub fn requeue(&self, data: *const u8) -> Result<()> {
+        carrier!(self, queue => queue.requeue(data))
+    }
+
+    /// End the queue: no more sends, and no more waits.
+    pub fn shutdown(&self) -> Result<()> {
+        carrier!(self, queue => queue.shutdown())
+    }
+
+    /// End the calls of this process that are running on this handle.
+    pub fn cancel(&self) -> Result<()> {
+        carrier!(self, queue => {
+            queue.access().cancel();
+            queue.wake_waiting();
+        });
+        Ok(())
+    }
+
+    /// Forbid calls of this process on this handle to wait, or allow it again.
+    pub fn set_cancelled(&self, on: bool) -> Result<()> {
+        carrier!(self, queue => {
+            queue.access().set_cancelled(on);
+            queue.wake_waiting();
+        });
+        Ok(())
+    }
+
+    /// Register for the next arrival on an empty queue; bits of `notify::how`.
+    pub fn notify(&self, notification: Notification, flags: u64) -> Result<()> {
+        carrier!(self, queue => queue.notify(notification, flags))
     }
 
     /// Drop this handle's registration, if there is one, and wait out its callback.

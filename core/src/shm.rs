@@ -11,6 +11,7 @@ mod finder;
 pub mod handle;
 pub mod layout;
 mod owner;
+pub mod poll;
 mod receive;
 mod reclaim;
 mod segment;
@@ -20,7 +21,7 @@ mod wait;
 pub mod word;
 
 pub use arrival::{Arrival, NotRegistered, Ticket};
-pub use engine::{Engine, Look, Refused, SegmentRef};
+pub use engine::{Engine, Features, Look, Refused, SegmentRef};
 pub use event::{Event, Slept, Waited};
 #[cfg(not(loom))]
 pub use handle::ShmQueue;

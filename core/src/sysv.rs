@@ -137,6 +137,18 @@ fn kind(kind: i64) -> Result<c_long> {
     c_long::try_from(kind).map_err(|_| say(libc::EINVAL, "the type does not fit the system's long"))
 }
 
+/// The type of a message in the general form.
+fn kind_of_message(message: &Outgoing) -> Result<c_long> {
+    if message.flags & send::DROP_OLDEST != 0 {
+        return Err(not_here("a System V queue cannot drop its oldest message"));
+    }
+    match message.flags & send::TYPE {
+        0 => Ok(kind_of(message.prio)),
+        _ if message.kind <= 0 => Err(say(libc::EINVAL, "the type of a message must be above 0")),
+        _ => kind(message.kind),
+    }
+}
+
 /// Which message a request in the general form is for.
 fn asked_for(request: &Request) -> Result<Ask> {
     let flags = request.flags;
@@ -200,27 +212,27 @@ impl Transport for SysvQueue {
         Ok((len, prio_of(kind)))
     }
 
-    unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()> {
+    fn check_message(&self, message: &Outgoing) -> Result<()> {
         let Outgoing { data, len, prio, flags, .. } = *message;
-        if flags & send::DROP_OLDEST != 0 {
-            return Err(not_here("a System V queue cannot drop its oldest message"));
-        }
+        kind_of_message(message)?;
         // With a type the priority counts for nothing.
-        let (kind, prio) = match flags & send::TYPE {
-            0 => (kind_of(prio), prio),
-            _ if message.kind <= 0 => {
-                return Err(say(libc::EINVAL, "the type of a message must be above 0"));
-            }
-            _ => (kind(message.kind)?, 0),
-        };
-        self.access.check_send(data, len, prio)?;
+        self.access.check_send(data, len, if flags & send::TYPE != 0 { 0 } else { prio })
+    }
+
+    unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()> {
+        self.check_message(message)?;
         // SAFETY: granted by the caller, and checked.
-        unsafe { self.put(data, len, kind, wait) }
+        unsafe { self.put(message.data, message.len, kind_of_message(message)?, wait) }
+    }
+
+    fn check_request(&self, request: &Request) -> Result<()> {
+        asked_for(request)?;
+        self.access.check_receive(request.data, request.cap)
     }
 
     unsafe fn receive_message(&self, request: &Request, wait: Wait) -> Result<Incoming> {
+        self.check_request(request)?;
         let ask = asked_for(request)?;
-        self.access.check_receive(request.data, request.cap)?;
         // SAFETY: granted by the caller, and checked.
         let (len, kind) = unsafe { self.take(ask, request.data, request.cap, wait) }?;
         let peeked = request.flags & receive::PEEK != 0;

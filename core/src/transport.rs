@@ -11,8 +11,8 @@ use crate::message::{Incoming, Outgoing, Request};
 use crate::notify::Notification;
 use crate::oflag::{Direction, OpenFlags};
 use crate::report::say;
-use crate::sync::Ordering::Relaxed;
-use crate::sync::local::AtomicBool;
+use crate::sync::Ordering::{Relaxed, SeqCst};
+use crate::sync::local::{AtomicBool, AtomicU32};
 use core::ffi::CStr;
 
 /// An open queue of some transport. Dropping it closes it.
@@ -50,6 +50,83 @@ pub trait Transport: Send + Sync {
     /// `request.data` is null or writable for `request.cap` bytes.
     unsafe fn receive_message(&self, request: &Request, wait: Wait) -> Result<Incoming>;
 
+    /// What `send_message` would refuse before it does anything.
+    fn check_message(&self, message: &Outgoing) -> Result<()>;
+
+    /// What `receive_message` would refuse before it does anything.
+    fn check_request(&self, request: &Request) -> Result<()>;
+
+    /// Send up to `count` messages, those that `message` gives by number, in order; wait for
+    /// the first only. Gives how many were sent, at least one.
+    ///
+    /// # Safety
+    /// As in `send_message`, for each of them.
+    unsafe fn send_batch(
+        &self,
+        count: usize,
+        message: impl Fn(usize) -> Outgoing,
+        wait: Wait,
+    ) -> Result<usize> {
+        // SAFETY: granted by the caller.
+        one_by_one(count, wait, |i, wait| unsafe { self.send_message(&message(i), wait) })
+    }
+
+    /// Take up to `count` messages as `request` asks for each by its number, and hand them to
+    /// `got`; wait for the first only. Gives how many were taken, at least one.
+    ///
+    /// # Safety
+    /// As in `receive_message`, for each of them.
+    unsafe fn receive_batch(
+        &self,
+        count: usize,
+        request: impl Fn(usize) -> Request,
+        mut got: impl FnMut(usize, Incoming),
+        wait: Wait,
+    ) -> Result<usize> {
+        one_by_one(count, wait, |i, wait| {
+            // SAFETY: granted by the caller.
+            unsafe { self.receive_message(&request(i), wait) }.map(|incoming| got(i, incoming))
+        })
+    }
+
+    /// Lend a slot for a message of up to `len` bytes that is to be written in place.
+    fn reserve(&self, _len: usize, _wait: Wait) -> Result<*mut u8> {
+        Err(not_in_place())
+    }
+
+    /// Send what was written to a reserved slot.
+    fn commit(&self, _slot: *mut u8, _len: usize, _prio: u32, _wait: Wait) -> Result<()> {
+        Err(not_in_place())
+    }
+
+    /// Give a reserved slot back.
+    fn abort(&self, _slot: *mut u8) -> Result<()> {
+        Err(not_in_place())
+    }
+
+    /// Take the next message without copying it; gives where it lies, its length and priority.
+    fn acquire(&self, _wait: Wait) -> Result<(*const u8, usize, u32)> {
+        Err(not_in_place())
+    }
+
+    /// Give an acquired message's slot back.
+    fn release(&self, _data: *const u8) -> Result<()> {
+        Err(not_in_place())
+    }
+
+    /// Send an acquired message again.
+    fn requeue(&self, _data: *const u8) -> Result<()> {
+        Err(not_in_place())
+    }
+
+    /// End the queue: no more sends, and no more waits.
+    fn shutdown(&self) -> Result<()> {
+        Err(not_here("only queues in shared memory can be shut down"))
+    }
+
+    /// Wake the calls of this process on this handle, so that they see that they are cancelled.
+    fn wake_waiting(&self) {}
+
     /// The queue's attributes now.
     fn attr(&self) -> Result<Attr>;
 
@@ -79,8 +156,8 @@ pub trait Transport: Send + Sync {
         Err(not_here("this queue has no descriptor for poll"))
     }
 
-    /// Register for the next arrival on an empty queue.
-    fn notify(&self, _notification: Notification) -> Result<()> {
+    /// Register for the next arrival on an empty queue; `flags` are known ones.
+    fn notify(&self, _notification: Notification, _flags: u64) -> Result<()> {
         Err(not_here("this queue cannot notify"))
     }
 
@@ -95,6 +172,27 @@ pub fn not_here(sentence: &'static str) -> Errno {
     say(libc::ENOTSUP, sentence)
 }
 
+fn not_in_place() -> Errno {
+    not_here("only queues in shared memory let messages be written and read in place")
+}
+
+/// Make the calls of a batch as single ones.
+fn one_by_one(
+    count: usize,
+    wait: Wait,
+    mut call: impl FnMut(usize, Wait) -> Result<()>,
+) -> Result<usize> {
+    let mut done = 0;
+    while done < count {
+        match call(done, if done == 0 { wait } else { Wait::Never }) {
+            Ok(()) => done += 1,
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
+
 /// What a handle may be used for, and how its calls wait.
 pub struct Access {
     /// O_RDONLY, O_WRONLY, O_RDWR.
@@ -102,7 +200,15 @@ pub struct Access {
     /// Waits go on after a signal handler ran.
     pub restart: bool,
     nonblock: AtomicBool,
+    /// Moves with each cancel.
+    cancels: AtomicU32,
+    /// Nobody may wait.
+    cancelled: AtomicBool,
 }
+
+/// When a call came in, in cancels.
+#[derive(Clone, Copy)]
+pub struct Entered(u32);
 
 impl Access {
     /// As an open call asks for it.
@@ -111,7 +217,32 @@ impl Access {
             direction: flags.direction,
             restart: option_flags & option::RESTART != 0,
             nonblock: AtomicBool::new(flags.nonblock),
+            cancels: AtomicU32::new(0),
+            cancelled: AtomicBool::new(false),
         }
+    }
+
+    /// A call comes in, and does this before it does anything else.
+    #[inline(always)]
+    pub fn enter(&self) -> Entered {
+        Entered(self.cancels.load(Relaxed))
+    }
+
+    /// Whether a call must not wait any longer. Asked after the call was announced to those
+    /// who wake.
+    pub fn is_cancelled(&self, entered: Entered) -> bool {
+        // SYNC: Dekker pair with cancel and set_cancelled, behind which comes a wake.
+        self.cancelled.load(SeqCst) || self.cancels.load(SeqCst) != entered.0
+    }
+
+    /// End the calls that have come in; then wake them.
+    pub fn cancel(&self) {
+        self.cancels.fetch_add(1, SeqCst);
+    }
+
+    /// Forbid calls to wait, or allow it again; then wake them.
+    pub fn set_cancelled(&self, on: bool) {
+        self.cancelled.store(on, SeqCst);
     }
 
     /// How long a call may wait, O_NONBLOCK considered.

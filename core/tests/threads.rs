@@ -7,7 +7,7 @@
 
 #![cfg(not(loom))]
 
-use mqueue_core::shm::layout::Geometry;
+use mqueue_core::shm::layout::{CONTROL_AT, Geometry, OWNERS_AT};
 use mqueue_core::shm::{
     Arrival, Engine, Locks, Look, Owners, Refused, Segment, Sight, Slept, Waited, settle,
 };
@@ -465,7 +465,7 @@ fn garbage_in_the_segment_gives_errors_at_worst() {
         }
         // One word of the segment, or of all that lies behind the owners' rows a quarter.
         let words = queue.geometry.total as u32 / 8;
-        let first = 0x200 / 8;
+        let first = CONTROL_AT as u32 / 8;
         let hits = if seed % 3 == 0 { words / 4 } else { 1 };
         for _ in 0..hits {
             let at = match random.below(3) {
@@ -474,7 +474,7 @@ fn garbage_in_the_segment_gives_errors_at_worst() {
                     queue.geometry.index as u32 / 8
                         + random.below(words - queue.geometry.index as u32 / 8)
                 }
-                _ => first + random.below((0x600 - 0x200) / 8),
+                _ => first + random.below((OWNERS_AT - CONTROL_AT) as u32 / 8),
             };
             let value = (random.below(u32::MAX) as u64) << 32 | random.below(u32::MAX) as u64;
             // SAFETY: inside the segment, aligned; no other thread is there.

@@ -152,11 +152,12 @@ impl Scene {
     }
 
     fn register(&self, queue: &Queue) -> bool {
-        let result = queue.notify(Notification::Callback {
+        let callback = Notification::Callback {
             function: fired,
             argument: (&raw const self.board[FIRED]).cast_mut().cast(),
             user: std::ptr::null_mut(),
-        });
+        };
+        let result = queue.notify(callback, 0);
         match result {
             Ok(()) => true,
             Err(error) if error.0 == libc::EBUSY => false,

@@ -123,12 +123,12 @@ impl Handle for queue::Queue {
     }
 
     fn notify_signal(&self, signo: i32, value: isize) -> Result<()> {
-        answer(self.notify(Notification::Signal { signo, value }))
+        answer(self.notify(Notification::Signal { signo, value }, 0))
     }
 
     fn notify_callback(&self, function: Callback, user: *mut c_void) -> Result<()> {
         let argument = std::ptr::null_mut();
-        answer(self.notify(Notification::Callback { function, argument, user }))
+        answer(self.notify(Notification::Callback { function, argument, user }, 0))
     }
 
     fn notify_cancel(&self) -> Result<()> {

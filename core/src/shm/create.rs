@@ -10,7 +10,7 @@ use super::layout::{
 use super::owner::{self, Locks};
 use super::segment::Segment;
 use crate::address::ShmName;
-use crate::attr::OpenOptions;
+use crate::attr::{OpenOptions, option};
 use crate::deadline::Clock;
 use crate::directory::{self, Unnamed, cannot_create, explained};
 use crate::error::{Errno, Result};
@@ -184,9 +184,8 @@ pub fn make(
         return Err(exists_already());
     }
     mappable(&geometry)?;
-    let asked = options.permissions();
-    let file = Unnamed::make(dir, asked)?;
-    let made = complete(file.descriptor(), file.at(), name, geometry, asked, options.is_exact())?;
+    let file = Unnamed::make(dir, options.permissions())?;
+    let made = complete(file.descriptor(), file.at(), name, geometry, options)?;
     step!(CreateUnnamed);
     file.link(name.file_name()).map_err(|error| match error {
         Errno(libc::EEXIST) => exists_already(),
@@ -207,13 +206,13 @@ fn complete(
     at: &CStr,
     name: &ShmName,
     geometry: Geometry,
-    asked: u32,
-    exact: bool,
+    options: &OpenOptions,
 ) -> Result<Made> {
     let fd = file.number();
+    let exact = options.is_exact();
     // The kernel has masked the mode; umask(2) itself could only be read by changing it.
     let status = file::status(fd).map_err(cannot_create)?;
-    let mode = if exact { asked } else { status.mode & 0o777 };
+    let mode = if exact { options.permissions() } else { status.mode & 0o777 };
     let longest = file::longest_file();
     if geometry.total > longest {
         return Err(explain(
@@ -238,7 +237,7 @@ fn complete(
         geometry,
         uuid: process::random(),
         created_ns: clock::now_ns(Clock::Realtime) as u64,
-        options: 0,
+        options: options.flags & option::KEPT,
         name: [0; 256],
         name_len: name.name_bytes().len() as u32,
     };

@@ -88,12 +88,31 @@ pub struct Engine {
     pub(super) sender: u64,
     /// ceil(2^64 / nslots): turns a modulo into two multiplications.
     place_factor: u64,
+    pub(super) features: Features,
     /// How many slots ahead both sides fetch.
     pub(super) prefetch: u32,
     /// Whether a thread of this process reclaims right now.
     pub(super) reclaiming: local::AtomicBool,
     sending: Apart<SenderHints>,
     pub(super) receiving: Apart<ReceiverHints>,
+}
+
+/// What the queue was made to do beyond passing messages on.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Features {
+    /// Each message says who sent it and when.
+    pub stamp: bool,
+    /// What the dead had received, and not released, is sent again.
+    pub redeliver: bool,
+}
+
+impl Features {
+    /// From the option flags of the creation.
+    #[cfg(not(loom))]
+    pub fn of(options: u64) -> Features {
+        use crate::attr::option::{REDELIVER, STAMP};
+        Features { stamp: options & STAMP != 0, redeliver: options & REDELIVER != 0 }
+    }
 }
 
 /// What senders of this process remember.
@@ -154,6 +173,7 @@ impl Engine {
             owner,
             owners,
             sender,
+            features: Features::default(),
             place_factor,
             prefetch,
             reclaiming: local::AtomicBool::new(false),
@@ -166,6 +186,12 @@ impl Engine {
                 finder_lock: local::AtomicU64::new(0),
             }),
         }
+    }
+
+    /// The same view of a queue that has these features.
+    pub fn with(mut self, features: Features) -> Engine {
+        self.features = features;
+        self
     }
 
     /// Ask about owners through another descriptor from now on.
@@ -265,10 +291,8 @@ impl Engine {
     /// Mark the queue as damaged, for everybody and for good.
     #[cold]
     pub(super) fn poison(&self) -> Refused {
-        self.control().counters.poison.store(libc::EBADMSG as u32, Ordering::SeqCst);
-        let wait = &self.control().wait.0;
-        wait.receivers.wake_all();
-        wait.senders.wake_all();
+        self.control().counters.0.poison.store(libc::EBADMSG as u32, Ordering::SeqCst);
+        self.wake_everybody();
         Refused::Damaged
     }
 
@@ -276,7 +300,7 @@ impl Engine {
     #[inline(always)]
     pub fn is_poisoned(&self) -> bool {
         // Relaxed: a flag on its own; a late reader meets the damage itself.
-        self.control().counters.poison.load(Ordering::Relaxed) != 0
+        self.control().counters.0.poison.load(Ordering::Relaxed) != 0
     }
 
     /// Count one more fruitless round; true when the call must end: [`Engine::give_up`].
@@ -551,7 +575,7 @@ impl Engine {
     #[inline(always)]
     pub fn wake_receiver(&self) -> bool {
         let wait = &self.control().wait.0;
-        let woke = wait.receivers.wake_one();
+        let woke = wait.receivers.wake_one_and(|| self.wake_pollers());
         if woke {
             note_processor(&wait.sender_cpu);
         }
@@ -562,7 +586,7 @@ impl Engine {
     #[inline(always)]
     pub fn wake_sender(&self) -> bool {
         let wait = &self.control().wait.0;
-        let woke = wait.senders.wake_one();
+        let woke = wait.senders.wake_one_and(|| self.wake_pollers());
         if woke {
             note_processor(&wait.receiver_cpu);
         }

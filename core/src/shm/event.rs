@@ -2,7 +2,7 @@
 //! system call when nobody sleeps.
 //!
 //! ```text
-//! word = sequence << 8 | n          n: so many may be asleep, at most
+//! word = sequence << 8 | mark << 7 | n          n: so many may be asleep, at most
 //! sleeper: announce (sequence + 1, n + 1), look at the queue AGAIN, sleep if the word
 //!          is still the announced one
 //! waker:   change the queue, read the word; n = 0: done.  Else: sequence + 1, wake one
@@ -10,8 +10,12 @@
 //!          since: n = 0
 //! ```
 //!
+//! The mark says that somebody else wants to know who does not sleep here: a waker that
+//! finds it takes it away and tells (`poll.rs`). It costs a waker nothing as long as there is
+//! none, since he looks at mark and n at once.
+//!
 //! n is never less than the number of those asleep: only who has woken somebody, or has not
-//! slept after all, takes one off, and only if nothing else happened meanwhile; 255 stands
+//! slept after all, takes one off, and only if nothing else happened meanwhile; 127 stands
 //! for any number. It may be more, of those who were killed: one vain wake finds that out.
 //! The waker moves the sequence before it wakes: a sleeper between its second look and
 //! its sleep then does not fall asleep, and clearing n afterwards can only strip those
@@ -27,7 +31,9 @@ use crate::sys::futex;
 use modelled::Bed;
 
 /// The part of the word that is n.
-const ASLEEP: u32 = 255;
+const ASLEEP: u32 = 127;
+/// The mark.
+const MARK: u32 = 128;
 /// One step of the sequence.
 const STEP: u32 = 256;
 
@@ -141,6 +147,33 @@ impl Event {
         // Relaxed: the barrier orders it after the change of the queue.
         let seen = self.word.load(Ordering::Relaxed);
         seen & ASLEEP != 0 && self.wake(1)
+    }
+
+    /// The same; and if there is a mark take it away, and call `marked`.
+    #[inline(always)]
+    pub fn wake_one_and(&self, marked: impl FnOnce()) -> bool {
+        // SYNC: Dekker pair with announce, and with mark.
+        dekker_barrier();
+        // Relaxed: the barrier orders it after the change of the queue.
+        let seen = self.word.load(Ordering::Relaxed);
+        seen & (ASLEEP | MARK) != 0 && self.wake_as_seen(seen, marked)
+    }
+
+    #[cold]
+    fn wake_as_seen(&self, seen: u32, marked: impl FnOnce()) -> bool {
+        let woke = seen & ASLEEP != 0 && self.wake(1);
+        if seen & MARK != 0 && self.word.fetch_and(!MARK, Ordering::SeqCst) & MARK != 0 {
+            marked();
+        }
+        woke
+    }
+
+    /// Want to be told of the next change by who makes it. The caller must look at the queue
+    /// once more afterwards.
+    pub fn mark(&self) {
+        self.word.fetch_or(MARK, Ordering::SeqCst);
+        // SYNC: Dekker pair with wake_one_and: we change the word and then read the queue.
+        dekker_barrier();
     }
 
     /// Wake everybody.

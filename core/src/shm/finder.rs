@@ -377,7 +377,7 @@ impl Engine {
     /// Build the heap from the slots themselves; false: a half-done receive was met (F4).
     fn rebuild(&self, h: Head, t: Tail) -> bool {
         let f = self.finder();
-        count(&self.control().counters.counters.rebuilds);
+        count(&self.control().counters.0.counters.rebuilds);
         // Noted only at the end: if we must begin again, the rebuild is still asked for.
         let asked = f.rebuilds_asked.load(Ordering::SeqCst);
         f.rebuilds_done.store(asked.wrapping_sub(1), Ordering::Relaxed);

@@ -9,7 +9,7 @@
 //! Source: madvise(2), MADV_WIPEONFORK (Linux 4.14) and MADV_DONTFORK.
 
 use super::create::{self, FoundFile, Made, PAGE};
-use super::engine::{Engine, Look};
+use super::engine::{Engine, Features, Look};
 use super::layout::{Geometry, Prologue};
 use super::owner::{self, Locks, Owners, Sight};
 use super::segment::Segment;
@@ -46,6 +46,8 @@ pub struct ShmQueue {
     spare: i32,
     identity: Identity,
     name: Option<ShmName>,
+    /// What it was made with: bits of `option::KEPT`.
+    options: u64,
 }
 
 // SAFETY: the pointer leads to memory that is only read, atomically changed or belongs to
@@ -209,6 +211,7 @@ impl ShmQueue {
             spare: spare.map_or(-1, Descriptor::into_number),
             identity,
             name,
+            options: prologue.options,
         }
     }
 
@@ -324,7 +327,8 @@ impl ShmQueue {
         let owners = Owners::new(self.probe.load(Relaxed), self.identity, sight);
         // SAFETY: `total` bytes are mapped there until the handle is closed.
         let segment = unsafe { Segment::new(queue.base(), self.geometry) };
-        let engine = Engine::new(segment, owner, owners, process::sender_id());
+        let features = Features::of(self.options);
+        let engine = Engine::new(segment, owner, owners, process::sender_id()).with(features);
         let only_in = if is_wiped { 0 } else { process::pid() };
         let attachment: *mut Attachment = page.into_base().cast();
         queue.into_base();
@@ -465,28 +469,40 @@ impl Transport for ShmQueue {
         unsafe { self.receive_or_wait(attachment, buf, cap, wait) }
     }
 
-    unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()> {
-        let Outgoing { data, len, prio, flags, .. } = *message;
-        if flags & message::send::TYPE != 0 {
+    fn check_message(&self, message: &Outgoing) -> Result<()> {
+        if message.flags & message::send::TYPE != 0 {
             return Err(not_here("only messages of System V queues have a type"));
         }
-        if flags != 0 {
+        if message.flags != 0 {
             return Err(not_here("this version cannot drop the oldest message"));
         }
+        self.access.check_send(message.data, message.len, message.prio)?;
+        if message.len > self.geometry.msgsize as usize {
+            return Err(too_long());
+        }
+        Ok(())
+    }
+
+    unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()> {
+        self.check_message(message)?;
         // SAFETY: granted by the caller.
-        unsafe { self.send(data, len, prio, wait) }
+        unsafe { self.send(message.data, message.len, message.prio, wait) }
+    }
+
+    fn check_request(&self, request: &Request) -> Result<()> {
+        if request.flags & (message::receive::TYPE | message::receive::EXCEPT) != 0 {
+            return Err(not_here("only messages of System V queues have a type"));
+        }
+        if request.flags != 0 {
+            return Err(not_here("this version can neither look at a message nor cut it"));
+        }
+        self.access.check_receive(request.data, request.cap)
     }
 
     unsafe fn receive_message(&self, request: &Request, wait: Wait) -> Result<Incoming> {
-        let Request { data, cap, flags, .. } = *request;
-        if flags & (message::receive::TYPE | message::receive::EXCEPT) != 0 {
-            return Err(not_here("only messages of System V queues have a type"));
-        }
-        if flags != 0 {
-            return Err(not_here("this version can neither look at a message nor cut it"));
-        }
+        self.check_request(request)?;
         // SAFETY: granted by the caller.
-        let (len, prio) = unsafe { self.receive(data, cap, wait) }?;
+        let (len, prio) = unsafe { self.receive(request.data, request.cap, wait) }?;
         Ok(Incoming { len, prio, ..Incoming::default() })
     }
 
@@ -532,7 +548,10 @@ impl Transport for ShmQueue {
             .map_err(|error| explained(error, "cannot change the queue's owner or mode"))
     }
 
-    fn notify(&self, notification: Notification) -> Result<()> {
+    fn notify(&self, notification: Notification, flags: u64) -> Result<()> {
+        if flags != 0 {
+            return Err(not_here("this version notifies once, of what comes later"));
+        }
         notify::shm::register(self.healthy()?, notification)
     }
 

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! 0x0000  Prologue: constants, written once before the file has a name   (512 bytes)
-//! 0x0200  Control: the words that everybody changes                     (1024 bytes)
-//! 0x0600  owner rows            12 bytes x 1024
-//! 0x3600  index                  4 bytes x nslots   (64-aligned from here on)
+//! 0x0200  Control: the words that everybody changes                     (1152 bytes)
+//! 0x0680  owner rows            12 bytes x 1024
+//! 0x3680  index                  4 bytes x nslots   (64-aligned from here on)
 //!         heap                  12 bytes x nslots   (keys, then slots)
 //!         slots             stride bytes x nslots   stride = 56 + msgsize, rounded up to 64
 //! ```
@@ -48,7 +48,7 @@ pub const HEAP_KEYS_BEFORE: u64 = 7;
 /// Where Control begins.
 pub const CONTROL_AT: usize = 0x200;
 /// Where the owner rows begin.
-pub const OWNERS_AT: usize = 0x600;
+pub const OWNERS_AT: usize = 0x680;
 /// Bytes of an owner row.
 pub const OWNER_ROW: usize = 12;
 const INDEX_AT: u64 = (OWNERS_AT + OWNER_ROW * 1024) as u64;
@@ -294,7 +294,8 @@ pub struct Apart<T>(pub T);
 pub struct WaitWords {
     /// Receivers sleep here until a message arrives.
     pub receivers: Event,
-    /// The same for pollers (reserved: no descriptor yet).
+    /// Who waits for this queue beside others sleeps here; the marks of the two other words
+    /// say for what.
     pub pollers: Event,
     /// Senders sleep here until there is room.
     pub senders: Event,
@@ -304,6 +305,8 @@ pub struct WaitWords {
     pub receiver_cpu: AtomicU32,
     /// Processor, plus one, on which a sender last woke a receiver; a hint.
     pub sender_cpu: AtomicU32,
+    /// Not 0: some pollers cannot sleep on a word, and want the file itself to be touched.
+    pub watchers: AtomicU32,
 }
 
 /// The one registration for notification.
@@ -315,6 +318,19 @@ pub struct NotifyWords {
     pub sender: [AtomicU64; 2],
     /// 1 << 63 | head count when a woken receiver was trusted with an arrival.
     pub trusted: AtomicU64,
+    /// Nothing yet.
+    pub reserved: [AtomicU64; 4],
+    /// The last send and the last receive, in queues that keep stamps.
+    pub last: [LastUse; 2],
+}
+
+/// Who used the queue last, and when.
+#[repr(C)]
+pub struct LastUse {
+    /// uid << 32 | pid.
+    pub user: AtomicU64,
+    /// CLOCK_MONOTONIC_COARSE, in nanoseconds.
+    pub at_ns: AtomicU64,
 }
 
 /// The finder of mixed mode; all but `lock` and `rebuilds_asked` under its lock.
@@ -347,9 +363,9 @@ pub struct FinderWords {
 /// Counters for diagnosis; nothing depends on them.
 #[repr(C)]
 pub struct Counters {
-    /// Messages dropped (reserved).
+    /// Messages dropped to make room for others.
     pub dropped: AtomicU64,
-    /// Most messages queued at one time (reserved).
+    /// Most messages that anybody has seen queued.
     pub max_curmsgs: AtomicU64,
     /// Messages that died with their receiver.
     pub lost_with_receiver: AtomicU64,
@@ -387,8 +403,17 @@ pub struct Control {
     /// At 0x500.
     pub finder: Apart<FinderWords>,
     /// At 0x580.
-    pub counters: CountersAndPoison,
+    pub counters: Apart<CountersAndPoison>,
+    /// Slots that somebody has been lent. At 0x600.
+    pub loans: Apart<Loans>,
 }
+
+/// Most slots of one queue that can be lent at a time.
+pub const LOANS: usize = if cfg!(loom) { 2 } else { 32 };
+
+/// Permits for slots lent out (reserved or acquired), see `loan.rs`: 0, or whose it is.
+#[repr(C)]
+pub struct Loans(pub [AtomicU32; LOANS]);
 
 /// Shares lines that are cold in a healthy queue.
 #[repr(C)]
@@ -397,6 +422,10 @@ pub struct CountersAndPoison {
     pub counters: Counters,
     /// 0, or the errno that every call returns: the state was found impossible.
     pub poison: AtomicU32,
+    /// Nothing yet.
+    pub reserved: AtomicU32,
+    /// All sends up to some not too distant one, with more bits than the tail has.
+    pub sent: AtomicU64,
 }
 
 /// One attached process.
@@ -424,11 +453,11 @@ pub struct SlotHeader {
     pub len: AtomicU32,
     /// Priority of its message; written before the tail names it.
     pub prio: AtomicU32,
-    /// State of the message (reserved: redelivered).
-    pub state: AtomicU32,
+    /// Nothing yet.
+    pub reserved: AtomicU32,
     /// uid << 32 | pid of the sender.
     pub sender: AtomicU64,
-    /// Time of the send (reserved).
+    /// Time of the send, in queues that keep stamps: CLOCK_MONOTONIC_COARSE.
     pub sent_ns: AtomicU64,
     /// Message type (reserved).
     pub kind: AtomicU64,
@@ -456,11 +485,14 @@ const _: () = {
     assert!(CONTROL_AT + offset_of!(Control, notify) == 0x480);
     assert!(CONTROL_AT + offset_of!(Control, finder) == 0x500);
     assert!(CONTROL_AT + offset_of!(Control, counters) == 0x580);
+    assert!(CONTROL_AT + offset_of!(Control, loans) == 0x600);
+    // The stamps have a line of their own.
+    assert!(offset_of!(NotifyWords, last) == 64);
     assert!(CONTROL_AT + size_of::<Control>() <= OWNERS_AT);
     assert!(size_of::<OwnerRow>() == OWNER_ROW);
     assert!(size_of::<SlotHeader>() == SLOT_HEADER);
     assert!(MAXMSG_MAX + spare_slots(MAXMSG_MAX) < NO_SLOT as u64);
-    assert!(PROLOGUE <= CONTROL_AT && INDEX_AT == 0x3600);
+    assert!(PROLOGUE <= CONTROL_AT && INDEX_AT == 0x3680);
 };
 
 #[cfg(test)]

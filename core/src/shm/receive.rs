@@ -184,7 +184,7 @@ impl Engine {
             None => {}
         }
         self.confirm(t);
-        count(&self.control().counters.counters.scans);
+        count(&self.control().counters.0.counters.scans);
         for index in 0..self.nslots() {
             match self.inspect(h, index) {
                 Some(Round::Got(candidate)) => {
@@ -327,7 +327,7 @@ impl Engine {
         t: Tail,
         rank: &impl Fn(u32, &SlotHeader) -> Option<u32>,
     ) -> Round<Candidate<'_>> {
-        count(&self.control().counters.counters.emergencies);
+        count(&self.control().counters.0.counters.emergencies);
         let mut best: Option<(u32, u64, Candidate<'_>)> = None;
         for index in 0..self.nslots() {
             let Some(slot) = self.segment.slot(index) else { continue };

@@ -41,7 +41,7 @@ impl Engine {
         if self.reclaiming.swap(true, Ordering::Acquire) {
             return false;
         }
-        count(&self.control().counters.counters.reclaims);
+        count(&self.control().counters.0.counters.reclaims);
         let mut dead = OwnerSet::new();
         let mut alive = OwnerSet::new();
         alive.insert(self.owner);
@@ -125,7 +125,7 @@ impl Engine {
         {
             return false;
         }
-        let counters = &self.control().counters.counters;
+        let counters = &self.control().counters.0.counters;
         count(if word.is_taken() { &counters.lost_with_receiver } else { &counters.orphans });
         true
     }

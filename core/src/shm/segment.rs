@@ -208,7 +208,8 @@ pub use mapped::{Segment, Slot};
 mod modelled {
     use super::super::event::Event;
     use super::super::layout::{
-        Apart, Counters, CountersAndPoison, FinderWords, NotifyWords, OWNERS, WaitWords,
+        Apart, Counters, CountersAndPoison, FinderWords, LOANS, LastUse, Loans, NotifyWords,
+        OWNERS, WaitWords,
     };
     use super::*;
     use loom::cell::UnsafeCell;
@@ -274,8 +275,15 @@ mod modelled {
                     registrant: Event::new(),
                     receiver_cpu: h(),
                     sender_cpu: h(),
+                    watchers: h(),
                 }),
-                notify: Apart(NotifyWords { word: w(), sender: [w(), w()], trusted: w() }),
+                notify: Apart(NotifyWords {
+                    word: w(),
+                    sender: [w(), w()],
+                    trusted: w(),
+                    reserved: [w(), w(), w(), w()],
+                    last: [(); 2].map(|()| LastUse { user: w(), at_ns: w() }),
+                }),
                 finder: Apart(FinderWords {
                     lock: w(),
                     drained: w(),
@@ -289,7 +297,7 @@ mod modelled {
                     reserved: h(),
                     base: w(),
                 }),
-                counters: CountersAndPoison {
+                counters: Apart(CountersAndPoison {
                     counters: Counters {
                         dropped: w(),
                         max_curmsgs: w(),
@@ -301,7 +309,10 @@ mod modelled {
                         rebuilds: w(),
                     },
                     poison: h(),
-                },
+                    reserved: h(),
+                    sent: w(),
+                }),
+                loans: Apart(Loans([(); LOANS].map(|()| h()))),
             };
             control.prepare();
             let slot = || {
@@ -311,7 +322,7 @@ mod modelled {
                     generation: h(),
                     len: h(),
                     prio: h(),
-                    state: h(),
+                    reserved: h(),
                     sender: w(),
                     sent_ns: w(),
                     kind: w(),

@@ -46,7 +46,7 @@ pub const ARMED: u64 = 1 << 62;
 pub const FIRE: u64 = 1 << 61;
 /// Tail: as long as this is set, the head has MIX; sends need not look.
 pub const SETTLED: u64 = 1 << 39;
-/// Tail: no more sends. Kept through every change; set by a later layout minor.
+/// Tail: no more sends. Kept through every change.
 pub const SHUT: u64 = 1 << 40;
 /// Head: a receiver is looking for the best message of this epoch.
 pub const SNAP: u64 = 1 << 42;
@@ -126,6 +126,11 @@ impl Tail {
     #[inline(always)]
     pub const fn is_firing(self) -> bool {
         self.0 & FIRE != 0
+    }
+    /// Whether the queue was shut down.
+    #[inline(always)]
+    pub const fn is_shut(self) -> bool {
+        self.0 & SHUT != 0
     }
     /// The same send with other flags.
     #[inline(always)]

@@ -343,11 +343,9 @@ extern "C" fn notified(board: *mut c_void, _: *mut c_void) {
 
 fn register(queue: &Queue, board: &Board) -> mqueue_core::error::Result<()> {
     let argument = (&raw const board.0[NOTIFIED]).cast_mut().cast();
-    queue.notify(Notification::Callback {
-        function: notified,
-        argument,
-        user: std::ptr::null_mut(),
-    })
+    let callback =
+        Notification::Callback { function: notified, argument, user: std::ptr::null_mut() };
+    queue.notify(callback, 0)
 }
 
 fn send_until_over(ledger: &Ledger, board: &Board, queue: &Queue, number: u64, shape: Shape) {

@@ -90,7 +90,7 @@ fn try_word(step: u32, at: usize) {
                 let queue = open_inside(&stage.name, libc::O_RDWR, &stage.options);
                 use_while_changing(&queue, step, at, how, mixed);
                 let segment = queue.attachment().expect("attached").engine().segment();
-                segment.control().counters.poison.store(0, SeqCst);
+                segment.control().counters.0.poison.store(0, SeqCst);
             }
         }
     });

@@ -82,7 +82,7 @@ fn a_callback_runs_once_for_a_message_to_an_empty_queue() {
     in_child(|| {
         let queue = place.make(2, 8);
         let bell = Bell::new();
-        queue.notify(bell.ringing()).expect("registered");
+        queue.notify(bell.ringing(), 0).expect("registered");
         in_child(|| send(&queue, "x", 0).expect("sent")).join();
         bell.wait_for(1);
 
@@ -111,7 +111,7 @@ fn a_callback_may_register_again_and_nothing_is_lost() {
                 let notification = Notification::Callback { function: ring, argument, user };
                 with(queue, |queue| {
                     // First register, then drain.
-                    queue.notify(notification).expect("registered again");
+                    queue.notify(notification, 0).expect("registered again");
                     while receive(queue).is_ok() {
                         *got.0.lock().expect("no panic") += 1;
                         got.1.notify_all();
@@ -120,7 +120,7 @@ fn a_callback_may_register_again_and_nothing_is_lost() {
             })
         };
         again.set(core::ptr::from_ref(bell) as usize).expect("unset");
-        with(queue, |queue| queue.notify(bell.ringing())).expect("registered");
+        with(queue, |queue| queue.notify(bell.ringing(), 0)).expect("registered");
 
         let child = in_child(|| (0..ALL).for_each(|_| send(&sender, "x", 0).expect("sent")));
         let mut count = got.0.lock().expect("no panic");
@@ -152,7 +152,7 @@ fn cancelling_waits_for_the_callback_that_runs() {
                 }
             })
         };
-        queue.notify(bell.ringing()).expect("registered");
+        queue.notify(bell.ringing(), 0).expect("registered");
         come_and_go(&queue);
         while !*started.lock().expect("no panic") {
             std::thread::yield_now();
@@ -181,13 +181,13 @@ fn a_callback_may_cancel_and_close_its_own_handle() {
             own.notify_cancel().expect("nothing to drop");
             drop(own);
         });
-        with(queue, |queue| queue.notify(bell.ringing())).expect("registered");
+        with(queue, |queue| queue.notify(bell.ringing(), 0)).expect("registered");
 
         send(&sender, "x", 0).expect("sent");
 
         bell.wait_for(1);
         receive(&sender).expect("received");
-        sender.notify(bell.ringing()).expect("nobody else is registered");
+        sender.notify(bell.ringing(), 0).expect("nobody else is registered");
         sender.notify_cancel().expect("dropped");
     })
     .join();
@@ -200,7 +200,7 @@ fn what_is_cancelled_is_not_called_even_if_the_message_came_already() {
         let queue = place.make(1, 8);
         for _ in 0..300 {
             let bell = Bell::default();
-            queue.notify(bell.ringing()).expect("registered");
+            queue.notify(bell.ringing(), 0).expect("registered");
             come_and_go(&queue);
             queue.notify_cancel().expect("dropped");
             // It ran before that returned, or never will.
@@ -217,7 +217,7 @@ fn closing_another_handle_leaves_a_callback_waiting() {
     in_child(|| {
         let queue = place.make(1, 8);
         let bell = Bell::new();
-        queue.notify(bell.ringing()).expect("registered");
+        queue.notify(bell.ringing(), 0).expect("registered");
         let before = open_descriptors();
 
         for _ in 0..3 {
@@ -239,12 +239,12 @@ fn a_handle_that_only_sends_may_wait_for_a_callback() {
         let receiver = place.make(1, 8);
         let holder = place.open(O_WRONLY).expect("opened");
         let bell = Bell::new();
-        holder.notify(bell.ringing()).expect("registered");
+        holder.notify(bell.ringing(), 0).expect("registered");
 
         // Of such descriptors the kernel does not tell who is registered.
         place.open(O_WRONLY).map(drop).expect("opened");
 
-        assert_eq!(errno(receiver.notify(bell.ringing())), libc::EBUSY);
+        assert_eq!(errno(receiver.notify(bell.ringing(), 0)), libc::EBUSY);
         come_and_go(&receiver);
         bell.wait_for(1);
     })
@@ -257,14 +257,14 @@ fn a_descriptor_that_the_program_closes_takes_the_registration_along() {
     in_child(|| {
         let queue = place.make(1, 8);
         let bell = Bell::new();
-        queue.notify(bell.ringing()).expect("registered");
-        assert_eq!(errno(queue.notify(bell.ringing())), libc::EBUSY);
+        queue.notify(bell.ringing(), 0).expect("registered");
+        assert_eq!(errno(queue.notify(bell.ringing(), 0)), libc::EBUSY);
 
         close(queue.dup_fd().expect("a duplicate"));
 
         come_and_go(&queue);
         let later = Bell::new();
-        queue.notify(later.ringing()).expect("nobody is registered any more");
+        queue.notify(later.ringing(), 0).expect("nobody is registered any more");
         come_and_go(&queue);
         // The callbacks run in the order of their registrations.
         later.wait_for(1);
@@ -279,7 +279,7 @@ fn a_blocked_receiver_is_served_and_nobody_called() {
     in_child(|| {
         let queue = place.make(1, 8);
         let bell = Bell::new();
-        queue.notify(bell.ringing()).expect("registered");
+        queue.notify(bell.ringing(), 0).expect("registered");
         let receiver = in_child(|| assert_eq!(receive(&queue), Ok(("x".into(), 0))));
         receiver.until_in(RECEIVING);
 
@@ -298,14 +298,14 @@ fn a_forked_child_has_no_callback_and_may_have_its_own() {
     in_child(|| {
         let queue = place.make(1, 8);
         let bell = Bell::new();
-        queue.notify(bell.ringing()).expect("registered");
+        queue.notify(bell.ringing(), 0).expect("registered");
         in_child(|| {
             let before = open_descriptors();
             queue.notify_cancel().expect("nothing to drop");
-            assert_eq!(errno(queue.notify(bell.ringing())), libc::EBUSY);
+            assert_eq!(errno(queue.notify(bell.ringing(), 0)), libc::EBUSY);
             come_and_go(&queue);
             let own = Bell::new();
-            queue.notify(own.ringing()).expect("the parent's was used up");
+            queue.notify(own.ringing(), 0).expect("the parent's was used up");
             come_and_go(&queue);
             own.wait_for(1);
             assert_eq!(bell.times(), 0, "it was the parent's");
@@ -340,7 +340,7 @@ fn callbacks_of_all_transports_come_beside_each_other() {
                 both.reverse();
             }
             for (queue, bell) in both {
-                queue.notify(bell.ringing()).expect("registered");
+                queue.notify(bell.ringing(), 0).expect("registered");
             }
             if round % 3 == 0 {
                 both.reverse();
@@ -382,7 +382,7 @@ fn callbacks_of_several_queues_run_one_at_a_time() {
         };
         for round in 1..=50 {
             for queue in &queues {
-                queue.notify(bell.ringing()).expect("registered");
+                queue.notify(bell.ringing(), 0).expect("registered");
             }
             queues.iter().for_each(come_and_go);
             bell.wait_for(round * queues.len() as u32);
@@ -398,12 +398,12 @@ fn registering_and_refusals_leave_no_descriptor_behind() {
         let queue = place.make(1, 8);
         let other = place.open(O_RDWR).expect("opened");
         let bell = Bell::new();
-        queue.notify(bell.ringing()).expect("registered");
+        queue.notify(bell.ringing(), 0).expect("registered");
         let before = open_descriptors();
         for _ in 0..300 {
-            assert_eq!(errno(other.notify(bell.ringing())), libc::EBUSY);
+            assert_eq!(errno(other.notify(bell.ringing(), 0)), libc::EBUSY);
             queue.notify_cancel().expect("dropped");
-            queue.notify(bell.ringing()).expect("registered");
+            queue.notify(bell.ringing(), 0).expect("registered");
         }
         assert_eq!(open_descriptors(), before);
         come_and_go(&queue);
@@ -418,7 +418,7 @@ fn a_program_that_closes_our_socket_can_register_again() {
     in_child(|| {
         let queue = place.make(1, 8);
         let bell = Bell::new();
-        queue.notify(bell.ringing()).expect("registered");
+        queue.notify(bell.ringing(), 0).expect("registered");
         for entry in std::fs::read_dir("/proc/self/fd").expect("/proc") {
             let entry = entry.expect("an entry");
             let leads_to = std::fs::read_link(entry.path()).unwrap_or_default();
@@ -430,7 +430,7 @@ fn a_program_that_closes_our_socket_can_register_again() {
         }
         come_and_go(&queue);
 
-        queue.notify(bell.ringing()).expect("registered");
+        queue.notify(bell.ringing(), 0).expect("registered");
         come_and_go(&queue);
 
         bell.wait_for(1);
@@ -482,14 +482,14 @@ fn more_callbacks_than_the_socket_has_room_for_are_refused_and_never_block() {
         let (last, first) = queues.split_last().expect("some");
 
         for queue in first {
-            queue.notify(bell.ringing()).expect("registered");
+            queue.notify(bell.ringing(), 0).expect("registered");
         }
-        assert_eq!(errno(last.notify(bell.ringing())), libc::EAGAIN);
+        assert_eq!(errno(last.notify(bell.ringing(), 0)), libc::EAGAIN);
 
         let said = crate::place::sentence();
         assert!(said.contains("net.core.rmem_max"), "{said}");
         first[0].notify_cancel().expect("dropped");
-        last.notify(bell.ringing()).expect("there is room for one again");
+        last.notify(bell.ringing(), 0).expect("there is room for one again");
     })
     .join();
 }
@@ -504,11 +504,11 @@ fn no_descriptor_left_is_an_error_and_a_signal_needs_none() {
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
         let bell = Bell::new();
 
-        assert_eq!(errno(queue.notify(bell.ringing())), libc::EMFILE);
+        assert_eq!(errno(queue.notify(bell.ringing(), 0)), libc::EMFILE);
 
         let said = crate::place::sentence();
         assert!(said.contains("RLIMIT_NOFILE"), "{said}");
-        queue.notify(Notification::Signal { signo: 0, value: 0 }).expect("registered");
+        queue.notify(Notification::Signal { signo: 0, value: 0 }, 0).expect("registered");
     })
     .join();
 }

@@ -206,7 +206,7 @@ fn walking_the_list_drops_no_registration_and_leaves_no_descriptors() {
             assert_eq!(libc::syscall(libc::SYS_mq_notify, fd, &event), 0);
         }
         let nothing = Notification::Signal { signo: 0, value: 0 };
-        queue.notify(nothing).expect("registered");
+        queue.notify(nothing, 0).expect("registered");
         listed();
         let before = open_descriptors();
 
@@ -216,11 +216,11 @@ fn walking_the_list_drops_no_registration_and_leaves_no_descriptors() {
 
         assert_eq!(open_descriptors(), before);
         for registered in [&queue, &by_hand] {
-            assert_eq!(errno(registered.notify(nothing)), libc::EBUSY);
+            assert_eq!(errno(registered.notify(nothing, 0)), libc::EBUSY);
         }
         send(&by_hand, "x", 0).expect("sent");
         receive(&by_hand).expect("received");
-        by_hand.notify(nothing).expect("used up");
+        by_hand.notify(nothing, 0).expect("used up");
         assert_eq!(open_descriptors(), before - 1);
     });
 }

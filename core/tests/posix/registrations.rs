@@ -67,7 +67,7 @@ fn a_message_to_an_empty_queue_sends_one_signal_that_tells_its_sender() {
     let place = Place::new("one_signal");
     alone(|| {
         let queue = place.make(3, 8);
-        queue.notify(SIGNAL).expect("registered");
+        queue.notify(SIGNAL, 0).expect("registered");
         let sender = in_child(|| send(&queue, "x", 0).expect("sent"));
         let pid = sender.0;
         sender.join();
@@ -82,7 +82,7 @@ fn a_message_to_an_empty_queue_sends_one_signal_that_tells_its_sender() {
         // Used up, and not for a queue that is not empty.
         send(&queue, "y", 0).expect("sent");
         assert!(pending().is_none());
-        queue.notify(SIGNAL).expect("registered");
+        queue.notify(SIGNAL, 0).expect("registered");
         send(&queue, "z", 0).expect("sent");
         assert!(pending().is_none());
     })
@@ -95,13 +95,13 @@ fn a_queue_has_one_registration() {
     alone(|| {
         let queue = place.make(1, 8);
         let other = place.open(O_RDWR).expect("opened");
-        queue.notify(SIGNAL).expect("registered");
+        queue.notify(SIGNAL, 0).expect("registered");
 
         for handle in [&queue, &other] {
-            assert_eq!(errno(handle.notify(SIGNAL)), libc::EBUSY);
+            assert_eq!(errno(handle.notify(SIGNAL, 0)), libc::EBUSY);
             assert!(sentence().contains("registration"), "{}", sentence());
         }
-        in_child(|| assert_eq!(errno(other.notify(SIGNAL)), libc::EBUSY)).join();
+        in_child(|| assert_eq!(errno(other.notify(SIGNAL, 0)), libc::EBUSY)).join();
         assert!(is_told(&queue));
     })
     .join();
@@ -113,13 +113,13 @@ fn signal_numbers_are_checked_and_0_takes_the_registration_silently() {
     alone(|| {
         let queue = place.make(1, 8);
         for signo in [-1, 65] {
-            let refused = queue.notify(Notification::Signal { signo, value: 0 });
+            let refused = queue.notify(Notification::Signal { signo, value: 0 }, 0);
             assert_eq!(errno(refused), libc::EINVAL);
         }
-        queue.notify(Notification::Signal { signo: 0, value: 0 }).expect("registered");
-        assert_eq!(errno(queue.notify(SIGNAL)), libc::EBUSY);
+        queue.notify(Notification::Signal { signo: 0, value: 0 }, 0).expect("registered");
+        assert_eq!(errno(queue.notify(SIGNAL, 0)), libc::EBUSY);
         send(&queue, "x", 0).expect("sent");
-        queue.notify(SIGNAL).expect("used up");
+        queue.notify(SIGNAL, 0).expect("used up");
     })
     .join();
 }
@@ -131,7 +131,7 @@ fn closing_another_handle_leaves_the_registration() {
         let queue = place.make(1, 8);
         let other = place.open(O_RDWR).expect("opened");
         let fd = other.fd().expect("a descriptor");
-        queue.notify(SIGNAL).expect("registered");
+        queue.notify(SIGNAL, 0).expect("registered");
 
         drop(other);
 
@@ -151,7 +151,7 @@ fn a_parked_number_that_means_something_else_by_now_is_left_alone() {
         let queue = place.make(1, 8);
         let other = place.open(O_RDWR).expect("opened");
         let fd = other.fd().expect("a descriptor");
-        queue.notify(SIGNAL).expect("registered");
+        queue.notify(SIGNAL, 0).expect("registered");
         drop(other);
 
         close(fd);
@@ -170,7 +170,7 @@ fn whatever_ends_the_registration_closes_what_waited_for_it() {
     alone(|| {
         for end in 0..4 {
             let queue = place.make(1, 8);
-            queue.notify(SIGNAL).expect("registered");
+            queue.notify(SIGNAL, 0).expect("registered");
             let others: Vec<i32> = [O_RDWR, O_RDONLY, O_WRONLY]
                 .map(|oflag| place.open(oflag).expect("opened").fd().expect("a descriptor"))
                 .to_vec();
@@ -185,7 +185,7 @@ fn whatever_ends_the_registration_closes_what_waited_for_it() {
                 }
                 _ => {
                     send(&queue, "x", 0).expect("sent");
-                    queue.notify(SIGNAL).expect("registered again");
+                    queue.notify(SIGNAL, 0).expect("registered again");
                 }
             }
 
@@ -203,14 +203,14 @@ fn a_registration_goes_with_its_handle_and_with_nothing_else() {
     alone(|| {
         let queue = place.make(1, 8);
         let holder = place.open(O_RDWR).expect("opened");
-        holder.notify(SIGNAL).expect("registered");
+        holder.notify(SIGNAL, 0).expect("registered");
 
         queue.notify_cancel().expect("nothing to drop");
-        assert_eq!(errno(queue.notify(SIGNAL)), libc::EBUSY);
+        assert_eq!(errno(queue.notify(SIGNAL, 0)), libc::EBUSY);
 
         drop(holder);
         assert!(!is_told(&queue));
-        queue.notify(SIGNAL).expect("free again");
+        queue.notify(SIGNAL, 0).expect("free again");
         assert!(is_told(&queue));
     })
     .join();
@@ -222,15 +222,17 @@ fn a_registration_that_was_used_up_is_not_dropped_a_second_time() {
     alone(|| {
         let queue = place.make(1, 8);
         let first = place.open(O_RDWR).expect("opened");
-        first.notify(SIGNAL).expect("registered");
+        first.notify(SIGNAL, 0).expect("registered");
         assert!(is_told(&queue));
 
         // By another handle, then by the program itself.
-        queue.notify(SIGNAL).expect("registered");
+        queue.notify(SIGNAL, 0).expect("registered");
         first.notify_cancel().expect("nothing to drop");
         assert!(is_told(&queue));
 
-        first.notify(Notification::Signal { signo: libc::SIGUSR2, value: 0 }).expect("registered");
+        first
+            .notify(Notification::Signal { signo: libc::SIGUSR2, value: 0 }, 0)
+            .expect("registered");
         // SAFETY: the signal would end this child; it is the handler of nobody.
         unsafe { libc::signal(libc::SIGUSR2, libc::SIG_IGN) };
         assert!(!is_told(&queue));
@@ -249,7 +251,7 @@ fn what_the_program_has_registered_itself_is_left_alone() {
         let fd = raw_open(&place.bare(), O_RDWR);
         assert_eq!(raw_notify(fd), 0);
 
-        assert_eq!(errno(queue.notify(SIGNAL)), libc::EBUSY);
+        assert_eq!(errno(queue.notify(SIGNAL, 0)), libc::EBUSY);
         queue.notify_cancel().expect("nothing to drop");
         let other = place.open(O_RDONLY).expect("opened");
         let parked = other.fd().expect("a descriptor");
@@ -271,7 +273,7 @@ fn a_handle_that_only_sends_may_hold_a_registration() {
         let holder = place.open(O_WRONLY).expect("opened");
         let other = place.open(O_WRONLY).expect("opened");
         let parked = other.fd().expect("a descriptor");
-        holder.notify(SIGNAL).expect("registered");
+        holder.notify(SIGNAL, 0).expect("registered");
         drop(other);
         assert!(is_open(parked));
         assert!(is_told(&queue));
@@ -290,13 +292,13 @@ fn a_forked_child_has_no_registration_and_takes_none_away() {
         let queue = place.make(1, 8);
         let other = place.open(O_RDWR).expect("opened");
         let parked = other.fd().expect("a descriptor");
-        queue.notify(SIGNAL).expect("registered");
+        queue.notify(SIGNAL, 0).expect("registered");
         drop(other);
 
         in_child(|| {
             queue.notify_cancel().expect("nothing to drop");
             assert!(!is_open(parked), "here it keeps nothing");
-            assert_eq!(errno(queue.notify(SIGNAL)), libc::EBUSY);
+            assert_eq!(errno(queue.notify(SIGNAL, 0)), libc::EBUSY);
             place.open(O_RDWR).map(drop).expect("opened");
             close(queue.fd().expect("a descriptor"));
         })
@@ -313,14 +315,14 @@ fn a_registrant_that_is_killed_is_in_nobodys_way() {
     alone(|| {
         let queue = place.make(1, 8);
         let registrant = in_child(|| {
-            queue.notify(SIGNAL).expect("registered");
+            queue.notify(SIGNAL, 0).expect("registered");
             receive(&queue).expect("received");
         });
         registrant.until_in(crate::place::RECEIVING);
-        assert_eq!(errno(queue.notify(SIGNAL)), libc::EBUSY);
+        assert_eq!(errno(queue.notify(SIGNAL, 0)), libc::EBUSY);
         registrant.kill();
 
-        queue.notify(SIGNAL).expect("registered");
+        queue.notify(SIGNAL, 0).expect("registered");
         assert!(is_told(&queue));
     })
     .join();
@@ -331,7 +333,7 @@ fn a_blocked_receiver_is_served_and_nobody_told() {
     let place = Place::new("blocked_receiver");
     alone(|| {
         let queue = place.make(1, 8);
-        queue.notify(SIGNAL).expect("registered");
+        queue.notify(SIGNAL, 0).expect("registered");
         let receiver = in_child(|| assert_eq!(receive(&queue), Ok(("x".into(), 0))));
         receiver.until_in(crate::place::RECEIVING);
 
@@ -352,8 +354,8 @@ fn registering_and_cancelling_again_and_again_leaves_nothing_behind() {
         let holder = place.open(O_RDWR).expect("opened");
         let before = open_descriptors();
         for _ in 0..500 {
-            holder.notify(SIGNAL).expect("registered");
-            assert_eq!(errno(queue.notify(SIGNAL)), libc::EBUSY);
+            holder.notify(SIGNAL, 0).expect("registered");
+            assert_eq!(errno(queue.notify(SIGNAL, 0)), libc::EBUSY);
             place.open(O_RDONLY).map(drop).expect("opened");
             holder.notify_cancel().expect("dropped");
         }

@@ -356,7 +356,7 @@ impl Stage {
             control.finder.0.lane.load(SeqCst),
             control.finder.0.rebuilds_asked.load(SeqCst),
             control.finder.0.rebuilds_done.load(SeqCst),
-            control.counters.poison.load(SeqCst),
+            control.counters.0.poison.load(SeqCst),
         );
         for index in 0..engine.segment().geometry().nslots {
             let slot = engine.segment().slot(index).expect("in range");
