@@ -407,12 +407,15 @@ struct Registration<'a> {
 impl Registration<'_> {
     fn make(&self, by_signal: bool) -> Answer {
         self.expecting.is_registered.store(true, Release);
-        let made = self.queue.notify(if by_signal {
-            Notification::Signal { signo: 0, value: 0 }
-        } else {
-            let user = (&raw const *self.expecting).cast_mut().cast();
-            Notification::Callback { function: called, argument: std::ptr::null_mut(), user }
-        });
+        let made = self.queue.notify(
+            if by_signal {
+                Notification::Signal { signo: 0, value: 0 }
+            } else {
+                let user = (&raw const *self.expecting).cast_mut().cast();
+                Notification::Callback { function: called, argument: std::ptr::null_mut(), user }
+            },
+            0,
+        );
         if let Err(error) = made {
             expect(error, &[libc::EBUSY, libc::EBADMSG]);
         }

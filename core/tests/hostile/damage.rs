@@ -146,11 +146,11 @@ fn work(maxmsg: u64, msgsize: u64) {
     receive(&queue, Wait::For(1000));
     let silent = Notification::Signal { signo: 0, value: 0 };
     for _ in 0..2 {
-        let _ = queue.notify(silent);
+        let _ = queue.notify(silent, 0);
         send(&other, 4);
         receive(&queue, Wait::Never);
     }
-    let _ = queue.notify(silent);
+    let _ = queue.notify(silent, 0);
     let _ = queue.notify_cancel();
     for _ in 0..2 * maxmsg.min(64) {
         send(&queue, 5);
