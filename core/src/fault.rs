@@ -83,6 +83,10 @@ steps! {
     FinderPopped,
     /// Take: the tail is in mixed mode, the head not yet.
     TakeMixed,
+    /// Drop: the message is taken and counted, its slot not yet free.
+    DropCounted,
+    /// Shutdown: the tail says so, nobody is woken yet.
+    ShutUnwoken,
     /// Wait: announced as a sleeper.
     WaitAnnounced,
     /// Wait: asleep is over, the queue not yet looked at.

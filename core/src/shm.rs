@@ -2,11 +2,14 @@
 //! bytes, `handle.rs` for a call's way from the door to the engine and back.
 
 mod arrival;
+mod browse;
 #[cfg(not(loom))]
 mod create;
 mod engine;
 mod event;
 mod finder;
+#[cfg(not(loom))]
+mod general;
 #[cfg(not(loom))]
 pub mod handle;
 pub mod layout;
@@ -14,13 +17,16 @@ mod owner;
 pub mod poll;
 mod receive;
 mod reclaim;
+mod room;
 mod segment;
 mod send;
+mod stats;
 #[cfg(not(loom))]
 mod wait;
 pub mod word;
 
 pub use arrival::{Arrival, NotRegistered, Ticket};
+pub use browse::Behind;
 pub use engine::{Engine, Features, Look, Refused, SegmentRef};
 pub use event::{Event, Slept, Waited};
 #[cfg(not(loom))]
@@ -28,4 +34,6 @@ pub use handle::ShmQueue;
 pub use owner::Owners;
 #[cfg(not(loom))]
 pub use owner::{Locks, Sight, settle};
+pub use receive::Known;
 pub use segment::Segment;
+pub use stats::Counts;

@@ -73,6 +73,8 @@ pub enum Refused {
     TooBig(usize),
     /// The shared state is impossible; the queue is poisoned.
     Damaged,
+    /// The queue was shut down. Receive: and it is empty.
+    Shut,
 }
 
 /// One attached process's view of a queue: everything that never waits.
@@ -417,6 +419,7 @@ impl Engine {
         let sent = self.control().confirmed.0.load(Ordering::Relaxed) as u32 & TAKE_MASK;
         self.receiving.0.tail_seen.store(sent, Ordering::Relaxed);
         let known = self.known_messages(h);
+        self.note_queued(known);
         if known > 1 {
             self.fetch_messages(h, known);
         }
@@ -472,6 +475,7 @@ impl Engine {
         if look == Look::Glance {
             return Some(false);
         }
+        self.note_queued(self.queued());
         let h = Head(self.head_word().load(Ordering::Acquire));
         let known = self.room_from(t, h.count());
         if known != Some(false) || !t.is_mixed() {

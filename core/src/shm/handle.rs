@@ -13,10 +13,10 @@ use super::engine::{Engine, Features, Look};
 use super::layout::{Geometry, Prologue};
 use super::owner::{self, Locks, Owners, Sight};
 use super::segment::Segment;
-use super::wait::{Patience, Waiting, damaged};
+use super::wait::{Patience, Waiting, damaged, failure};
 use super::word::Word;
 use crate::address::ShmName;
-use crate::attr::{Attr, Limits, OpenOptions, PRIO_MAX, capability, transport};
+use crate::attr::{Attr, Limits, OpenOptions, PRIO_MAX, Stats, capability, option, transport};
 use crate::deadline::Wait;
 use crate::directory::{self, explained};
 use crate::error::{Errno, Result};
@@ -77,6 +77,16 @@ impl Attachment {
     /// This process's view of the queue.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// What this process has learnt about waiting for room.
+    pub(super) fn sending(&self) -> &Patience {
+        &self.sending
+    }
+
+    /// What it has learnt about waiting for messages.
+    pub(super) fn receiving(&self) -> &Patience {
+        &self.receiving
     }
 
     fn is_ours(&self) -> bool {
@@ -397,7 +407,7 @@ impl ShmQueue {
             .run(|look| unsafe { engine.try_receive(buf, cap, look) })
     }
 
-    fn waiting<'a>(
+    pub(super) fn waiting<'a>(
         &self,
         engine: &'a Engine,
         patience: &'a Patience,
@@ -406,6 +416,18 @@ impl ShmQueue {
     ) -> Waiting<'a> {
         let wait = self.access.wait_for(wait);
         Waiting { engine, patience, side, wait, restart: self.access.restart }
+    }
+
+    /// What this queue can do.
+    fn capabilities(&self) -> u64 {
+        let stamped = if self.options & option::STAMP != 0 { capability::SENDER } else { 0 };
+        capability::NOTIFY
+            | capability::SMALL_BUFFER
+            | capability::PEEK
+            | capability::SHUTDOWN
+            | capability::STATS
+            | capability::DROP_OLDEST
+            | stamped
     }
 
     fn bytes_queued(&self, segment: &Segment) -> u64 {
@@ -470,40 +492,43 @@ impl Transport for ShmQueue {
     }
 
     fn check_message(&self, message: &Outgoing) -> Result<()> {
-        if message.flags & message::send::TYPE != 0 {
-            return Err(not_here("only messages of System V queues have a type"));
-        }
-        if message.flags != 0 {
-            return Err(not_here("this version cannot drop the oldest message"));
-        }
-        self.access.check_send(message.data, message.len, message.prio)?;
-        if message.len > self.geometry.msgsize as usize {
-            return Err(too_long());
-        }
-        Ok(())
+        self.check_outgoing(message)
     }
 
     unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()> {
-        self.check_message(message)?;
+        self.check_outgoing(message)?;
         // SAFETY: granted by the caller.
-        unsafe { self.send(message.data, message.len, message.prio, wait) }
+        unsafe {
+            match message.flags & message::send::DROP_OLDEST {
+                0 => self.send(message.data, message.len, message.prio, wait),
+                _ => self.send_dropping(message, wait),
+            }
+        }
     }
 
     fn check_request(&self, request: &Request) -> Result<()> {
-        if request.flags & (message::receive::TYPE | message::receive::EXCEPT) != 0 {
-            return Err(not_here("only messages of System V queues have a type"));
-        }
-        if request.flags != 0 {
-            return Err(not_here("this version can neither look at a message nor cut it"));
-        }
-        self.access.check_receive(request.data, request.cap)
+        self.check_asked(request)
     }
 
     unsafe fn receive_message(&self, request: &Request, wait: Wait) -> Result<Incoming> {
-        self.check_request(request)?;
+        self.check_asked(request)?;
+        if request.flags & message::receive::PEEK == 0 {
+            // SAFETY: granted by the caller.
+            return unsafe { self.receive_known(request, wait) };
+        }
+        let mut seen = Incoming::default();
         // SAFETY: granted by the caller.
-        let (len, prio) = unsafe { self.receive(request.data, request.cap, wait) }?;
-        Ok(Incoming { len, prio, ..Incoming::default() })
+        unsafe { self.look_at_next(1, |_| *request, |_, incoming| seen = incoming, wait) }?;
+        Ok(seen)
+    }
+
+    fn shutdown(&self) -> Result<()> {
+        self.access.check_send(core::ptr::null(), 0, 0)?;
+        self.healthy()?.engine().shut().map_err(|refused| failure(refused).unwrap_or_else(damaged))
+    }
+
+    fn stats(&self) -> Result<Stats> {
+        self.statistics()
     }
 
     fn check(&self) -> Result<()> {
@@ -524,7 +549,7 @@ impl Transport for ShmQueue {
             mode: status.mode & 0o7777,
             uid: status.uid,
             gid: status.gid,
-            capabilities: capability::NOTIFY | capability::SMALL_BUFFER,
+            capabilities: self.capabilities(),
         })
     }
 

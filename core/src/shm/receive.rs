@@ -28,10 +28,30 @@ pub(super) struct Candidate<'a> {
 pub(super) enum Round<T> {
     /// Done.
     Got(T),
-    /// Nothing queued at one instant.
-    Empty,
+    /// Nothing queued at one instant: to say so, or that nothing will come.
+    Empty(Refused),
     /// Something moved: begin again.
     Again,
+}
+
+/// What is known of a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Known {
+    /// Its length.
+    pub len: usize,
+    /// Its priority.
+    pub prio: u32,
+    /// Its number, from 1.
+    pub number: u64,
+    /// uid << 32 | pid of its sender; 0 if it has no stamp.
+    pub sender: u64,
+    /// When it was sent, on CLOCK_MONOTONIC_COARSE; 0 if it has no stamp.
+    pub sent_ns: i64,
+}
+
+/// What a receiver is told who found nothing up to `t`.
+fn emptiness(t: Tail) -> Refused {
+    if t.is_shut() { Refused::Shut } else { Refused::WouldBlock }
 }
 
 impl Engine {
@@ -47,19 +67,64 @@ impl Engine {
         cap: usize,
         look: Look,
     ) -> Result<(usize, u32), Refused> {
+        let slot = self.take(cap, look)?;
+        // SAFETY: the slot is ours; the caller grants `to`.
+        Ok(unsafe { self.copy_out(slot, to, cap) })
+    }
+
+    /// The same with everything that is known of the message; one that is too long is cut if
+    /// the caller wants that.
+    ///
+    /// # Safety
+    /// As in `try_receive`.
+    pub unsafe fn try_receive_known(
+        &self,
+        to: *mut u8,
+        cap: usize,
+        cut: bool,
+        look: Look,
+    ) -> Result<Known, Refused> {
+        let slot = self.take(if cut { usize::MAX } else { cap }, look)?;
+        let known = self.known_of(&slot);
+        // SAFETY: the slot is ours; the caller grants `to`.
+        unsafe { self.copy_out(slot, to, cap) };
+        Ok(known)
+    }
+
+    /// What the header of a slot says, which is ours or whose word is tested afterwards.
+    pub(super) fn known_of(&self, slot: &SlotHeader) -> Known {
+        let msgsize = self.segment.geometry().msgsize as usize;
+        let known = Known {
+            len: (slot.len.load(Ordering::Relaxed) as usize).min(msgsize),
+            prio: slot.prio.load(Ordering::Relaxed) & crate::attr::PRIO_MAX,
+            number: self.number_of(slot.seq.load(Ordering::Relaxed)),
+            sender: 0,
+            sent_ns: 0,
+        };
+        if !self.features.stamp {
+            return known;
+        }
+        Known {
+            sender: slot.sender.load(Ordering::Relaxed),
+            sent_ns: slot.sent_ns.load(Ordering::Relaxed) as i64,
+            ..known
+        }
+    }
+
+    /// Take the slot of the oldest message of the highest priority, of at most `cap` bytes.
+    #[inline(always)]
+    pub(super) fn take(&self, cap: usize, look: Look) -> Result<Slot<'_>, Refused> {
         step!(ReceiveBegun);
         let h = Head(self.head_word().load(Ordering::Acquire));
         let is_told = self.known_messages(h) > 0 || self.was_told_of_message(h);
         if !is_told && look == Look::Glance {
             return Err(Refused::WouldBlock);
         }
-        let slot = match self.take_as_of(h, cap, is_told)? {
-            Round::Got(slot) => slot,
-            Round::Empty => return Err(Refused::WouldBlock),
-            Round::Again => self.take_again(cap)?,
-        };
-        // SAFETY: the slot is ours; the caller grants `to`.
-        Ok(unsafe { self.copy_out(slot, to, cap) })
+        match self.take_as_of(h, cap, is_told)? {
+            Round::Got(slot) => Ok(slot),
+            Round::Empty(refused) => Err(refused),
+            Round::Again => self.take_again(cap),
+        }
     }
 
     /// Something moved in the first round: go on.
@@ -69,7 +134,7 @@ impl Engine {
         loop {
             match self.take_as_of(Head(self.head_word().load(Ordering::Acquire)), cap, true)? {
                 Round::Got(slot) => return Ok(slot),
-                Round::Empty => return Err(Refused::WouldBlock),
+                Round::Empty(refused) => return Err(refused),
                 Round::Again if self.is_stuck(&mut progress) => {
                     return Err(self.give_up(&progress));
                 }
@@ -99,12 +164,12 @@ impl Engine {
     ) -> Result<(usize, u32), Refused> {
         let mut progress = Progress::new();
         loop {
-            match self.take_ranked(cap, &rank)? {
+            match self.take_ranked(cap, false, &rank)? {
                 Round::Got(taken) => {
                     // SAFETY: the slot is ours; the caller grants `to`.
                     return Ok(unsafe { self.copy_out(taken, to, cap) });
                 }
-                Round::Empty => return Err(Refused::WouldBlock),
+                Round::Empty(refused) => return Err(refused),
                 Round::Again if self.is_stuck(&mut progress) => {
                     return Err(self.give_up(&progress));
                 }
@@ -125,6 +190,10 @@ impl Engine {
         // SAFETY: a slot of ours; len <= cap, for which the caller grants `to`.
         unsafe { self.segment.read_payload(slot, to, len) };
         step!(ReceiveCopied);
+        #[cfg(not(loom))]
+        if self.features.stamp {
+            self.stamp_receive();
+        }
         self.release(&slot);
         step!(ReceiveUnwoken);
         self.wake_sender();
@@ -146,7 +215,7 @@ impl Engine {
             Some(candidate) => candidate,
             None => match self.find_in_lane(h, indexed) {
                 Round::Got(candidate) => candidate,
-                Round::Empty => return Ok(Round::Empty),
+                Round::Empty(refused) => return Ok(Round::Empty(refused)),
                 Round::Again => return Ok(Round::Again),
             },
         };
@@ -160,6 +229,11 @@ impl Engine {
             self.segment.prefetch(self.slot_at(self.place_after(place, self.prefetch)));
         }
         Ok(round)
+    }
+
+    /// The lane's next message.
+    pub(super) fn oldest_of_lane(&self, h: Head) -> Round<Candidate<'_>> {
+        self.find_in_lane(h, self.slot_at(self.place(h.count())))
     }
 
     /// The lane's next message, if this slot has it.
@@ -176,7 +250,7 @@ impl Engine {
         dekker_barrier();
         let t = Tail(self.tail_word().load(Ordering::SeqCst));
         if t.take_count() == h.count() {
-            return Round::Empty;
+            return Round::Empty(emptiness(t));
         }
         match self.inspect(h, indexed) {
             Some(Round::Got(candidate)) => return Round::Got(candidate),
@@ -233,7 +307,7 @@ impl Engine {
             return Ok(Round::Again);
         }
         if t.take_count() == h.count() {
-            return Ok(Round::Empty);
+            return Ok(Round::Empty(emptiness(t)));
         }
         self.take_found(h, cap)
     }
@@ -256,16 +330,17 @@ impl Engine {
     /// after reading the head, and before the take that it validates, the tail is given a
     /// value that nobody can have read: its slot, no longer needed once the send that it
     /// names is confirmed, becomes a number beyond all slots made from head's count and epoch.
-    fn take_ranked(
+    pub(super) fn take_ranked(
         &self,
         cap: usize,
+        only_if_full: bool,
         rank: &impl Fn(u32, &SlotHeader) -> Option<u32>,
     ) -> Result<Round<Slot<'_>>, Refused> {
         let h = Head(self.head_word().load(Ordering::SeqCst));
         self.finalize(h);
         let t = Tail(self.tail_word().load(Ordering::SeqCst));
         if t.take_count() == h.count() {
-            return Ok(Round::Empty);
+            return Ok(Round::Empty(emptiness(t)));
         }
         if t.is_firing() {
             self.complete_firing(t);
@@ -291,11 +366,15 @@ impl Engine {
         step!(ReceiveSnapped);
         dekker_barrier();
         let t = Tail(self.tail_word().load(Ordering::SeqCst));
+        if only_if_full && t.queued(looking) < self.segment.geometry().maxmsg {
+            return Ok(Round::Again);
+        }
         self.confirm(t);
         match self.scan(looking, t, rank) {
             Round::Got(candidate) => self.take_past_finder(looking, t, candidate, cap),
-            Round::Empty if self.head_word().load(Ordering::SeqCst) == looking.0 => {
-                Ok(Round::Empty)
+            // Nothing of what is wanted, whatever else there is.
+            Round::Empty(none) if self.head_word().load(Ordering::SeqCst) == looking.0 => {
+                Ok(Round::Empty(none))
             }
             _ => Ok(Round::Again),
         }
@@ -352,7 +431,7 @@ impl Engine {
                 best = Some((rank, age, Candidate { slot, word }));
             }
         }
-        best.map_or(Round::Empty, |(_, _, candidate)| Round::Got(candidate))
+        best.map_or(Round::Empty(Refused::WouldBlock), |(_, _, candidate)| Round::Got(candidate))
     }
 
     /// How many sends ago message `seq` was sent, seen from `t`; `None` if it is newer.

@@ -179,6 +179,29 @@ mod mapped {
             unsafe { slot.at.add(SLOT_HEADER).copy_to_nonoverlapping(to, len) }
         }
 
+        /// Copy `len` bytes (at most msgsize are) out of the payload of a slot that may be
+        /// given away and written to meanwhile: who calls finds out afterwards.
+        ///
+        /// # Safety
+        /// `to` is writable for `len` bytes; the slot is one of this segment.
+        pub unsafe fn look_at_payload(&self, slot: Slot<'_>, to: *mut u8, len: usize) {
+            let len = len.min(self.geometry.msgsize as usize);
+            let (words, rest) = (len / 8, len % 8);
+            // SAFETY: as in write_payload. Header and stride are whole words, so the last word
+            // lies in the slot, too; and atomics may be read while they are written.
+            unsafe {
+                let from: *const AtomicU64 = slot.at.add(SLOT_HEADER).cast();
+                for i in 0..words {
+                    let word = (*from.add(i)).load(Ordering::Relaxed);
+                    to.add(8 * i).cast::<u64>().write_unaligned(word);
+                }
+                if rest > 0 {
+                    let word = (*from.add(words)).load(Ordering::Relaxed).to_ne_bytes();
+                    to.add(8 * words).copy_from_nonoverlapping(word.as_ptr(), rest);
+                }
+            }
+        }
+
         /// Ask for the lines of a slot's message ahead of writing them.
         #[inline(always)]
         pub fn prefetch(&self, number: u32) {
@@ -369,6 +392,11 @@ mod modelled {
             // SAFETY: as above.
             slot.payload.with(|cell| unsafe { *to = *cell });
         }
+        /// Words only: loom would report the payload, which is read beside its writer.
+        ///
+        /// # Safety
+        /// None needed.
+        pub unsafe fn look_at_payload(&self, _slot: Slot<'_>, _to: *mut u8, _len: usize) {}
         pub fn prefetch(&self, _number: u32) {}
     }
 }

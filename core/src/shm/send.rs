@@ -14,12 +14,34 @@
 
 use super::engine::{Engine, Look, Place, Progress, Refused};
 use super::segment::Slot;
-use super::word::{ARMED, FIRE, Head, MIX, Tail, Word};
+use super::stats::NOTED;
+use super::word::{ARMED, FIRE, Head, MIX, SHUT, Tail, Word};
 use crate::fault::step;
 use crate::sync::Ordering;
 
 const HINT_PRIO: u32 = 40;
 const HINT_COUNT: u64 = (1 << HINT_PRIO) - 1;
+
+/// What keeps a send from taking effect behind a tail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Gate {
+    /// A queue that was shut down takes no more messages.
+    Open,
+    /// It does take this one, which it had before.
+    #[expect(dead_code, reason = "for messages that are given back")]
+    Returning,
+}
+
+impl Gate {
+    /// Flags of the tail that a send must not pass unseen.
+    #[inline(always)]
+    const fn stops(self) -> u64 {
+        match self {
+            Gate::Open => FIRE | SHUT,
+            Gate::Returning => FIRE,
+        }
+    }
+}
 
 impl Engine {
     /// Send `len` bytes (at most msgsize) with priority `prio` (at most 32767).
@@ -36,14 +58,10 @@ impl Engine {
     ) -> Result<(), Refused> {
         let t = Tail(self.tail_word().load(Ordering::Acquire));
         if self.known_room(t) == 0 {
-            self.check_room(look)?;
+            self.check_room(look, Gate::Open)?;
         }
-        let begun = t;
-        let mut place = self.place(t.take_count());
-        let (slot, claim) = match self.claim(place) {
-            Some(claimed) => claimed,
-            None => self.claim_after_reclaim(place)?,
-        };
+        let place = self.place(t.take_count());
+        let (slot, claim) = self.claim_for_send(place)?;
         step!(SendClaimed);
         // Relaxed: the word orders the header and the payload.
         slot.len.store(len as u32, Ordering::Relaxed);
@@ -52,19 +70,47 @@ impl Engine {
         // SAFETY: a slot of ours, and claimed; the caller grants `message`.
         unsafe { self.segment.write_payload(slot, message, len) };
         step!(SendCopied);
+        let sent = self.publish(slot, claim, prio, (t, place), look, Gate::Open);
+        if sent.is_err() {
+            self.release(&slot);
+        }
+        sent
+    }
 
+    /// Claim a slot, if need be one that the dead held.
+    #[inline(always)]
+    pub(super) fn claim_for_send(&self, place: Place) -> Result<(Slot<'_>, Word), Refused> {
+        match self.claim(place) {
+            Some(claimed) => Ok(claimed),
+            None => self.claim_after_reclaim(place),
+        }
+    }
+
+    /// Send what a claimed slot holds, whose header is written. `begun` is a tail behind which
+    /// there was room, and its place. If it is refused the slot is the caller's still.
+    #[inline(always)]
+    pub(super) fn publish(
+        &self,
+        slot: Slot<'_>,
+        claim: Word,
+        prio: u32,
+        (begun, mut place): (Tail, Place),
+        look: Look,
+        gate: Gate,
+    ) -> Result<(), Refused> {
+        #[cfg(not(loom))]
+        if self.features.stamp {
+            self.stamp(&slot);
+        }
         let mut progress = Progress::new();
         loop {
             let t = Tail(self.tail_word().load(Ordering::Acquire));
             // If nobody has sent meanwhile there still is the room that there was.
-            if t.is_firing() || t != begun && self.known_room(t) == 0 {
-                match self.may_send_behind(t, look, &mut progress) {
+            if t.0 & gate.stops() != 0 || t != begun && self.known_room(t) == 0 {
+                match self.may_send_behind(t, look, gate, &mut progress) {
                     Ok(true) => {}
                     Ok(false) => continue,
-                    Err(refused) => {
-                        self.release(&slot);
-                        return Err(refused);
-                    }
+                    Err(refused) => return Err(refused),
                 }
             }
             let hint = self.control().confirmed.0.load(Ordering::Acquire);
@@ -83,7 +129,6 @@ impl Engine {
                 .is_err()
             {
                 if progress.is_overtaken_again() {
-                    self.release(&slot);
                     return Err(Refused::WouldBlock);
                 }
                 continue;
@@ -104,6 +149,9 @@ impl Engine {
             }
             self.set_slot_at(place, slot.number());
             step!(SendIndexed);
+            if next.count() % NOTED == 0 {
+                self.note_count(next);
+            }
             // Fetch a slot for a send soon to come: spare_slots() sees to it that there are
             // more than these beyond those queued, so that no receiver is using it.
             self.segment.prefetch(self.slot_at(self.place_after(place, self.prefetch)));
@@ -119,11 +167,11 @@ impl Engine {
 
     /// There seems to be no room: look for it.
     #[cold]
-    fn check_room(&self, look: Look) -> Result<(), Refused> {
+    pub(super) fn check_room(&self, look: Look, gate: Gate) -> Result<(), Refused> {
         let mut progress = Progress::new();
         loop {
             let t = Tail(self.tail_word().load(Ordering::Acquire));
-            if self.may_send_behind(t, look, &mut progress)? {
+            if self.may_send_behind(t, look, gate, &mut progress)? {
                 return Ok(());
             }
         }
@@ -141,8 +189,12 @@ impl Engine {
         &self,
         t: Tail,
         look: Look,
+        gate: Gate,
         progress: &mut Progress,
     ) -> Result<bool, Refused> {
+        if t.is_shut() && gate == Gate::Open {
+            return Err(Refused::Shut);
+        }
         if t.is_firing() {
             self.complete_firing(t);
         } else {

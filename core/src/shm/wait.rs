@@ -52,9 +52,9 @@ const YIELDS: u32 = 2;
 /// For how many waits it is remembered that others do on our side what we do.
 const COMPANY: u32 = 1024;
 /// First slice of a sleep.
-const SLICE: i64 = 20_000_000;
+pub(super) const SLICE: i64 = 20_000_000;
 /// Longest slice.
-const SLICE_MOST: i64 = 1_000_000_000;
+pub(super) const SLICE_MOST: i64 = 1_000_000_000;
 /// How long a call that must not wait looks for a slot in a queue that is not full.
 const SLOT_PATIENCE: i64 = 1_000_000;
 
@@ -421,7 +421,7 @@ fn ended<T>(came: core::result::Result<T, Refused>) -> Option<Result<T>> {
 }
 
 /// The error that no waiting can mend.
-fn failure(refused: Refused) -> Option<Errno> {
+pub(super) fn failure(refused: Refused) -> Option<Errno> {
     match refused {
         Refused::WouldBlock | Refused::NoSlot => None,
         Refused::TooBig(len) => Some(crate::report::explain(
@@ -429,6 +429,7 @@ fn failure(refused: Refused) -> Option<Errno> {
             format_args!("the next message has {len} bytes, more than the buffer; it stays queued"),
         )),
         Refused::Damaged => Some(damaged()),
+        Refused::Shut => Some(say(libc::EPIPE, "the queue was shut down")),
     }
 }
 

@@ -187,6 +187,7 @@ impl Case {
                 Inheritor => {
                     send_until_over(ledger, board, &self.stage.queue, VICTIM, role.shape())
                 }
+                Dropper => drop_until_over(board, &self.stage),
                 Taker | TakerOutrun => take_until_pill(ledger, &self.stage),
                 Attacher => {
                     while !board.is_over() {
@@ -298,7 +299,12 @@ impl Case {
     }
 
     pub fn asleep(&self) -> u32 {
-        let segment = self.stage.engine().segment();
+        Case::sleepers(&self.stage)
+    }
+
+    /// Calls that sleep, of the living and the dead.
+    pub fn sleepers(stage: &Stage) -> u32 {
+        let segment = stage.engine().segment();
         (0..mqueue_core::shm::layout::OWNERS)
             .filter_map(|owner| segment.owner(owner))
             .map(|row| row.asleep.load(SeqCst))
@@ -315,7 +321,8 @@ impl Case {
         }
         drain(&self.ledger, &self.stage.queue, 99);
         let verdict = self.ledger.judge(self.stage.engine().segment().geometry().maxmsg as usize);
-        if !verdict.is_good(self.killed_receivers) {
+        let dropped = self.stage.engine().counts().dropped as usize;
+        if !verdict.is_good(self.killed_receivers + dropped) {
             return Err(format!(
                 "{verdict:?}, {} receivers killed, missing {:x?}",
                 self.killed_receivers,
@@ -357,6 +364,16 @@ fn send_until_over(ledger: &Ledger, board: &Board, queue: &Queue, number: u64, s
         }
         sender.send_one(|| board.is_over());
         board.count(OTHERS + (number as usize).saturating_sub(OTHER as usize) % 8);
+    }
+}
+
+/// Drop what there is whenever the queue is full.
+fn drop_until_over(board: &Board, stage: &Stage) {
+    let inside = open_inside(&stage.name, libc::O_RDWR, &stage.options);
+    let engine = inside.attachment().expect("attached").engine();
+    while !board.is_over() {
+        engine.drop_oldest(mqueue_core::attr::PRIO_MAX).expect("a queue that is not damaged");
+        std::thread::yield_now();
     }
 }
 

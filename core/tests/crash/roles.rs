@@ -38,6 +38,10 @@ pub enum Role {
     Registrant,
     /// Sends to an empty queue with a registration.
     Notifier,
+    /// Drops messages of a full queue.
+    Dropper,
+    /// Shuts the queue down.
+    Shutter,
 }
 
 /// Which roles must reach a step.
@@ -65,6 +69,8 @@ pub fn roles(step: Step) -> &'static [Role] {
         Step::FinderRebuilding => &[FinderHeir],
         Step::FinderDropped => &[Sluggard],
         Step::TakeMixed => &[Taker],
+        Step::DropCounted => &[Dropper],
+        Step::ShutUnwoken => &[Shutter],
         Step::WaitAnnounced | Step::WaitWoken => {
             &[LaneSender, MixedSender, LaneReceiver, MixedReceiver]
         }

@@ -10,6 +10,8 @@ use crate::roles::{
     roles,
 };
 use crate::traps::{Trap, set_traps};
+use mqueue_core::deadline::Wait;
+use mqueue_core::error::Errno;
 use mqueue_core::fault::Step;
 use mqueue_core::queue::Queue;
 use std::time::{Duration, Instant};
@@ -98,9 +100,54 @@ fn strike_creator(step: Step, blow: Blow) -> Result<Struck, String> {
     Ok(Struck { case: Case::new(Stage::of(name, options)), victim, others: vec![] })
 }
 
+/// Who shuts the queue down dies or stops before it wakes anybody: those who sleep end all the
+/// same, and what was sent is received.
+fn shut(step: Step, blow: Blow) -> Result<(), String> {
+    let signal = if blow == Blow::Kill { libc::SIGKILL } else { libc::SIGSTOP };
+    let stage = Stage::new(MAXMSG, MSGSIZE as u64);
+    let sleeper = |sends: bool| {
+        let queue = stage.open();
+        // SAFETY: nothing to read, and a buffer that is writable.
+        let ended = unsafe {
+            match sends {
+                true => queue.send(std::ptr::null(), 0, 0, Wait::Unlimited),
+                false => {
+                    queue.receive([0u8; MSGSIZE].as_mut_ptr(), MSGSIZE, Wait::Unlimited).map(drop)
+                }
+            }
+        };
+        assert_eq!(ended, Err(Errno(libc::EPIPE)));
+    };
+    let mut receiver = spawn(|| sleeper(false));
+    while Case::sleepers(&stage) == 0 {
+        pause(Duration::from_millis(1));
+    }
+    let mut victim = spawn(|| {
+        set_traps(&[Trap { step: Some(step), nth: 1, signal }]);
+        stage.open().shutdown().expect("shut down");
+    });
+    wait_for_blow(&mut victim, &[], blow)?;
+    let mut sender = spawn(|| sleeper(true));
+    for child in [&mut receiver, &mut sender] {
+        let fate = child.wait(PATIENCE);
+        if fate != Fate::Exited(0) {
+            return Err(format!("after the shutdown: {fate:?}"));
+        }
+    }
+    if blow != Blow::Kill {
+        victim.go_on();
+        victim.wait(PATIENCE);
+    }
+    match stage.census()[0] {
+        free if free == NSLOTS as u32 => Ok(()),
+        free => Err(format!("{free} slots are free")),
+    }
+}
+
 fn run(role: Role, step: Step, blow: Blow) -> Result<(), String> {
     let Struck { mut case, mut victim, mut others } = match role {
         Creator => strike_creator(step, blow)?,
+        Shutter => return shut(step, blow),
         _ => strike(role, step, blow)?,
     };
     let result = carry_on(role, step, blow, &mut case, &mut victim, &mut others);

@@ -1,0 +1,212 @@
+//! The general form of send and receive, and what a queue tells about itself: what a handle
+//! can do beyond the plain calls.
+
+use super::browse::Behind;
+use super::engine::{Look, ROUNDS_MOST, Refused};
+use super::handle::{Attachment, ShmQueue};
+use super::poll::event::READABLE;
+use super::receive::Known;
+use super::room::Dropped;
+use super::stats::{Counts, Use, Users};
+use super::wait::{SLICE, SLICE_MOST, damaged, failure};
+use crate::attr::{PRIO_MAX, Stats};
+use crate::deadline::{Clock, Wait};
+use crate::error::Result;
+use crate::message::{Incoming, Outgoing, Request, receive, send};
+use crate::report::say;
+use crate::shm::{Slept, Waited};
+use crate::sys::clock;
+use crate::transport::{Transport, not_here, too_long};
+use crate::waiting::{Limit, Side, interrupted};
+
+impl ShmQueue {
+    /// Check a message, but for what the queue holds.
+    pub(super) fn check_outgoing(&self, message: &Outgoing) -> Result<()> {
+        if message.flags & send::TYPE != 0 {
+            return Err(not_here("only messages of System V queues have a type"));
+        }
+        self.access().check_send(message.data, message.len, message.prio)?;
+        if message.len > self.msgsize()? {
+            return Err(too_long());
+        }
+        Ok(())
+    }
+
+    /// Check a request, but for what the queue holds.
+    pub(super) fn check_asked(&self, request: &Request) -> Result<()> {
+        if request.flags & (receive::TYPE | receive::EXCEPT) != 0 {
+            return Err(not_here("only messages of System V queues have a type"));
+        }
+        if request.flags & receive::PEEK != 0 && request.sequence != 0 && request.prio > PRIO_MAX {
+            return Err(say(libc::EINVAL, "the priority is above MQRS_PRIO_MAX (32767)"));
+        }
+        self.access().check_receive(request.data, request.cap)
+    }
+
+    /// Send; if the queue is full, drop the oldest message of its lowest priority, unless that
+    /// is above the new one's.
+    ///
+    /// # Safety
+    /// The message is readable.
+    pub(super) unsafe fn send_dropping(&self, message: &Outgoing, wait: Wait) -> Result<()> {
+        let Outgoing { len, prio, .. } = *message;
+        let attachment = self.healthy()?;
+        let engine = attachment.engine();
+        let data = if len == 0 { core::ptr::dangling() } else { message.data };
+        let attempt = |_| {
+            for _ in 0..ROUNDS_MOST {
+                // SAFETY: granted by the caller; nothing is read if len is 0.
+                match unsafe { engine.try_send(data, len, prio, Look::Close) } {
+                    Err(Refused::WouldBlock) => {}
+                    done => return done,
+                }
+                if engine.drop_oldest(prio)? == Dropped::NothingBelow {
+                    break;
+                }
+            }
+            Err(Refused::WouldBlock)
+        };
+        if let Ok(()) = attempt(Look::Close) {
+            attachment.sending().did_not_wait();
+            return Ok(());
+        }
+        self.waiting(engine, attachment.sending(), Side::Sender, wait).run(attempt)
+    }
+
+    /// Receive with all that is known of the message, cut if the caller wants that.
+    ///
+    /// # Safety
+    /// The buffer is writable.
+    pub(super) unsafe fn receive_known(&self, request: &Request, wait: Wait) -> Result<Incoming> {
+        let Request { cap, flags, .. } = *request;
+        let cut = flags & receive::TRUNCATE != 0;
+        let attachment = self.healthy()?;
+        let engine = attachment.engine();
+        let to = if cap == 0 { core::ptr::dangling_mut() } else { request.data };
+        // SAFETY: granted by the caller; nothing is written if cap is 0.
+        let attempt = |look| unsafe { engine.try_receive_known(to, cap, cut, look) };
+        if let Ok(known) = attempt(Look::Glance) {
+            attachment.receiving().did_not_wait();
+            return Ok(known.into());
+        }
+        self.waiting(engine, attachment.receiving(), Side::Receiver, wait)
+            .run(attempt)
+            .map(Incoming::from)
+    }
+
+    /// Look at the next messages behind the one that the first request names.
+    ///
+    /// Who looks is no receiver: it waits among the pollers.
+    ///
+    /// # Safety
+    /// The buffers are writable.
+    pub(super) unsafe fn look_at_next(
+        &self,
+        count: usize,
+        request: impl Fn(usize) -> Request,
+        mut got: impl FnMut(usize, Incoming),
+        wait: Wait,
+    ) -> Result<usize> {
+        let attachment = self.healthy()?;
+        let engine = attachment.engine();
+        let Request { prio, sequence, flags, .. } = request(0);
+        let behind = (sequence != 0).then_some(Behind { prio, number: sequence });
+        let cut = flags & receive::TRUNCATE != 0;
+        let room = |i| {
+            let Request { data, cap, .. } = request(i);
+            (if cap == 0 { core::ptr::dangling_mut() } else { data }, cap)
+        };
+        self.wait_as_poller(attachment, wait, || {
+            let seen = |i, known: Known| got(i, known.into());
+            // SAFETY: granted by the caller; nothing is written where cap is 0.
+            unsafe { engine.try_look(behind, count, cut, room, seen) }
+        })
+    }
+
+    fn wait_as_poller<T>(
+        &self,
+        attachment: &Attachment,
+        wait: Wait,
+        mut attempt: impl FnMut() -> core::result::Result<T, Refused>,
+    ) -> Result<T> {
+        let engine = attachment.engine();
+        let mut look = || match attempt() {
+            Ok(done) => Some(Ok(done)),
+            Err(_) if engine.is_poisoned() => Some(Err(damaged())),
+            Err(refused) => failure(refused).map(Err),
+        };
+        if let Some(done) = look() {
+            return done;
+        }
+        let limit = Limit::of(self.access().wait_for(wait));
+        if limit == Limit::Now {
+            return Err(Side::Receiver.would_block());
+        }
+        let event = &engine.segment().control().wait.0.pollers;
+        let mut slice = SLICE;
+        loop {
+            let waited = event.wait(
+                || {
+                    engine.mark(READABLE);
+                    look()
+                },
+                |announced| Some(event.sleep(announced, limit.sleep_until(slice)?)),
+            );
+            match waited {
+                Waited::Done(done) => return done,
+                Waited::TimeUp => return Err(Side::Receiver.timed_out()),
+                Waited::InVain(Slept::Interrupted) if !self.access().restart => {
+                    return Err(interrupted());
+                }
+                Waited::InVain(Slept::TimedOut) => slice = (slice * 2).min(SLICE_MOST),
+                Waited::InVain(_) => slice = SLICE,
+            }
+        }
+    }
+
+    /// What the queue has seen.
+    pub(super) fn statistics(&self) -> Result<Stats> {
+        let engine = self.healthy()?.engine();
+        let Counts { sent, received, dropped, recoveries, most } = engine.counts();
+        let Users { handles, senders, receivers } = engine.users();
+        let (sender, sent_ns) = engine.last_use(Use::Send);
+        let (receiver, received_ns) = engine.last_use(Use::Receive);
+        Ok(Stats {
+            sent,
+            received,
+            dropped,
+            recoveries,
+            max_curmsgs: most,
+            blocked_senders: senders,
+            blocked_receivers: receivers,
+            users: handles,
+            last_send_pid: sender as u32,
+            last_receive_pid: receiver as u32,
+            last_send_ns: wall_clock(sent_ns),
+            last_receive_ns: wall_clock(received_ns),
+        })
+    }
+}
+
+/// A moment of the monotonic clock on the wall clock as it is set now; 0 stays 0.
+fn wall_clock(at_ns: i64) -> i64 {
+    if at_ns == 0 {
+        return 0;
+    }
+    let ago = clock::monotonic_ns().saturating_sub(at_ns);
+    clock::now_ns(Clock::Realtime).saturating_sub(ago)
+}
+
+impl From<Known> for Incoming {
+    fn from(known: Known) -> Incoming {
+        Incoming {
+            len: known.len,
+            prio: known.prio,
+            sequence: known.number,
+            sent_ns: known.sent_ns,
+            sender_pid: known.sender as u32,
+            sender_uid: (known.sender >> 32) as u32,
+            ..Incoming::default()
+        }
+    }
+}
