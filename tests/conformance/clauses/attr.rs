@@ -1,9 +1,9 @@
 //! Attributes, limits, statistics.
 
 use super::{Clause, clauses};
-use crate::subject::{MS, NOWAIT, Subject, now};
+use crate::subject::{MS, NOWAIT, Subject, Transport, now};
 use libc::{O_CREAT, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY};
-use mqueue_core::attr::{Limits, capability, transport};
+use mqueue_core::attr::{Limits, OpenOptions, capability, option, transport};
 use mqueue_core::message::{Outgoing, Request, receive, send};
 
 pub const CLAUSES: &[Clause] = clauses![All:
@@ -130,7 +130,9 @@ fn statistics_count_messages(s: &Subject) {
 }
 
 fn statistics_tell_who_was_the_last_and_when(s: &Subject) {
-    let queue = s.queue();
+    // In shared memory only where the queue was made to keep stamps.
+    let flags = if s.transport == Transport::Shm { option::STAMP } else { 0 };
+    let (_, queue) = s.create_with(&OpenOptions { flags, ..OpenOptions::default() });
     // The kernel takes whole seconds, of the clock that it keeps by ticks.
     let before = now(libc::CLOCK_REALTIME_COARSE) / (1000 * MS) * (1000 * MS);
 

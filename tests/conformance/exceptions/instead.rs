@@ -78,15 +78,6 @@ pub fn looking_begins_with_the_oldest(s: &Subject) {
     s.fails(libc::EAGAIN, look(2));
 }
 
-pub fn messages_are_not_cut(s: &Subject) {
-    let queue = s.queue();
-    queue.put("whole", 0);
-
-    s.fails(libc::ENOTSUP, get(&queue, Request { cap: 3, flags: receive::TRUNCATE, ..ANY }, 0));
-
-    assert_eq!(queue.take().0, b"whole");
-}
-
 pub fn messages_have_no_type(s: &Subject) {
     let queue = s.queue();
     queue.put("no type", 0);

@@ -27,28 +27,6 @@ pub const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         transport: Shm,
-        clauses: &["statistics_count_messages", "statistics_tell_who_was_the_last_and_when"],
-        because: "this version keeps no statistics",
-        instead: instead::there_are_no_statistics,
-    },
-    Exception {
-        transport: Shm,
-        clauses: &[
-            "a_message_can_be_looked_at_and_stays",
-            "one_message_after_the_other_can_be_looked_at",
-            "looking_begins_with_the_highest_priority",
-        ],
-        because: "this version cannot look at messages",
-        instead: instead::nobody_can_look_at_messages,
-    },
-    Exception {
-        transport: Shm,
-        clauses: &["a_message_that_is_cut_tells_its_whole_length"],
-        because: "this version cuts no messages",
-        instead: instead::messages_are_not_cut,
-    },
-    Exception {
-        transport: Shm,
         clauses: &[
             "a_type_selects_the_messages_to_receive",
             "a_type_goes_with_its_message",
@@ -56,12 +34,6 @@ pub const EXCEPTIONS: &[Exception] = &[
         ],
         because: "only System V messages have a type",
         instead: instead::messages_have_no_type,
-    },
-    Exception {
-        transport: Shm,
-        clauses: &["a_full_queue_may_drop_its_oldest_message"],
-        because: "this version does not drop messages",
-        instead: instead::no_message_is_dropped,
     },
     Exception {
         transport: Shm,
