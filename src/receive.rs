@@ -2,7 +2,7 @@
 
 use crate::boundary::{mqrs_queue, on_queue};
 use crate::sized::{Elements, Output, check_size};
-use crate::structs::{check_flags, mqrs_msg, read_message, read_one_of};
+use crate::structs::{check_flags, check_one_of, mqrs_msg, read_message};
 use libc::{size_t, ssize_t};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Result;
@@ -218,23 +218,34 @@ pub unsafe extern "C" fn mqrs_recvmmsg(
             check_size::<mqrs_msg>(size)?;
             queue.access().check_receive(std::ptr::null(), 0)?;
             let v = Elements::new(v, size, count)?;
-            for i in 0..count {
-                queue.check_request(&request(&read_one_of(&v, i)?, flags))?;
-            }
-            // Where a look goes on: behind the message that was looked at before.
-            let last = std::cell::Cell::new(None);
             let asked = |i| {
-                let mut asked = request(&read_one_of(&v, i).unwrap_or_default(), flags);
-                if let Some((prio, sequence)) = last.get() {
-                    (asked.prio, asked.sequence) = (prio, sequence);
+                let m = v.in_place(i);
+                Request {
+                    data: (&raw const (*m).data).read_unaligned().cast(),
+                    cap: (&raw const (*m).cap).read_unaligned(),
+                    kind: (&raw const (*m).r#type).read_unaligned(),
+                    prio: (&raw const (*m).prio).read_unaligned(),
+                    sequence: (&raw const (*m).sequence).read_unaligned(),
+                    flags,
                 }
-                asked
+            };
+            for i in 0..count {
+                check_one_of(&v, i)?;
+                queue.check_request(&asked(i))?;
+            }
+            let got = |i, incoming: Incoming| write_received(v.in_place(i), &incoming);
+            if flags & message::receive::PEEK == 0 {
+                return queue.receive_batch(count, asked, got, wait);
+            }
+            // A look goes on behind the message that was looked at before.
+            let last = std::cell::Cell::new(None);
+            let asked = |i| match last.get() {
+                Some((prio, sequence)) => Request { prio, sequence, ..asked(i) },
+                None => asked(i),
             };
             let got = |i, incoming: Incoming| {
-                if flags & message::receive::PEEK != 0 {
-                    last.set(Some((incoming.prio, incoming.sequence)));
-                }
-                v.write(i, received(read_one_of(&v, i).unwrap_or_default(), &incoming));
+                last.set(Some((incoming.prio, incoming.sequence)));
+                got(i, incoming);
             };
             queue.receive_batch(count, asked, got, wait)
         })
@@ -250,6 +261,24 @@ fn request(asked: &mqrs_msg, flags: u64) -> Request {
         prio: asked.prio,
         sequence: asked.sequence,
         flags,
+    }
+}
+
+/// Say in a struct what was received.
+///
+/// # Safety
+/// `to` is a whole struct of this version.
+unsafe fn write_received(to: *mut mqrs_msg, got: &Incoming) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (&raw mut (*to).len).write_unaligned(got.len);
+        (&raw mut (*to).prio).write_unaligned(got.prio);
+        (&raw mut (*to).sender_pid).write_unaligned(got.sender_pid);
+        (&raw mut (*to).sender_uid).write_unaligned(got.sender_uid);
+        (&raw mut (*to).state).write_unaligned(got.state);
+        (&raw mut (*to).r#type).write_unaligned(got.kind);
+        (&raw mut (*to).sequence).write_unaligned(got.sequence);
+        (&raw mut (*to).sent_ns).write_unaligned(got.sent_ns);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::boundary::{mqrs_queue, on_queue};
 use crate::sized::{Elements, check_size};
-use crate::structs::{check_flags, mqrs_msg, read_message, read_one_of};
+use crate::structs::{check_flags, check_one_of, mqrs_msg, read_message};
 use libc::{size_t, ssize_t};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Result;
@@ -227,17 +227,20 @@ pub unsafe extern "C" fn mqrs_sendmmsg(
             check_size::<mqrs_msg>(size)?;
             queue.access().check_send(std::ptr::null(), 0, 0)?;
             let v = Elements::new(v.cast_mut(), size, count)?;
-            let outgoing = |m: mqrs_msg| Outgoing {
-                data: m.data.cast(),
-                len: m.len,
-                prio: m.prio,
-                kind: m.r#type,
-                flags,
+            let message = |i| {
+                let m = v.in_place(i);
+                Outgoing {
+                    data: (&raw const (*m).data).read_unaligned().cast(),
+                    len: (&raw const (*m).len).read_unaligned(),
+                    prio: (&raw const (*m).prio).read_unaligned(),
+                    kind: (&raw const (*m).r#type).read_unaligned(),
+                    flags,
+                }
             };
             for i in 0..count {
-                queue.check_message(&outgoing(read_one_of(&v, i)?))?;
+                check_one_of(&v, i)?;
+                queue.check_message(&message(i))?;
             }
-            let message = |i| outgoing(read_one_of(&v, i).unwrap_or_default());
             queue.send_batch(count, message, wait)
         })
     }

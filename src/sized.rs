@@ -152,16 +152,50 @@ impl<T: SizedStruct> Elements<T> {
     ///
     /// # Safety
     /// `number` is below the count.
+    #[inline]
     pub(crate) unsafe fn read(&self, number: usize) -> Result<T> {
+        if self.size == size_of::<T>() {
+            // SAFETY: the promise to `new`.
+            return Ok(unsafe { self.element(number).read_unaligned() });
+        }
         // SAFETY: the promise to `new`.
         unsafe { read(self.element(number), self.size) }
+    }
+
+    /// Check that one of them asks for nothing that we do not know.
+    ///
+    /// # Safety
+    /// `number` is below the count.
+    #[inline]
+    pub(crate) unsafe fn check(&self, number: usize) -> Result<()> {
+        if self.size == size_of::<T>() {
+            return Ok(());
+        }
+        // SAFETY: the promise to `new`.
+        unsafe { read(self.element(number), self.size) }.map(drop)
+    }
+
+    /// One of them where it lies, for its fields to be read and written singly.
+    ///
+    /// # Safety
+    /// `number` is below the count.
+    #[inline]
+    pub(crate) unsafe fn in_place(&self, number: usize) -> *mut T {
+        // Once a struct has grown, an older program's lacks what is new.
+        const { assert!(T::FIRST_SIZE == size_of::<T>()) };
+        self.element(number)
     }
 
     /// Fill one of them.
     ///
     /// # Safety
     /// `number` is below the count.
+    #[inline]
     pub(crate) unsafe fn write(&self, number: usize, value: T) {
+        if self.size == size_of::<T>() {
+            // SAFETY: the promise to `new`.
+            return unsafe { self.element(number).write_unaligned(value) };
+        }
         Output { at: self.element(number), size: self.size }.write(value);
     }
 }

@@ -549,13 +549,19 @@ pub(crate) unsafe fn read_message(from: *const mqrs_msg, size: usize) -> Result<
     checked(unsafe { read(from, size) }?)
 }
 
-/// The same of one of several.
+/// Check one of several.
 ///
 /// # Safety
 /// `number` is below the count.
-pub(crate) unsafe fn read_one_of(v: &Elements<mqrs_msg>, number: usize) -> Result<mqrs_msg> {
+#[inline]
+pub(crate) unsafe fn check_one_of(v: &Elements<mqrs_msg>, number: usize) -> Result<()> {
     // SAFETY: the caller's promise.
-    checked(unsafe { v.read(number) }?)
+    unsafe {
+        v.check(number)?;
+        #[cfg(target_pointer_width = "32")]
+        checked(v.in_place(number).read_unaligned())?;
+    }
+    Ok(())
 }
 
 fn checked(message: mqrs_msg) -> Result<mqrs_msg> {

@@ -2,6 +2,7 @@
 //! bytes, `handle.rs` for a call's way from the door to the engine and back.
 
 mod arrival;
+mod batch;
 mod browse;
 #[cfg(not(loom))]
 mod create;
@@ -26,6 +27,7 @@ mod wait;
 pub mod word;
 
 pub use arrival::{Arrival, NotRegistered, Ticket};
+pub use batch::Content;
 pub use browse::Behind;
 pub use engine::{Engine, Features, Look, Refused, SegmentRef};
 pub use event::{Event, Slept, Waited};
@@ -35,5 +37,6 @@ pub use owner::Owners;
 #[cfg(not(loom))]
 pub use owner::{Locks, Sight, settle};
 pub use receive::Known;
+pub use room::Dropped;
 pub use segment::Segment;
 pub use stats::Counts;

@@ -177,7 +177,7 @@ fn not_in_place() -> Errno {
 }
 
 /// Make the calls of a batch as single ones.
-fn one_by_one(
+pub fn one_by_one(
     count: usize,
     wait: Wait,
     mut call: impl FnMut(usize, Wait) -> Result<()>,

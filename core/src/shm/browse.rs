@@ -220,8 +220,8 @@ impl Engine {
         behind: Option<Behind>,
         found: &mut Found<'a>,
     ) -> bool {
-        let all = self.all_sent(t);
-        let age = |word: Word| seq_distance(t.count(), word.seq());
+        let as_of = self.as_of(t);
+        let age_of = |word: Word| seq_distance(t.count(), word.seq());
         for index in 0..self.nslots() {
             let Some(slot) = self.segment.slot(index) else { continue };
             let word = Word(slot.word.load(Ordering::Acquire));
@@ -232,12 +232,12 @@ impl Engine {
                 self.resolve(slot, word);
                 return false;
             }
-            if !word.is_queued() || self.age(t, word.seq()).is_none() {
+            if !word.is_queued() {
                 continue;
             }
-            let number = all.wrapping_sub(age(word)).wrapping_add(1);
-            if behind.is_none_or(|behind| behind.comes_before(word.prio(), number)) {
-                found.insert(Candidate { slot, word }, age);
+            let Some(age) = as_of.age(word.seq()) else { continue };
+            if behind.is_none_or(|behind| behind.comes_before(word.prio(), as_of.number(age))) {
+                found.insert(Candidate { slot, word }, age_of);
             }
         }
         true

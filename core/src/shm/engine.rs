@@ -19,6 +19,9 @@
 //! - I6 A slot's seq and priority are written by its claimer before the tail names it.
 //! - I7 Between reading a slot's word and stamping it TAKING, the receiver sees the head
 //!   unchanged.
+//! - I9 Messages up to the number `gone` are received, also where a slot says QUEUED: a lane's
+//!   receiver that takes several stamps the last one alone. Whoever takes a head on that names
+//!   such a receive, or from lane to mixed mode, has noted it there before.
 //! - I8 In mixed mode a receiver reads the tail, and then slots, only after it has seen
 //!   SNAP in the head, with a barrier in between. Its receive counts from that look at
 //!   the tail on, so whoever says "full" meanwhile must first make it look again.
@@ -30,10 +33,10 @@ use super::layout::{Apart, Control, SlotHeader};
 use super::owner::Owners;
 use super::segment::{Segment, Slot};
 use super::word::{
-    Head, MIX, SEQ_BITS, SEQ_MASK, TAKE_MASK, Tail, Word, seq_distance, take_distance,
+    BATCH, Head, MIX, SEQ_BITS, SEQ_MASK, TAKE_MASK, Tail, Word, seq_distance, take_distance,
 };
 use crate::sync::local;
-use crate::sync::{AtomicU64, Ordering, dekker_barrier, pause};
+use crate::sync::{AtomicU64, Ordering, dekker_barrier, fence, pause};
 
 /// How many places are tried before the search for a free slot begins.
 const NEIGHBOURS: u32 = if cfg!(loom) { 2 } else { 16 };
@@ -331,22 +334,53 @@ impl Engine {
         if progress.overtaken > ROUNDS_MOST { Refused::WouldBlock } else { self.poison() }
     }
 
-    /// Complete the slot change of the send that `t` names.
+    /// Complete the slot change of the send that `t` names; if several messages were sent
+    /// together, of all of them, from the last to the first.
     pub(super) fn confirm(&self, t: Tail) {
-        let Some(slot) = self.segment.slot(t.slot()) else { return };
+        let mut index = t.slot();
+        let mut seq = t.count().wrapping_sub(1) & SEQ_MASK;
+        for _ in 0..BATCH {
+            match self.confirm_one(index, seq) {
+                Some(link) => index = link,
+                None => return,
+            }
+            seq = seq.wrapping_sub(1) & SEQ_MASK;
+        }
+    }
+
+    /// Make a slot QUEUED as message `seq` if it is that one's claim; gives the slot of the
+    /// message before it if that was sent together with it and may still be unconfirmed. (Once
+    /// any of them is received, all are confirmed: all who confirm go the same way.)
+    fn confirm_one(&self, index: u32, seq: u64) -> Option<u32> {
+        let slot = self.segment.slot(index)?;
         let w = Word(slot.word.load(Ordering::Acquire));
-        let seq = t.count().wrapping_sub(1) & SEQ_MASK;
+        // Belongs to `w` if the word is found unchanged afterwards.
+        let link = slot.link.load(Ordering::Relaxed);
+        let is_queued = |w: Word| w.is_queued() && w.seq() == seq;
         // I5: a stamp from seq + 1 on belongs to a later claim of the slot.
         if w.is_claimed() && seq_distance(seq, w.seq()) < 1 << (SEQ_BITS - 1) {
             let queued = Word::queued(slot.prio.load(Ordering::Relaxed), seq);
-            let _ = slot.word.compare_exchange(w.0, queued.0, Ordering::AcqRel, Ordering::Relaxed);
+            let queued = queued.chained(w.is_chained());
+            if let Err(now) =
+                slot.word.compare_exchange(w.0, queued.0, Ordering::AcqRel, Ordering::Acquire)
+                && !is_queued(Word(now))
+            {
+                return None;
+            }
+        } else {
+            fence(Ordering::Acquire);
+            if !is_queued(w) || slot.word.load(Ordering::Relaxed) != w.0 {
+                return None;
+            }
         }
+        w.is_chained().then_some(link)
     }
 
     /// Complete the slot change of the receive that `h` names.
     #[inline(always)]
     pub(super) fn finalize(&self, h: Head) {
-        if self.control().finalized.0.load(Ordering::Acquire) as u32 & TAKE_MASK != h.count() {
+        if self.control().finalized.0.count.load(Ordering::Acquire) as u32 & TAKE_MASK != h.count()
+        {
             self.finalize_slot(h);
         }
     }
@@ -354,7 +388,18 @@ impl Engine {
     pub(super) fn finalize_slot(&self, h: Head) {
         let Some(slot) = self.segment.slot(h.slot()) else { return };
         let w = Word(slot.word.load(Ordering::Acquire));
-        if w.is_taking() && w.take() == h.count() {
+        if !(w.is_taking() || w.is_taken()) || w.take() != h.count() {
+            return;
+        }
+        if w.messages() > 1 {
+            let last = slot.seq.load(Ordering::Relaxed);
+            fence(Ordering::Acquire);
+            // Who frees the slot has noted it himself before.
+            if Word(slot.word.load(Ordering::Relaxed)).taken() == w.taken() {
+                self.note_gone(last);
+            }
+        }
+        if w.is_taking() {
             let _ =
                 slot.word.compare_exchange(w.0, w.taken().0, Ordering::AcqRel, Ordering::Relaxed);
         }
@@ -365,11 +410,11 @@ impl Engine {
     pub(super) fn resolve(&self, slot: Slot<'_>, w: Word) {
         let index = slot.number();
         let h = Head(self.head_word().load(Ordering::Acquire));
-        if take_distance(w.take(), h.count()) == 1 && w.epoch() == h.epoch() {
+        if take_distance(w.take(), h.count()) == w.messages() && w.epoch() == h.epoch() {
             self.finalize(h);
             let _ = self.head_word().compare_exchange(
                 h.0,
-                h.advanced(index).0,
+                h.advanced_by(w.messages(), index).0,
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             );
@@ -399,6 +444,10 @@ impl Engine {
             let h = Head(self.head_word().load(Ordering::SeqCst));
             if h.is_mixed() && !h.is_snapped() {
                 return h.count();
+            }
+            if !h.is_mixed() {
+                // A lane needs no word to tell which messages are gone; a mixed queue does.
+                self.finalize(h);
             }
             if self.change_head(h, h.next_epoch(MIX)) || progress.is_overtaken_again() {
                 return h.count();
@@ -455,7 +504,7 @@ impl Engine {
 
     /// What receivers noted was true at some time, and room that there was there still is.
     pub(super) fn was_told_of_room(&self, t: Tail) -> bool {
-        let finalized = self.control().finalized.0.load(Ordering::Acquire) & SEQ_MASK;
+        let finalized = self.control().finalized.0.count.load(Ordering::Acquire) & SEQ_MASK;
         let maxmsg = self.segment.geometry().maxmsg as u64;
         let told = seq_distance(t.count(), finalized) < maxmsg;
         if told {

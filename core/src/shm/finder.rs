@@ -384,6 +384,7 @@ impl Engine {
         self.clear(t.count());
         f.lane.store(0, Ordering::Relaxed);
         step!(FinderRebuilding);
+        let as_of = self.as_of(t);
         for index in 0..self.nslots() {
             let Some(slot) = self.segment.slot(index) else { continue };
             let word = Word(slot.word.load(Ordering::Acquire));
@@ -394,7 +395,7 @@ impl Engine {
                 self.resolve(slot, word);
                 return false;
             }
-            if word.is_queued() && self.age(t, word.seq()).is_some() && !self.push(word, index) {
+            if word.is_queued() && as_of.age(word.seq()).is_some() && !self.push(word, index) {
                 return false;
             }
         }

@@ -1,6 +1,7 @@
 //! The general form of send and receive, and what a queue tells about itself: what a handle
 //! can do beyond the plain calls.
 
+use super::batch::Content;
 use super::browse::Behind;
 use super::engine::{Look, ROUNDS_MOST, Refused};
 use super::handle::{Attachment, ShmQueue};
@@ -162,6 +163,85 @@ impl ShmQueue {
                 Waited::InVain(_) => slice = SLICE,
             }
         }
+    }
+
+    /// Send several; wait for the first only.
+    ///
+    /// # Safety
+    /// The messages are readable.
+    pub(super) unsafe fn send_several(
+        &self,
+        count: usize,
+        message: impl Fn(usize) -> Outgoing,
+        wait: Wait,
+    ) -> Result<usize> {
+        let attachment = self.healthy()?;
+        let engine = attachment.engine();
+        let attempt = |from: usize, look| {
+            let content = |i| {
+                let Outgoing { data, len, prio, .. } = message(from + i);
+                Content { data: if len == 0 { core::ptr::dangling() } else { data }, len, prio }
+            };
+            // SAFETY: granted by the caller; nothing is read where len is 0.
+            unsafe { engine.try_send_several(count - from, content, look) }
+        };
+        let mut sent = match attempt(0, Look::Glance) {
+            Ok(sent) => {
+                attachment.sending().did_not_wait();
+                sent
+            }
+            Err(_) => self
+                .waiting(engine, attachment.sending(), Side::Sender, wait)
+                .run(|look| attempt(0, look))?,
+        };
+        while sent < count {
+            match attempt(sent, Look::Close) {
+                Ok(more) => sent += more,
+                Err(_) => break,
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Receive several; wait for the first only.
+    ///
+    /// # Safety
+    /// The buffers are writable.
+    pub(super) unsafe fn receive_several(
+        &self,
+        count: usize,
+        request: impl Fn(usize) -> Request,
+        mut got: impl FnMut(usize, Incoming),
+        wait: Wait,
+    ) -> Result<usize> {
+        let attachment = self.healthy()?;
+        let engine = attachment.engine();
+        let cut = request(0).flags & receive::TRUNCATE != 0;
+        let mut attempt = |from: usize, look| {
+            let room = |i| {
+                let Request { data, cap, .. } = request(from + i);
+                (if cap == 0 { core::ptr::dangling_mut() } else { data }, cap)
+            };
+            let got = |i, known: Known| got(from + i, known.into());
+            // SAFETY: granted by the caller; nothing is written where cap is 0.
+            unsafe { engine.try_receive_several(count - from, cut, room, got, look) }
+        };
+        let mut received = match attempt(0, Look::Glance) {
+            Ok(received) => {
+                attachment.receiving().did_not_wait();
+                received
+            }
+            Err(_) => self
+                .waiting(engine, attachment.receiving(), Side::Receiver, wait)
+                .run(|look| attempt(0, look))?,
+        };
+        while received < count {
+            match attempt(received, Look::Close) {
+                Ok(more) => received += more,
+                Err(_) => break,
+            }
+        }
+        Ok(received)
     }
 
     /// What the queue has seen.

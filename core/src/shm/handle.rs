@@ -30,7 +30,7 @@ use crate::sync::local::{AtomicI32, AtomicPtr, AtomicU32};
 use crate::sys::file::{self, Descriptor, Identity};
 use crate::sys::map::{self, Mapping};
 use crate::sys::process;
-use crate::transport::{Access, Transport, check_mode, not_here, too_long};
+use crate::transport::{Access, Transport, check_mode, not_here, one_by_one, too_long};
 use crate::waiting::Side;
 use core::ffi::CStr;
 
@@ -430,10 +430,12 @@ impl ShmQueue {
             | stamped
     }
 
-    fn bytes_queued(&self, segment: &Segment) -> u64 {
+    fn bytes_queued(&self, engine: &Engine) -> u64 {
+        let segment = engine.segment();
+        let as_of = engine.as_of_now();
         (0..self.geometry.nslots)
             .filter_map(|index| segment.slot(index))
-            .filter(|slot| Word(slot.word.load(Acquire)).is_queued())
+            .filter(|slot| as_of.is_queued(Word(slot.word.load(Acquire))))
             .map(|slot| slot.len.load(Relaxed).min(self.geometry.msgsize) as u64)
             .sum()
     }
@@ -510,6 +512,50 @@ impl Transport for ShmQueue {
         self.check_asked(request)
     }
 
+    unsafe fn send_batch(
+        &self,
+        count: usize,
+        message: impl Fn(usize) -> Outgoing,
+        wait: Wait,
+    ) -> Result<usize> {
+        if count == 0 || message(0).flags & message::send::DROP_OLDEST != 0 {
+            // SAFETY: granted by the caller.
+            let send = |i, wait| unsafe { self.send_message(&message(i), wait) };
+            return one_by_one(count, wait, send);
+        }
+        // SAFETY: as above.
+        unsafe { self.send_several(count, message, wait) }
+    }
+
+    unsafe fn receive_batch(
+        &self,
+        count: usize,
+        request: impl Fn(usize) -> Request,
+        mut got: impl FnMut(usize, Incoming),
+        wait: Wait,
+    ) -> Result<usize> {
+        if count == 0 {
+            return Ok(0);
+        }
+        if request(0).flags & message::receive::PEEK == 0 {
+            // SAFETY: granted by the caller.
+            return unsafe { self.receive_several(count, request, got, wait) };
+        }
+        let mut seen = 0;
+        while seen < count {
+            let wait = if seen == 0 { wait } else { Wait::Never };
+            let request = |i| request(seen + i);
+            let got = |i, incoming| got(seen + i, incoming);
+            // SAFETY: as above.
+            match unsafe { self.look_at_next(count - seen, request, got, wait) } {
+                Ok(more) => seen += more,
+                Err(error) if seen == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(seen)
+    }
+
     unsafe fn receive_message(&self, request: &Request, wait: Wait) -> Result<Incoming> {
         self.check_asked(request)?;
         if request.flags & message::receive::PEEK == 0 {
@@ -545,7 +591,7 @@ impl Transport for ShmQueue {
             maxmsg: self.geometry.maxmsg as u64,
             msgsize: self.geometry.msgsize as u64,
             curmsgs: engine.queued_exactly() as u64,
-            curbytes: self.bytes_queued(engine.segment()),
+            curbytes: self.bytes_queued(engine),
             mode: status.mode & 0o7777,
             uid: status.uid,
             gid: status.gid,

@@ -289,6 +289,15 @@ impl Prologue {
 #[repr(C, align(128))]
 pub struct Apart<T>(pub T);
 
+/// Notes of receivers.
+#[repr(C)]
+pub struct Finalized {
+    /// Count of some finalized receive, the last as a rule, with as many bits as a send count.
+    pub count: AtomicU64,
+    /// Messages up to this number are received, whatever their slots' words say.
+    pub gone: AtomicU64,
+}
+
 /// Where processes sleep. Written only when somebody goes to sleep or wakes another.
 #[repr(C)]
 pub struct WaitWords {
@@ -392,10 +401,9 @@ pub struct Control {
     /// [`Head`]: the last receive. Receivers advance it, senders of another priority
     /// move its epoch. At 0x300.
     pub head: Apart<AtomicU64>,
-    /// Count of some finalized receive, the last as a rule, with as many bits as a send
-    /// count. Written after each receive; senders look here for room and leave receivers
-    /// the head. At 0x380.
-    pub finalized: Apart<AtomicU64>,
+    /// What receivers have done. Written after each receive; senders look here for room and
+    /// leave receivers the head. At 0x380.
+    pub finalized: Apart<Finalized>,
     /// At 0x400.
     pub wait: Apart<WaitWords>,
     /// At 0x480.
@@ -453,8 +461,8 @@ pub struct SlotHeader {
     pub len: AtomicU32,
     /// Priority of its message; written before the tail names it.
     pub prio: AtomicU32,
-    /// Nothing yet.
-    pub reserved: AtomicU32,
+    /// Slot of the message before it, where the word says that they were sent together.
+    pub link: AtomicU32,
     /// uid << 32 | pid of the sender.
     pub sender: AtomicU64,
     /// Time of the send, in queues that keep stamps: CLOCK_MONOTONIC_COARSE.

@@ -24,6 +24,37 @@ pub(super) struct Candidate<'a> {
     pub word: Word,
 }
 
+/// Which messages a tail counts.
+pub(super) struct AsOf {
+    t: Tail,
+    all: u64,
+    gone: u64,
+    nslots: u64,
+}
+
+impl AsOf {
+    /// How many sends ago message `seq` was sent; `None` if it is newer, or gone (I9).
+    ///
+    /// Fewer than nslots messages can be newer than a tail just read, so nearly the
+    /// whole range of counts is left for old ones.
+    pub(super) fn age(&self, seq: u64) -> Option<u64> {
+        let is_newer = seq_distance(seq, self.t.count()) < self.nslots;
+        let age = seq_distance(self.t.count(), seq);
+        (!is_newer && self.number(age) > self.gone).then_some(age)
+    }
+
+    /// Whether a slot's word is of a message that is there.
+    #[cfg(not(loom))]
+    pub(super) fn is_queued(&self, word: Word) -> bool {
+        word.is_queued() && self.age(word.seq()).is_some()
+    }
+
+    /// The number of a message of some age.
+    pub(super) fn number(&self, age: u64) -> u64 {
+        self.all.wrapping_sub(age).wrapping_add(1)
+    }
+}
+
 /// What one round came to.
 pub(super) enum Round<T> {
     /// Done.
@@ -93,11 +124,17 @@ impl Engine {
 
     /// What the header of a slot says, which is ours or whose word is tested afterwards.
     pub(super) fn known_of(&self, slot: &SlotHeader) -> Known {
+        self.known_as(slot, self.number_of(slot.seq.load(Ordering::Relaxed)))
+    }
+
+    /// The same of the message that has this number.
+    #[inline(always)]
+    pub(super) fn known_as(&self, slot: &SlotHeader, number: u64) -> Known {
         let msgsize = self.segment.geometry().msgsize as usize;
         let known = Known {
             len: (slot.len.load(Ordering::Relaxed) as usize).min(msgsize),
             prio: slot.prio.load(Ordering::Relaxed) & crate::attr::PRIO_MAX,
-            number: self.number_of(slot.seq.load(Ordering::Relaxed)),
+            number,
             sender: 0,
             sent_ns: 0,
         };
@@ -407,6 +444,7 @@ impl Engine {
         rank: &impl Fn(u32, &SlotHeader) -> Option<u32>,
     ) -> Round<Candidate<'_>> {
         count(&self.control().counters.0.counters.emergencies);
+        let as_of = self.as_of(t);
         let mut best: Option<(u32, u64, Candidate<'_>)> = None;
         for index in 0..self.nslots() {
             let Some(slot) = self.segment.slot(index) else { continue };
@@ -421,7 +459,7 @@ impl Engine {
             if !word.is_queued() {
                 continue;
             }
-            let Some(age) = self.age(t, word.seq()) else { continue };
+            let Some(age) = as_of.age(word.seq()) else { continue };
             let Some(rank) = rank(word.prio(), &slot) else { continue };
             let better = match &best {
                 None => true,
@@ -434,13 +472,16 @@ impl Engine {
         best.map_or(Round::Empty(Refused::WouldBlock), |(_, _, candidate)| Round::Got(candidate))
     }
 
-    /// How many sends ago message `seq` was sent, seen from `t`; `None` if it is newer.
-    ///
-    /// Fewer than nslots messages can be newer than a tail just read, so nearly the
-    /// whole range of counts is left for old ones.
-    pub(super) fn age(&self, t: Tail, seq: u64) -> Option<u64> {
-        let newer = seq_distance(seq, t.count()) < self.nslots() as u64;
-        (!newer).then(|| seq_distance(t.count(), seq))
+    /// Which messages there are now.
+    #[cfg(not(loom))]
+    pub(super) fn as_of_now(&self) -> AsOf {
+        self.finalize(Head(self.head_word().load(Ordering::SeqCst)));
+        self.as_of(Tail(self.tail_word().load(Ordering::SeqCst)))
+    }
+
+    /// Which messages there are, as of `t`. The head was read before, and not as a lane's.
+    pub(super) fn as_of(&self, t: Tail) -> AsOf {
+        AsOf { t, all: self.all_sent(t), gone: self.gone(), nslots: self.nslots() as u64 }
     }
 
     /// Whether the candidate fits `cap` bytes; an error only if it is really next and
@@ -477,9 +518,35 @@ impl Engine {
         candidate: Candidate<'a>,
         received: u64,
     ) -> Round<Slot<'a>> {
-        let Candidate { slot, word } = candidate;
+        let Candidate { slot, .. } = candidate;
         let next = h.advanced(slot.number());
         let stamp = Word::taking(self.owner, h.epoch(), next.count());
+        self.stamp_as(h, candidate, stamp, next, received.wrapping_add(1) & SEQ_MASK)
+    }
+
+    /// The same for a lane's next messages, so many, of which the candidate is the last.
+    pub(super) fn stamp_and_advance_by<'a>(
+        &'a self,
+        messages: u32,
+        h: Head,
+        candidate: Candidate<'a>,
+    ) -> Round<Slot<'a>> {
+        let Candidate { slot, word } = candidate;
+        let next = h.advanced_by(messages, slot.number());
+        let stamp = Word::taking_several(self.owner, h.epoch(), next.count(), messages);
+        self.stamp_as(h, candidate, stamp, next, word.seq().wrapping_add(1) & SEQ_MASK)
+    }
+
+    #[inline(always)]
+    fn stamp_as<'a>(
+        &'a self,
+        h: Head,
+        candidate: Candidate<'a>,
+        stamp: Word,
+        next: Head,
+        finalized: u64,
+    ) -> Round<Slot<'a>> {
+        let Candidate { slot, word } = candidate;
         step!(ReceiveChosen);
         if slot.word.compare_exchange(word.0, stamp.0, Ordering::AcqRel, Ordering::Relaxed).is_err()
         {
@@ -489,8 +556,11 @@ impl Engine {
         if self.change_head(h, next) {
             step!(ReceivePublished);
             overwrite(&slot.word, stamp.taken().0);
-            let finalized = received.wrapping_add(1) & SEQ_MASK;
-            self.control().finalized.0.store(finalized, Ordering::Release);
+            if stamp.messages() > 1 {
+                // I9, before the note that tells others that they need not.
+                self.note_gone(word.seq());
+            }
+            self.control().finalized.0.count.store(finalized, Ordering::Release);
             step!(ReceiveFinalized);
             return Round::Got(slot);
         }

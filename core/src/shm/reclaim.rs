@@ -11,7 +11,7 @@
 
 use super::engine::{Engine, count};
 use super::layout::{OWNERS, SlotHeader};
-use super::word::{Tail, Word};
+use super::word::{Tail, Word, seq_distance};
 use crate::fault::step;
 use crate::sync::Ordering;
 
@@ -102,9 +102,42 @@ impl Engine {
                 }
                 if word.is_taking() {
                     self.resolve(slot, word);
-                } else {
-                    freed |= self.bury(&slot, word);
+                    continue;
                 }
+                if word.is_taken() && word.messages() > 1 {
+                    // Those received with it first: this word is all that tells of them.
+                    freed |= self.bury_others(&slot, word);
+                }
+                freed |= self.bury(&slot, word);
+            }
+        }
+        freed
+    }
+
+    /// Free the slots of the messages that a dead owner has received together with the last of
+    /// them, which `last` holds: they are QUEUED still.
+    fn bury_others(&self, last: &SlotHeader, word: Word) -> bool {
+        let seq = last.seq.load(Ordering::Relaxed);
+        // I9: the head that named it may still have to be finalized.
+        self.note_gone(seq);
+        let is_one_of_them = |other: u64| {
+            let before = seq_distance(seq, other);
+            before > 0 && before < word.messages() as u64
+        };
+        let mut freed = false;
+        for index in 0..self.nslots() {
+            let Some(slot) = self.segment.slot(index) else { continue };
+            // A receiver that came too late may have stamped it; a few rounds do.
+            for _ in 0..8 {
+                let now = Word(slot.word.load(Ordering::Acquire));
+                if now.is_taking() && is_one_of_them(slot.seq.load(Ordering::Relaxed)) {
+                    self.resolve(slot, now);
+                    continue;
+                }
+                if now.is_queued() && is_one_of_them(now.seq()) {
+                    freed |= self.bury(&slot, now);
+                }
+                break;
             }
         }
         freed
@@ -126,7 +159,7 @@ impl Engine {
             return false;
         }
         let counters = &self.control().counters.0.counters;
-        count(if word.is_taken() { &counters.lost_with_receiver } else { &counters.orphans });
+        count(if word.is_claimed() { &counters.orphans } else { &counters.lost_with_receiver });
         true
     }
 }

@@ -231,8 +231,8 @@ pub use mapped::{Segment, Slot};
 mod modelled {
     use super::super::event::Event;
     use super::super::layout::{
-        Apart, Counters, CountersAndPoison, FinderWords, LOANS, LastUse, Loans, NotifyWords,
-        OWNERS, WaitWords,
+        Apart, Counters, CountersAndPoison, Finalized, FinderWords, LOANS, LastUse, Loans,
+        NotifyWords, OWNERS, WaitWords,
     };
     use super::*;
     use loom::cell::UnsafeCell;
@@ -290,7 +290,7 @@ mod modelled {
                 tail: Apart(w()),
                 confirmed: Apart(w()),
                 head: Apart(w()),
-                finalized: Apart(w()),
+                finalized: Apart(Finalized { count: w(), gone: w() }),
                 wait: Apart(WaitWords {
                     receivers: Event::new(),
                     pollers: Event::new(),
@@ -345,7 +345,7 @@ mod modelled {
                     generation: h(),
                     len: h(),
                     prio: h(),
-                    reserved: h(),
+                    link: h(),
                     sender: w(),
                     sent_ns: w(),
                     kind: w(),

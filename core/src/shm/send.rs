@@ -35,7 +35,7 @@ pub(super) enum Gate {
 impl Gate {
     /// Flags of the tail that a send must not pass unseen.
     #[inline(always)]
-    const fn stops(self) -> u64 {
+    pub(super) const fn stops(self) -> u64 {
         match self {
             Gate::Open => FIRE | SHUT,
             Gate::Returning => FIRE,
@@ -209,7 +209,7 @@ impl Engine {
 
     /// The tail's flags after a send of `prio` behind `t`, and the registration if there is
     /// one; confirms the send of `t` (I1).
-    fn flags_after(&self, t: Tail, prio: u32) -> (u64, Option<u64>) {
+    pub(super) fn flags_after(&self, t: Tail, prio: u32) -> (u64, Option<u64>) {
         // Read before the tail's exchange: a registration made later is not ours to fire.
         let armed = t.is_armed().then(|| self.registration_word());
         let hint = self.control().confirmed.0.load(Ordering::Acquire);
@@ -238,7 +238,7 @@ impl Engine {
     }
 
     /// What a send in mixed mode, or with a registration, has still to do.
-    fn finish_send(&self, t: Tail, next: Tail, armed: Option<u64>) {
+    pub(super) fn finish_send(&self, t: Tail, next: Tail, armed: Option<u64>) {
         // An armed queue tells by the head whether it was empty: no look of before then.
         if next.is_mixed() && (!next.is_settled() || next.is_armed()) {
             self.linearize();
@@ -258,6 +258,6 @@ impl Engine {
 
 /// What the senders' note says when the send that `t` names, of `prio`, is confirmed.
 #[inline(always)]
-fn confirmation(t: Tail, prio: u32) -> u64 {
+pub(super) fn confirmation(t: Tail, prio: u32) -> u64 {
     t.count() | (prio as u64) << HINT_PRIO
 }

@@ -8,9 +8,8 @@
 //! Received is what was sent and is neither queued nor dropped.
 
 use super::engine::{Engine, Progress};
-use super::layout::LastUse;
 #[cfg(not(loom))]
-use super::layout::SlotHeader;
+use super::layout::{LastUse, SlotHeader};
 use super::word::{Head, SEQ_BITS, SEQ_MASK, Tail, seq_distance};
 use crate::sync::Ordering::{Relaxed, SeqCst};
 
@@ -18,6 +17,7 @@ use crate::sync::Ordering::{Relaxed, SeqCst};
 pub(super) const NOTED: u64 = 1 << if SEQ_BITS > 24 { 20 } else { SEQ_BITS - 3 };
 
 /// Which of the two kinds of use.
+#[cfg(not(loom))]
 #[derive(Clone, Copy)]
 pub(super) enum Use {
     /// A send.
@@ -62,6 +62,16 @@ impl Engine {
         self.all_sent(t).wrapping_sub(seq_distance(t.count(), seq)).wrapping_add(1)
     }
 
+    /// All messages up to `seq`, which was sent and is not long past, are received.
+    pub(super) fn note_gone(&self, seq: u64) {
+        self.control().finalized.0.gone.fetch_max(self.number_of(seq), SeqCst);
+    }
+
+    /// The number up to which all messages are received.
+    pub(super) fn gone(&self) -> u64 {
+        self.control().finalized.0.gone.load(SeqCst)
+    }
+
     /// Somebody saw so many messages queued.
     #[inline]
     pub(super) fn note_queued(&self, queued: u32) {
@@ -99,11 +109,13 @@ impl Engine {
         }
     }
 
+    #[cfg(not(loom))]
     fn last(&self, what: Use) -> &LastUse {
         &self.control().notify.0.last[what as usize]
     }
 
     /// Who used the queue last in this way, uid << 32 | pid, and when on the monotonic clock.
+    #[cfg(not(loom))]
     pub(super) fn last_use(&self, what: Use) -> (u64, i64) {
         let last = self.last(what);
         (last.user.load(Relaxed), last.at_ns.load(Relaxed) as i64)

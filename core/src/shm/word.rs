@@ -6,9 +6,9 @@
 //! Head  (the last receive)  0-31 count | 32-41 epoch | 42 SNAP | 43-62 slot | 63 MIX
 //! Word  (a slot)           61-63 tag, then
 //!        FREE      0-31 generation
-//!        CLAIMED   45-60 owner | 0-38 stamp
-//!        QUEUED    45-59 priority | 0-38 seq
-//!        TAKING    45-60 owner | 32-41 epoch | 0-31 take
+//!        CLAIMED   45-56 owner | 44 CHAINED | 0-38 stamp
+//!        QUEUED    45-59 priority | 44 CHAINED | 0-38 seq
+//!        TAKING    57-60 messages taken, less one | 45-56 owner | 32-41 epoch | 0-31 take
 //!        TAKEN     as TAKING
 //! ```
 //!
@@ -32,7 +32,7 @@ pub const SEQ_MASK: u64 = (1 << SEQ_BITS) - 1;
 pub const TAKE_MASK: u32 = ((1u64 << TAKE_BITS) - 1) as u32;
 const EPOCH_MASK: u64 = (1 << EPOCH_BITS) - 1;
 const SLOT_MASK: u64 = (1 << 20) - 1;
-const OWNER_MASK: u64 = (1 << 16) - 1;
+const OWNER_MASK: u64 = (1 << 12) - 1;
 const PRIO_MASK: u64 = (1 << 15) - 1;
 
 /// "No slot": what head and tail of a new queue name.
@@ -50,6 +50,13 @@ pub const SETTLED: u64 = 1 << 39;
 pub const SHUT: u64 = 1 << 40;
 /// Head: a receiver is looking for the best message of this epoch.
 pub const SNAP: u64 = 1 << 42;
+
+/// Most messages in one exchange of the tail or the head: what four bits can say.
+pub const BATCH: usize = if cfg!(loom) { 2 } else { 16 };
+/// Word, CLAIMED or QUEUED: the message before it in the order was sent together with it, and
+/// the slot's link says where it is.
+const CHAINED: u64 = 1 << 44;
+const TAKEN_TOGETHER: u32 = 57;
 
 const TAIL_SLOT: u32 = 41;
 const HEAD_SLOT: u32 = 43;
@@ -193,7 +200,12 @@ impl Head {
     /// will look too.
     #[inline(always)]
     pub const fn advanced(self, slot: u32) -> Head {
-        Head::new(self.count().wrapping_add(1), self.epoch(), slot, self.0 & (MIX | SNAP))
+        self.advanced_by(1, slot)
+    }
+    /// The receive after this one, which takes so many messages, the last one of them in `slot`.
+    #[inline(always)]
+    pub const fn advanced_by(self, messages: u32, slot: u32) -> Head {
+        Head::new(self.count().wrapping_add(messages), self.epoch(), slot, self.0 & (MIX | SNAP))
     }
 }
 
@@ -226,6 +238,21 @@ impl Word {
     pub const fn taking(owner: u32, epoch: u32, take: u32) -> Word {
         let lower = (take & TAKE_MASK) as u64 | (epoch as u64 & EPOCH_MASK) << HEAD_EPOCH;
         Word::tagged(TAKING, owner as u64 & OWNER_MASK, lower)
+    }
+    /// The same for a receive that takes so many messages (up to 16) and ends with `take`.
+    #[inline(always)]
+    pub const fn taking_several(owner: u32, epoch: u32, take: u32, messages: u32) -> Word {
+        Word(Word::taking(owner, epoch, take).0 | (messages as u64 - 1) << TAKEN_TOGETHER)
+    }
+    /// The same, sent together with the message before it (CLAIMED, QUEUED).
+    #[inline(always)]
+    pub const fn chained(self, is_chained: bool) -> Word {
+        Word(if is_chained { self.0 | CHAINED } else { self.0 & !CHAINED })
+    }
+    /// Whether the message before it was sent together with it (CLAIMED, QUEUED).
+    #[inline(always)]
+    pub const fn is_chained(self) -> bool {
+        self.0 & CHAINED != 0
     }
     /// The receiver of a TAKING word has it.
     #[inline(always)]
@@ -287,6 +314,11 @@ impl Word {
     pub const fn take(self) -> u32 {
         self.0 as u32 & TAKE_MASK
     }
+    /// How many messages the receive takes (TAKING, TAKEN); this is the last one of them.
+    #[inline(always)]
+    pub const fn messages(self) -> u32 {
+        (self.0 >> TAKEN_TOGETHER & 15) as u32 + 1
+    }
     /// Epoch of the receive (TAKING, TAKEN).
     #[inline(always)]
     pub const fn epoch(self) -> u32 {
@@ -316,9 +348,18 @@ mod tests {
 
         let q = Word::queued(32767, SEQ_MASK);
         assert_eq!((q.prio(), q.seq()), (32767, SEQ_MASK));
-        let w = Word::taking(65535, 2, TAKE_MASK);
-        assert_eq!((w.owner(), w.epoch(), w.take()), (65535, 2, TAKE_MASK));
-        assert_eq!(w.taken().owner(), 65535);
+        let w = Word::taking(4095, 2, TAKE_MASK);
+        assert_eq!((w.owner(), w.epoch(), w.take(), w.messages()), (4095, 2, TAKE_MASK, 1));
+        assert_eq!(w.taken().owner(), 4095);
+        let w = Word::taking_several(4095, 2, TAKE_MASK, 16).taken();
+        assert_eq!((w.owner(), w.epoch(), w.take(), w.messages()), (4095, 2, TAKE_MASK, 16));
+        assert!(w.is_taken());
+        for word in [Word::claimed(4095, SEQ_MASK), q] {
+            assert_eq!(word.chained(true).seq(), SEQ_MASK);
+            assert_eq!(word.chained(true).prio() & 4095, 4095);
+            assert!(word.chained(true).is_chained() && !word.is_chained());
+            assert_eq!(word.chained(true).chained(false), word);
+        }
         assert!(w.taken().is_taken() && Word::claimed(9, 8).is_claimed());
         assert!(Word(5 << TAG).is_impossible() && !w.taken().is_impossible());
     }

@@ -12,6 +12,7 @@
 #![cfg(loom)]
 
 mod arrival;
+mod batches;
 mod calls;
 mod death;
 mod finder;
@@ -130,7 +131,7 @@ fn picture(q: &Engine) -> String {
         head.slot(),
         head.is_mixed(),
         head.is_snapped(),
-        control.finalized.0.load(SeqCst),
+        control.finalized.0.count.load(SeqCst),
         finder.lock.load(SeqCst),
         finder.len.load(SeqCst),
         finder.drained.load(SeqCst),

@@ -143,7 +143,7 @@ fn a_late_proposal_takes_no_message_s_place() {
 fn noted_too_few(q: &Engine) -> u64 {
     let t = tail(q);
     let received = t.count().wrapping_sub(t.queued(head(q)) as u64);
-    seq_distance(received, q.segment().control().finalized.0.load(SeqCst))
+    seq_distance(received, q.segment().control().finalized.0.count.load(SeqCst))
 }
 
 #[test]
