@@ -229,10 +229,8 @@ pub unsafe extern "C" fn mqrs_recvmmsg(
                     flags,
                 }
             };
-            for i in 0..count {
-                check_one_of(&v, i)?;
-                queue.check_request(&asked(i))?;
-            }
+            (0..count).try_for_each(|i| check_one_of(&v, i))?;
+            queue.check_requests((0..count).map(asked))?;
             let got = |i, incoming: Incoming| write_received(v.in_place(i), &incoming);
             if flags & message::receive::PEEK == 0 {
                 return queue.receive_batch(count, asked, got, wait);

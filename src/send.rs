@@ -237,10 +237,8 @@ pub unsafe extern "C" fn mqrs_sendmmsg(
                     flags,
                 }
             };
-            for i in 0..count {
-                check_one_of(&v, i)?;
-                queue.check_message(&message(i))?;
-            }
+            (0..count).try_for_each(|i| check_one_of(&v, i))?;
+            queue.check_messages((0..count).map(message))?;
             queue.send_batch(count, message, wait)
         })
     }

@@ -233,6 +233,36 @@ fn closed_behind_our_back() -> Errno {
     say(libc::EBADF, "the program has closed the queue's descriptor")
 }
 
+impl PosixQueue {
+    fn check_message(&self, message: &Outgoing) -> Result<()> {
+        if message.flags & message::send::TYPE != 0 {
+            return Err(not_here("only messages of System V queues have a type"));
+        }
+        if message.flags != 0 {
+            return Err(not_here("a POSIX queue cannot drop its oldest message"));
+        }
+        self.access.check_send(message.data, message.len, message.prio)?;
+        if message.len > self.msgsize {
+            return Err(too_long());
+        }
+        Ok(())
+    }
+
+    fn check_request(&self, request: &Request) -> Result<()> {
+        if request.flags & (message::receive::TYPE | message::receive::EXCEPT) != 0 {
+            return Err(not_here("only messages of System V queues have a type"));
+        }
+        if request.flags & message::receive::PEEK != 0 {
+            return Err(not_here("a message of a POSIX queue cannot be looked at and left"));
+        }
+        self.access.check_receive(request.data, request.cap)?;
+        if request.flags & message::receive::TRUNCATE == 0 && request.cap < self.msgsize {
+            return Err(small_buffer());
+        }
+        Ok(())
+    }
+}
+
 impl Transport for PosixQueue {
     fn name(&self) -> &CStr {
         self.name.as_ref().map_or(c"", PosixName::full)
@@ -266,18 +296,8 @@ impl Transport for PosixQueue {
         unsafe { self.receive_whole(buf, cap, wait) }
     }
 
-    fn check_message(&self, message: &Outgoing) -> Result<()> {
-        if message.flags & message::send::TYPE != 0 {
-            return Err(not_here("only messages of System V queues have a type"));
-        }
-        if message.flags != 0 {
-            return Err(not_here("a POSIX queue cannot drop its oldest message"));
-        }
-        self.access.check_send(message.data, message.len, message.prio)?;
-        if message.len > self.msgsize {
-            return Err(too_long());
-        }
-        Ok(())
+    fn check_messages(&self, mut messages: impl Iterator<Item = Outgoing>) -> Result<()> {
+        messages.try_for_each(|message| self.check_message(&message))
     }
 
     unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()> {
@@ -286,18 +306,8 @@ impl Transport for PosixQueue {
         unsafe { self.send(message.data, message.len, message.prio, wait) }
     }
 
-    fn check_request(&self, request: &Request) -> Result<()> {
-        if request.flags & (message::receive::TYPE | message::receive::EXCEPT) != 0 {
-            return Err(not_here("only messages of System V queues have a type"));
-        }
-        if request.flags & message::receive::PEEK != 0 {
-            return Err(not_here("a message of a POSIX queue cannot be looked at and left"));
-        }
-        self.access.check_receive(request.data, request.cap)?;
-        if request.flags & message::receive::TRUNCATE == 0 && request.cap < self.msgsize {
-            return Err(small_buffer());
-        }
-        Ok(())
+    fn check_requests(&self, mut requests: impl Iterator<Item = Request>) -> Result<()> {
+        requests.try_for_each(|request| self.check_request(&request))
     }
 
     unsafe fn receive_message(&self, request: &Request, wait: Wait) -> Result<Incoming> {

@@ -152,14 +152,14 @@ impl Queue {
         Ok(())
     }
 
-    /// What `send_message` would refuse before it does anything.
-    pub fn check_message(&self, message: &Outgoing) -> Result<()> {
-        carrier!(self, queue => queue.check_message(message))
+    /// What `send_message` would refuse of one of these before it does anything.
+    pub fn check_messages(&self, messages: impl Iterator<Item = Outgoing>) -> Result<()> {
+        carrier!(self, queue => queue.check_messages(messages))
     }
 
-    /// What `receive_message` would refuse before it does anything.
-    pub fn check_request(&self, request: &Request) -> Result<()> {
-        carrier!(self, queue => queue.check_request(request))
+    /// What `receive_message` would refuse of one of these before it does anything.
+    pub fn check_requests(&self, requests: impl Iterator<Item = Request>) -> Result<()> {
+        carrier!(self, queue => queue.check_requests(requests))
     }
 
     /// Send up to `count` messages, those that `message` gives by number, in order; wait for

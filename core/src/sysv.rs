@@ -185,6 +185,20 @@ fn can_peek(id: i32) -> bool {
     looked != Err(Errno(libc::ENOSYS))
 }
 
+impl SysvQueue {
+    fn check_message(&self, message: &Outgoing) -> Result<()> {
+        let Outgoing { data, len, prio, flags, .. } = *message;
+        kind_of_message(message)?;
+        // With a type the priority counts for nothing.
+        self.access.check_send(data, len, if flags & send::TYPE != 0 { 0 } else { prio })
+    }
+
+    fn check_request(&self, request: &Request) -> Result<()> {
+        asked_for(request)?;
+        self.access.check_receive(request.data, request.cap)
+    }
+}
+
 impl Transport for SysvQueue {
     fn name(&self) -> &CStr {
         self.name.as_c_str()
@@ -212,11 +226,8 @@ impl Transport for SysvQueue {
         Ok((len, prio_of(kind)))
     }
 
-    fn check_message(&self, message: &Outgoing) -> Result<()> {
-        let Outgoing { data, len, prio, flags, .. } = *message;
-        kind_of_message(message)?;
-        // With a type the priority counts for nothing.
-        self.access.check_send(data, len, if flags & send::TYPE != 0 { 0 } else { prio })
+    fn check_messages(&self, mut messages: impl Iterator<Item = Outgoing>) -> Result<()> {
+        messages.try_for_each(|message| self.check_message(&message))
     }
 
     unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()> {
@@ -225,9 +236,8 @@ impl Transport for SysvQueue {
         unsafe { self.put(message.data, message.len, kind_of_message(message)?, wait) }
     }
 
-    fn check_request(&self, request: &Request) -> Result<()> {
-        asked_for(request)?;
-        self.access.check_receive(request.data, request.cap)
+    fn check_requests(&self, mut requests: impl Iterator<Item = Request>) -> Result<()> {
+        requests.try_for_each(|request| self.check_request(&request))
     }
 
     unsafe fn receive_message(&self, request: &Request, wait: Wait) -> Result<Incoming> {

@@ -50,11 +50,11 @@ pub trait Transport: Send + Sync {
     /// `request.data` is null or writable for `request.cap` bytes.
     unsafe fn receive_message(&self, request: &Request, wait: Wait) -> Result<Incoming>;
 
-    /// What `send_message` would refuse before it does anything.
-    fn check_message(&self, message: &Outgoing) -> Result<()>;
+    /// What `send_message` would refuse of one of these before it does anything.
+    fn check_messages(&self, messages: impl Iterator<Item = Outgoing>) -> Result<()>;
 
-    /// What `receive_message` would refuse before it does anything.
-    fn check_request(&self, request: &Request) -> Result<()>;
+    /// What `receive_message` would refuse of one of these before it does anything.
+    fn check_requests(&self, requests: impl Iterator<Item = Request>) -> Result<()>;
 
     /// Send up to `count` messages, those that `message` gives by number, in order; wait for
     /// the first only. Gives how many were sent, at least one.

@@ -17,7 +17,7 @@
 //! To the others they are so many sends or receives, one right after the other. A batch holds a
 //! quarter of the spare slots at most, so that one that is stopped leaves the others theirs.
 
-use super::engine::{Engine, Look, Place, Progress, Refused};
+use super::engine::{Engine, Look, Place, Progress, Refused, SegmentRef};
 use super::layout::spare_slots;
 use super::receive::{Candidate, Known, Round};
 use super::segment::Slot;
@@ -97,9 +97,10 @@ impl Engine {
         let room = self.known_room(t) as usize;
         let wanted = most.min(self.batch_most()).min(room);
         if wanted > 1 && !t.is_armed() {
+            let segment = &self.view();
             // SAFETY: granted by the caller.
-            if let Some(filled) = unsafe { self.fill_several(t, wanted, &content) } {
-                let sent = self.publish_several(t, &filled);
+            if let Some(filled) = unsafe { self.fill_several(segment, t, wanted, &content) } {
+                let sent = self.publish_several(segment, t, &filled);
                 for filled in &filled.first(filled.len)[sent..] {
                     self.release(&filled.slot);
                 }
@@ -118,21 +119,22 @@ impl Engine {
     /// # Safety
     /// As in `try_send_several`.
     #[inline(always)]
-    unsafe fn fill_several(
-        &self,
+    unsafe fn fill_several<'a>(
+        &'a self,
+        segment: &'a SegmentRef,
         t: Tail,
         wanted: usize,
         content: &impl Fn(usize) -> Content,
-    ) -> Option<Several<Filled<'_>>> {
+    ) -> Option<Several<Filled<'a>>> {
         let mut place = self.place(t.take_count());
         // SAFETY: granted by the caller.
-        let first = unsafe { self.fill(place, None, content(0)) }?;
+        let first = unsafe { self.fill(segment, place, None, content(0)) }?;
         let mut filled = Several::beginning_with(first);
         let mut before = first.slot.number();
         while filled.len < wanted {
-            place = self.place_after(place, 1);
+            place = place.next(segment);
             // SAFETY: as above.
-            let next = unsafe { self.fill(place, Some(before), content(filled.len)) };
+            let next = unsafe { self.fill(segment, place, Some(before), content(filled.len)) };
             let Some(next) = next else { break };
             before = next.slot.number();
             filled.push(next);
@@ -146,13 +148,17 @@ impl Engine {
     /// # Safety
     /// The message is readable.
     #[inline(always)]
-    unsafe fn fill(
-        &self,
+    unsafe fn fill<'a>(
+        &'a self,
+        segment: &'a SegmentRef,
         place: Place,
         before: Option<u32>,
         content: Content,
-    ) -> Option<Filled<'_>> {
-        let (slot, mut claim) = self.claim(place)?;
+    ) -> Option<Filled<'a>> {
+        let (slot, mut claim) = match self.try_claim(segment, place.slot(segment)) {
+            None => self.search_free(place)?,
+            Some(claimed) => claimed,
+        };
         step!(SendClaimed);
         let Content { data, len, prio } = content;
         // Relaxed: the word orders the header and the payload.
@@ -166,7 +172,7 @@ impl Engine {
             overwrite(&slot.word, claim.0);
         }
         // SAFETY: a slot of ours, and claimed; the caller grants the message.
-        unsafe { self.segment.write_payload(slot, data, len) };
+        unsafe { segment.write_payload(slot, data, len) };
         #[cfg(not(loom))]
         if self.features.stamp {
             self.stamp(&slot);
@@ -177,7 +183,12 @@ impl Engine {
     /// Name as many of them as possible in the tail; gives how many, the first ones. None where
     /// there is no room that we know of, or more to be said than a batch can.
     #[inline(always)]
-    fn publish_several(&self, begun: Tail, filled: &Several<Filled<'_>>) -> usize {
+    fn publish_several(
+        &self,
+        segment: &SegmentRef,
+        begun: Tail,
+        filled: &Several<Filled<'_>>,
+    ) -> usize {
         let first = filled.all[0].prio;
         let mut progress = Progress::new();
         loop {
@@ -213,7 +224,7 @@ impl Engine {
                 continue;
             }
             step!(SendPublished);
-            self.follow_up_several(t, next, filled, several, last.1);
+            self.follow_up_several(segment, t, next, filled, several, last.1);
             return several;
         }
     }
@@ -222,6 +233,7 @@ impl Engine {
     #[inline(always)]
     fn follow_up_several(
         &self,
+        segment: &SegmentRef,
         t: Tail,
         next: Tail,
         filled: &Several<Filled<'_>>,
@@ -241,8 +253,8 @@ impl Engine {
         step!(SendHinted);
         let mut place = self.place(t.take_count());
         for Filled { slot, .. } in filled.first(several) {
-            self.set_slot_at(place, slot.number());
-            place = self.place_after(place, 1);
+            place.set_slot(segment, slot.number());
+            place = place.next(segment);
         }
         step!(SendIndexed);
         if t.count() / NOTED != next.count() / NOTED {
@@ -250,8 +262,8 @@ impl Engine {
         }
         let mut ahead = self.place_after(place, self.prefetch);
         for _ in 0..several {
-            self.segment.prefetch(self.slot_at(ahead));
-            ahead = self.place_after(ahead, 1);
+            segment.prefetch(ahead.slot(segment));
+            ahead = ahead.next(segment);
         }
         if next.is_mixed() {
             self.finish_send(t, next, None);
@@ -281,12 +293,14 @@ impl Engine {
     ) -> Result<usize, Refused> {
         step!(ReceiveBegun);
         let h = Head(self.head_word().load(Ordering::Acquire));
-        if most > 1 && !h.is_mixed() && (self.known_messages(h) > 1 || self.was_told_of_message(h))
+        if most > 1 && !h.is_mixed() && (self.known_messages(h) > 1 || self.was_told_of_several(h))
         {
             self.finalize(h);
-            if let Some(next) = self.next_of_lane(h, most, |i, len| cut || len <= room(i).1)
+            let segment = &self.view();
+            let fits = |i, len| cut || len <= room(i).1;
+            if let Some(next) = self.next_of_lane(segment, h, most, fits)
                 // SAFETY: granted by the caller.
-                && unsafe { self.take_several(h, &next, &room, &mut got) }
+                && unsafe { self.take_several(segment, h, &next, &room, &mut got) }
             {
                 return Ok(next.len);
             }
@@ -299,18 +313,20 @@ impl Engine {
     }
 
     /// The next messages of a lane that are where the index says and fit their buffers.
-    fn next_of_lane(
+    #[inline(always)]
+    fn next_of_lane<'a>(
         &self,
+        segment: &'a SegmentRef,
         h: Head,
         most: usize,
         fits: impl Fn(usize, usize) -> bool,
-    ) -> Option<Several<Candidate<'_>>> {
+    ) -> Option<Several<Candidate<'a>>> {
         // What the dead have received must be found message by message if it is to be sent again.
         let batch_most = if self.features.redeliver { 1 } else { self.batch_most() };
         let most = most.min(batch_most).min(self.known_messages(h) as usize);
         let mut place = self.place(h.count());
-        let next_at = |place, i: usize| {
-            let slot = self.segment.slot(self.slot_at(place))?;
+        let next_at = |place: Place, i: usize| {
+            let slot = segment.slot(place.slot(segment))?;
             let word = Word(slot.word.load(Ordering::Acquire));
             let is_next =
                 word.is_queued() && word.take() == h.count().wrapping_add(i as u32) & TAKE_MASK;
@@ -322,7 +338,7 @@ impl Engine {
         }
         let mut next = Several::beginning_with(next_at(place, 0)?);
         while next.len < most {
-            place = self.place_after(place, 1);
+            place = place.next(segment);
             let Some(candidate) = next_at(place, next.len) else { break };
             next.push(candidate);
         }
@@ -334,10 +350,11 @@ impl Engine {
     /// # Safety
     /// As in `try_receive_several`.
     #[inline(always)]
-    unsafe fn take_several(
-        &self,
+    unsafe fn take_several<'a>(
+        &'a self,
+        segment: &'a SegmentRef,
         h: Head,
-        next: &Several<Candidate<'_>>,
+        next: &Several<Candidate<'a>>,
         room: impl Fn(usize) -> (*mut u8, usize),
         got: &mut impl FnMut(usize, Known),
     ) -> bool {
@@ -349,7 +366,7 @@ impl Engine {
             let (to, cap) = room(i);
             let known = self.known_as(&slot, numbered + i as u64);
             // SAFETY: a slot that we have received; at most `cap` bytes, which the caller grants.
-            unsafe { self.segment.read_payload(slot, to, known.len.min(cap)) };
+            unsafe { segment.read_payload(slot, to, known.len.min(cap)) };
             step!(ReceiveCopied);
             got(i, known);
             self.release(&slot);
@@ -364,8 +381,8 @@ impl Engine {
         let mut place = self.place(h.count().wrapping_add(len as u32));
         let known = self.known_messages(h).saturating_sub(len as u32);
         for _ in 0..known.min(len as u32) {
-            self.segment.prefetch(self.slot_at(place));
-            place = self.place_after(place, 1);
+            segment.prefetch(place.slot(segment));
+            place = place.next(segment);
         }
         true
     }

@@ -55,6 +55,30 @@ pub type SegmentRef = std::sync::Arc<Segment>;
 #[derive(Clone, Copy)]
 pub(super) struct Place(u32);
 
+impl Place {
+    /// The place behind it.
+    #[inline(always)]
+    pub(super) fn next(self, segment: &SegmentRef) -> Place {
+        let next = self.0 + 1;
+        Place(if next < segment.geometry().nslots { next } else { 0 })
+    }
+
+    /// The slot that the index has there.
+    #[inline(always)]
+    pub(super) fn slot(self, segment: &SegmentRef) -> u32 {
+        segment.entry(self.0).load(Ordering::Acquire)
+    }
+
+    /// Note in the index which slot belongs there.
+    #[inline(always)]
+    pub(super) fn set_slot(self, segment: &SegmentRef, slot: u32) {
+        let entry = segment.entry(self.0);
+        if entry.load(Ordering::Relaxed) != slot {
+            entry.store(slot, Ordering::Release);
+        }
+    }
+}
+
 /// How closely to look before refusing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Look {
@@ -271,6 +295,15 @@ impl Engine {
         Place(((fraction as u128 * self.nslots() as u128) >> 64) as u32)
     }
 
+    /// A view of the segment that a loop can keep in registers.
+    #[inline(always)]
+    pub(super) fn view(&self) -> SegmentRef {
+        #[cfg(not(loom))]
+        return self.segment;
+        #[cfg(loom)]
+        self.segment.clone()
+    }
+
     /// The place `ahead` (below nslots) places after another.
     #[inline(always)]
     pub(super) fn place_after(&self, place: Place, ahead: u32) -> Place {
@@ -281,16 +314,13 @@ impl Engine {
     /// The slot that the index has at a place.
     #[inline(always)]
     pub(super) fn slot_at(&self, place: Place) -> u32 {
-        self.segment.entry(place.0).load(Ordering::Acquire)
+        place.slot(&self.segment)
     }
 
     /// Note in the index which slot belongs to a place.
     #[inline(always)]
     pub(super) fn set_slot_at(&self, place: Place, slot: u32) {
-        let entry = self.segment.entry(place.0);
-        if entry.load(Ordering::Relaxed) != slot {
-            entry.store(slot, Ordering::Release);
-        }
+        place.set_slot(&self.segment, slot);
     }
 
     /// Mark the queue as damaged, for everybody and for good.
@@ -475,6 +505,16 @@ impl Engine {
         known > 0
     }
 
+    /// The same for who takes several at once: that he looks at them all fetches them.
+    #[inline]
+    pub(super) fn was_told_of_several(&self, h: Head) -> bool {
+        let sent = self.control().confirmed.0.load(Ordering::Relaxed) as u32 & TAKE_MASK;
+        self.receiving.0.tail_seen.store(sent, Ordering::Relaxed);
+        let known = self.known_messages(h);
+        self.note_queued(known);
+        known > 1
+    }
+
     /// For receivers that wait: as soon as the notes tell of a message, fetch it, even if it
     /// is the only one.
     #[cfg(not(loom))]
@@ -567,18 +607,19 @@ impl Engine {
     /// Claim a free slot: the one that the index has at this place if that is free, else any.
     #[inline(always)]
     pub(super) fn claim(&self, place: Place) -> Option<(Slot<'_>, Word)> {
-        match self.try_claim(self.slot_at(place)) {
+        match self.try_claim(&self.segment, self.slot_at(place)) {
             None => self.search_free(place),
             claimed => claimed,
         }
     }
 
     #[cold]
-    fn search_free(&self, place: Place) -> Option<(Slot<'_>, Word)> {
+    pub(super) fn search_free(&self, place: Place) -> Option<(Slot<'_>, Word)> {
         // Another sender has this slot. The slots of the next messages are free as a rule,
         // and the two then only exchange them.
         for ahead in 1..NEIGHBOURS.min(self.nslots()) {
-            let claimed = self.try_claim(self.slot_at(self.place_after(place, ahead)));
+            let slot = self.slot_at(self.place_after(place, ahead));
+            let claimed = self.try_claim(&self.segment, slot);
             if claimed.is_some() {
                 return claimed;
             }
@@ -590,7 +631,7 @@ impl Engine {
             if index >= n {
                 index = 0;
             }
-            if let Some(claimed) = self.try_claim(index) {
+            if let Some(claimed) = self.try_claim(&self.segment, index) {
                 self.sending.0.cursor.store(index, Ordering::Relaxed);
                 return Some(claimed);
             }
@@ -599,8 +640,12 @@ impl Engine {
     }
 
     #[inline(always)]
-    fn try_claim(&self, index: u32) -> Option<(Slot<'_>, Word)> {
-        let slot = self.segment.slot(index)?;
+    pub(super) fn try_claim<'a>(
+        &self,
+        segment: &'a SegmentRef,
+        index: u32,
+    ) -> Option<(Slot<'a>, Word)> {
+        let slot = segment.slot(index)?;
         let seen = Word(slot.word.load(Ordering::Acquire));
         if !seen.is_free() {
             return None;

@@ -22,6 +22,7 @@ use crate::waiting::{Limit, Side, interrupted};
 
 impl ShmQueue {
     /// Check a message, but for what the queue holds.
+    #[inline(always)]
     pub(super) fn check_outgoing(&self, message: &Outgoing) -> Result<()> {
         if message.flags & send::TYPE != 0 {
             return Err(not_here("only messages of System V queues have a type"));
@@ -34,6 +35,7 @@ impl ShmQueue {
     }
 
     /// Check a request, but for what the queue holds.
+    #[inline(always)]
     pub(super) fn check_asked(&self, request: &Request) -> Result<()> {
         if request.flags & (receive::TYPE | receive::EXCEPT) != 0 {
             return Err(not_here("only messages of System V queues have a type"));

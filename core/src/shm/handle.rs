@@ -493,8 +493,8 @@ impl Transport for ShmQueue {
         unsafe { self.receive_or_wait(attachment, buf, cap, wait) }
     }
 
-    fn check_message(&self, message: &Outgoing) -> Result<()> {
-        self.check_outgoing(message)
+    fn check_messages(&self, mut messages: impl Iterator<Item = Outgoing>) -> Result<()> {
+        messages.try_for_each(|message| self.check_outgoing(&message))
     }
 
     unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()> {
@@ -508,8 +508,8 @@ impl Transport for ShmQueue {
         }
     }
 
-    fn check_request(&self, request: &Request) -> Result<()> {
-        self.check_asked(request)
+    fn check_requests(&self, mut requests: impl Iterator<Item = Request>) -> Result<()> {
+        requests.try_for_each(|request| self.check_asked(&request))
     }
 
     unsafe fn send_batch(

@@ -62,6 +62,21 @@ mod mapped {
         }
     }
 
+    /// Copy; a message that is one number is as common as it is quickly copied.
+    ///
+    /// # Safety
+    /// As `copy_from_nonoverlapping`.
+    #[inline(always)]
+    unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
+        // SAFETY: granted by the caller.
+        unsafe {
+            match len {
+                8 => to.cast::<u64>().write_unaligned(from.cast::<u64>().read_unaligned()),
+                _ => to.copy_from_nonoverlapping(from, len),
+            }
+        }
+    }
+
     impl Segment {
         /// View `geometry.total` bytes at `base` as a segment.
         ///
@@ -164,7 +179,7 @@ mod mapped {
             // SAFETY: header and `msgsize` bytes fit in a stride; the caller grants the rest.
             // Another process may race us only by breaking the protocol: the bytes are then
             // garbage, but they are bytes.
-            unsafe { slot.at.add(SLOT_HEADER).copy_from_nonoverlapping(from, len) }
+            unsafe { copy(slot.at.add(SLOT_HEADER), from, len) }
         }
 
         /// Copy `len` bytes (at most msgsize are) out of the payload of a slot that the
@@ -176,7 +191,7 @@ mod mapped {
         pub unsafe fn read_payload(&self, slot: Slot<'_>, to: *mut u8, len: usize) {
             let len = len.min(self.geometry.msgsize as usize);
             // SAFETY: as in write_payload.
-            unsafe { slot.at.add(SLOT_HEADER).copy_to_nonoverlapping(to, len) }
+            unsafe { copy(to, slot.at.add(SLOT_HEADER), len) }
         }
 
         /// Copy `len` bytes (at most msgsize are) out of the payload of a slot that may be
