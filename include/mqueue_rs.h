@@ -782,6 +782,7 @@ const char *mqrs_name(const mqrs_queue *q);
  *   -EAGAIN          the queue is full, and the handle has O_NONBLOCK
  *   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
  *                    handle without MQRS_OPT_RESTART (System V: with SA_RESTART, too)
+ *   -EPIPE           the queue was shut down, before or while the call waited
  *   -EBADMSG         the queue is damaged
  *   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
@@ -874,8 +875,13 @@ ssize_t mqrs_sendall(mqrs_queue *q, const void *data, size_t len, uint32_t prio)
  * flags       MQRS_SEND_... flags; 0: as mqrs_timedsend
  * timeout_ns  as in mqrs_timedsend
  *
- * MQRS_SEND_TYPE is for System V queues (MQRS_CAP_TYPES), where a priority p is the type
- * 32768 - p. MQRS_SEND_DROP_OLDEST is for a later version (MQRS_CAP_DROP_OLDEST).
+ * MQRS_SEND_TYPE         System V (MQRS_CAP_TYPES), where a priority p is the type 32768 - p
+ * MQRS_SEND_DROP_OLDEST  shared memory (MQRS_CAP_DROP_OLDEST): if the queue is full, its
+ *                        oldest message of its lowest priority is dropped, and counted
+ *                        (mqrs_stats.dropped). If even that priority is above the new one's,
+ *                        the call waits or fails as without the flag. In a queue of one
+ *                        priority it is as quick as to receive; in one of several all slots
+ *                        are looked at
  *
  * Returns 0, or, having sent nothing, an error of mqrs_timedsend, or
  *   -EINVAL   an unknown flag; size below the struct's size in the first release; or a type
@@ -948,6 +954,7 @@ ssize_t mqrs_sendmmsg(mqrs_queue *q,
  *   -EAGAIN          the queue is empty, and the handle has O_NONBLOCK
  *   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
  *                    handle without MQRS_OPT_RESTART (System V: with SA_RESTART, too)
+ *   -EPIPE           the queue was shut down, and is empty
  *   -EBADMSG         the queue is damaged
  *   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
@@ -1031,15 +1038,28 @@ ssize_t mqrs_receive_until(mqrs_queue *q,
  * timeout_ns  as in mqrs_timedreceive
  *
  * MQRS_RECV_TRUNCATE  a message longer than cap is cut and gone; the result is its full
- *                     length. Not in shared memory in this version
+ *                     length
  * MQRS_RECV_TYPE      System V (MQRS_CAP_TYPES): type 0 takes the first message in the order
  *                     of arrival, a type above 0 the first of that type, a type below 0 the
  *                     first of the lowest type that is not above its absolute value
  * MQRS_RECV_EXCEPT    with MQRS_RECV_TYPE and a type above 0: the first of any other type
- * MQRS_RECV_PEEK      looks and leaves the message (MQRS_CAP_PEEK). System V: sequence is a
- *                     place in the order of arrival, counted from 1; in: the place looked
- *                     at last, 0 for none; out: the one after it. Others may receive in
- *                     between, so it is no snapshot. Not together with MQRS_RECV_TYPE
+ * MQRS_RECV_PEEK      looks at a message and leaves it (MQRS_CAP_PEEK). In: sequence and prio
+ *                     of the message looked at last, whether or not it is still queued; the
+ *                     next one behind it, in the order in which they would be received, is
+ *                     looked at. sequence 0: the one that would be received next. A call
+ *                     with what the last one filled in goes on from there, so a loop sees
+ *                     every message that stays. It is no snapshot: what is sent meanwhile
+ *                     to a place already passed is not seen. Who waits here is no receiver
+ *                     that waits. In a queue of one priority a look is quick; in one of
+ *                     several all slots are looked at, for up to 32 messages of a
+ *                     mqrs_recvmmsg at once.
+ *                     System V: sequence is a place in the order of arrival, counted from
+ *                     1; in: the place looked at last; out: the one after it. Not together
+ *                     with MQRS_RECV_TYPE
+ *
+ * In shared memory sequence is the message's number: the first sent has 1, each further one
+ * 1 more; numbers do not come round. sender_pid, sender_uid and sent_ns are what the sender's
+ * library wrote, in queues made with MQRS_OPT_STAMP, and 0 in others.
  *
  * Without MQRS_RECV_TYPE a System V queue gives the highest priority, which is the lowest
  * type; prio is 32768 - type, and 0 for types above that, which other programs may use.
@@ -1547,8 +1567,13 @@ int mqrs_getattr(const mqrs_queue *q, struct mqrs_attr *out, size_t size);
  * out   receives the numbers; those that the queue's transport does not keep are 0
  * size  sizeof (struct mqrs_stats)
  *
- * System V queues know the processes that sent and received last, and when. Queues in
- * shared memory and POSIX queues keep nothing in this version.
+ * Shared memory (MQRS_CAP_STATS): sent, received and dropped are exact, at one instant of the
+ * call; what was given back and sent again (mqrs_requeue, MQRS_OPT_REDELIVER) counts once
+ * more, and what died with its receiver as received. max_curmsgs is the most that a sender
+ * that met a full queue, a receiver that looked for messages, or a call of this function has
+ * seen. blocked_senders and blocked_receivers are calls asleep, users open handles, of
+ * processes that live. last_... need MQRS_OPT_STAMP; the sender's library wrote them.
+ * System V: the processes that sent and received last, and when. POSIX: -ENOTSUP.
  *
  * Returns 0, or, having written nothing,
  *   -EBADF           q is NULL or no open handle
@@ -1558,12 +1583,16 @@ int mqrs_getattr(const mqrs_queue *q, struct mqrs_attr *out, size_t size);
  *   -ENOTSUP         the queue keeps no statistics (MQRS_CAP_STATS)
  *   -EACCES          System V: the queue's permissions do not let the caller read
  *   -EIDRM           System V: the queue was removed
+ *   -EBADMSG         the queue is damaged
+ *   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *
  * Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.
  * Source: msgctl(2), IPC_STAT.
  */
-int mqrs_getstats(const mqrs_queue *q, struct mqrs_stats *out, size_t size);
+int mqrs_getstats(const mqrs_queue *q,
+                  struct mqrs_stats *out,
+                  size_t size);
 
 /**
  * Tell what a transport allows on this machine. The values are read now, at each call.

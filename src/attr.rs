@@ -47,8 +47,13 @@ pub unsafe extern "C" fn mqrs_getattr(
 /// out   receives the numbers; those that the queue's transport does not keep are 0
 /// size  sizeof (struct mqrs_stats)
 ///
-/// System V queues know the processes that sent and received last, and when. Queues in
-/// shared memory and POSIX queues keep nothing in this version.
+/// Shared memory (MQRS_CAP_STATS): sent, received and dropped are exact, at one instant of the
+/// call; what was given back and sent again (mqrs_requeue, MQRS_OPT_REDELIVER) counts once
+/// more, and what died with its receiver as received. max_curmsgs is the most that a sender
+/// that met a full queue, a receiver that looked for messages, or a call of this function has
+/// seen. blocked_senders and blocked_receivers are calls asleep, users open handles, of
+/// processes that live. last_... need MQRS_OPT_STAMP; the sender's library wrote them.
+/// System V: the processes that sent and received last, and when. POSIX: -ENOTSUP.
 ///
 /// Returns 0, or, having written nothing,
 ///   -EBADF           q is NULL or no open handle
@@ -58,6 +63,8 @@ pub unsafe extern "C" fn mqrs_getattr(
 ///   -ENOTSUP         the queue keeps no statistics (MQRS_CAP_STATS)
 ///   -EACCES          System V: the queue's permissions do not let the caller read
 ///   -EIDRM           System V: the queue was removed
+///   -EBADMSG         the queue is damaged
+///   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 ///
 /// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: no.

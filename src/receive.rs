@@ -31,6 +31,7 @@ use std::ffi::{c_int, c_void};
 ///   -EAGAIN          the queue is empty, and the handle has O_NONBLOCK
 ///   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
 ///                    handle without MQRS_OPT_RESTART (System V: with SA_RESTART, too)
+///   -EPIPE           the queue was shut down, and is empty
 ///   -EBADMSG         the queue is damaged
 ///   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
@@ -126,15 +127,28 @@ pub unsafe extern "C" fn mqrs_receive_until(
 /// timeout_ns  as in mqrs_timedreceive
 ///
 /// MQRS_RECV_TRUNCATE  a message longer than cap is cut and gone; the result is its full
-///                     length. Not in shared memory in this version
+///                     length
 /// MQRS_RECV_TYPE      System V (MQRS_CAP_TYPES): type 0 takes the first message in the order
 ///                     of arrival, a type above 0 the first of that type, a type below 0 the
 ///                     first of the lowest type that is not above its absolute value
 /// MQRS_RECV_EXCEPT    with MQRS_RECV_TYPE and a type above 0: the first of any other type
-/// MQRS_RECV_PEEK      looks and leaves the message (MQRS_CAP_PEEK). System V: sequence is a
-///                     place in the order of arrival, counted from 1; in: the place looked
-///                     at last, 0 for none; out: the one after it. Others may receive in
-///                     between, so it is no snapshot. Not together with MQRS_RECV_TYPE
+/// MQRS_RECV_PEEK      looks at a message and leaves it (MQRS_CAP_PEEK). In: sequence and prio
+///                     of the message looked at last, whether or not it is still queued; the
+///                     next one behind it, in the order in which they would be received, is
+///                     looked at. sequence 0: the one that would be received next. A call
+///                     with what the last one filled in goes on from there, so a loop sees
+///                     every message that stays. It is no snapshot: what is sent meanwhile
+///                     to a place already passed is not seen. Who waits here is no receiver
+///                     that waits. In a queue of one priority a look is quick; in one of
+///                     several all slots are looked at, for up to 32 messages of a
+///                     mqrs_recvmmsg at once.
+///                     System V: sequence is a place in the order of arrival, counted from
+///                     1; in: the place looked at last; out: the one after it. Not together
+///                     with MQRS_RECV_TYPE
+///
+/// In shared memory sequence is the message's number: the first sent has 1, each further one
+/// 1 more; numbers do not come round. sender_pid, sender_uid and sent_ns are what the sender's
+/// library wrote, in queues made with MQRS_OPT_STAMP, and 0 in others.
 ///
 /// Without MQRS_RECV_TYPE a System V queue gives the highest priority, which is the lowest
 /// type; prio is 32768 - type, and 0 for types above that, which other programs may use.

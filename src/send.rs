@@ -33,6 +33,7 @@ use std::ffi::{c_int, c_void};
 ///   -EAGAIN          the queue is full, and the handle has O_NONBLOCK
 ///   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
 ///                    handle without MQRS_OPT_RESTART (System V: with SA_RESTART, too)
+///   -EPIPE           the queue was shut down, before or while the call waited
 ///   -EBADMSG         the queue is damaged
 ///   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
@@ -149,8 +150,13 @@ pub unsafe extern "C" fn mqrs_sendall(
 /// flags       MQRS_SEND_... flags; 0: as mqrs_timedsend
 /// timeout_ns  as in mqrs_timedsend
 ///
-/// MQRS_SEND_TYPE is for System V queues (MQRS_CAP_TYPES), where a priority p is the type
-/// 32768 - p. MQRS_SEND_DROP_OLDEST is for a later version (MQRS_CAP_DROP_OLDEST).
+/// MQRS_SEND_TYPE         System V (MQRS_CAP_TYPES), where a priority p is the type 32768 - p
+/// MQRS_SEND_DROP_OLDEST  shared memory (MQRS_CAP_DROP_OLDEST): if the queue is full, its
+///                        oldest message of its lowest priority is dropped, and counted
+///                        (mqrs_stats.dropped). If even that priority is above the new one's,
+///                        the call waits or fails as without the flag. In a queue of one
+///                        priority it is as quick as to receive; in one of several all slots
+///                        are looked at
 ///
 /// Returns 0, or, having sent nothing, an error of mqrs_timedsend, or
 ///   -EINVAL   an unknown flag; size below the struct's size in the first release; or a type
