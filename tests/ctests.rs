@@ -80,6 +80,7 @@ programs! {
     deadlines
     descriptor_limit
     descriptors
+    ephemeral
     errors_arguments
     errors_text
     exec_exchange

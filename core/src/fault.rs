@@ -107,6 +107,16 @@ steps! {
     CreateUnnamed,
     /// Create: the name is given, nothing returned yet.
     CreateNamed,
+    /// End: nobody is attached, and nobody can be; not yet marked.
+    EndLocked,
+    /// End: marked, everything let go, the name still there.
+    EndMarked,
+    /// End: the name is the queue's own, not yet taken from it.
+    EndLooked,
+    /// End: the file is aside, under the name by which nobody looks for it.
+    EndAside,
+    /// End: nobody else is at it, that name not yet removed.
+    EndAlone,
 }
 
 /// Declare that a named step is reached.

@@ -1,7 +1,7 @@
 //! One handle over one queue, whatever its transport.
 
 use crate::address::Address;
-use crate::attr::{Attr, Limits, OpenOptions, Stats, transport};
+use crate::attr::{Attr, Limits, OpenOptions, Stats, option, transport};
 use crate::deadline::Wait;
 use crate::error::Result;
 use crate::message::{Incoming, Outgoing, Request};
@@ -44,8 +44,12 @@ impl Queue {
         let carrier = match name.map(Address::parse).transpose()? {
             None => Carrier::Shm(ShmQueue::open(None, flags, options)?),
             Some(Address::Shm(name)) => Carrier::Shm(ShmQueue::open(Some(name), flags, options)?),
-            Some(Address::Posix(name)) => Carrier::Posix(PosixQueue::open(name, flags, options)?),
+            Some(Address::Posix(name)) => {
+                check_plain(flags, options)?;
+                Carrier::Posix(PosixQueue::open(name, flags, options)?)
+            }
             Some(Address::Sysv(address)) => {
+                check_plain(flags, options)?;
                 Carrier::Sysv(SysvQueue::open(address, flags, options)?)
             }
             Some(Address::Amqp) => return Err(no_broker()),
@@ -267,6 +271,16 @@ impl Drop for Queue {
     fn drop(&mut self) {
         let _ = self.notify_cancel();
     }
+}
+
+/// What a kernel's queue may be asked to be when it is made.
+fn check_plain(flags: OpenFlags, options: &OpenOptions) -> Result<()> {
+    if flags.create && options.flags & option::KEPT != 0 {
+        return Err(not_here(
+            "only queues in shared memory can be made with MQRS_OPT_EPHEMERAL, MQRS_OPT_STAMP or MQRS_OPT_REDELIVER",
+        ));
+    }
+    Ok(())
 }
 
 /// Remove a queue's name; a System V queue with its messages.

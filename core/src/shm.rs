@@ -7,6 +7,8 @@ mod browse;
 #[cfg(not(loom))]
 mod create;
 mod engine;
+#[cfg(not(loom))]
+mod ephemeral;
 mod event;
 mod finder;
 #[cfg(not(loom))]

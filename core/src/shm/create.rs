@@ -3,6 +3,7 @@
 //! A new queue is an unnamed file until it is complete: its pages reserved, its words set,
 //! its creator's owner number locked. Then it gets its name (`directory.rs`).
 
+use super::ephemeral;
 use super::layout::{
     CONTROL_AT, Geometry, MAXMSG_DEFAULT, MAXMSG_MAX, MSGSIZE_DEFAULT, MSGSIZE_MAX, PROLOGUE,
     Prologue,
@@ -82,7 +83,7 @@ pub fn geometry(options: &OpenOptions) -> Result<Geometry> {
 }
 
 /// Never without O_NONBLOCK: a FIFO of a queue's name must not block us.
-const OPEN_FLAGS: i32 = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+pub const OPEN_FLAGS: i32 = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
 
 /// Open a queue's file; `ENOENT` if there is none.
 pub fn find(dir: &Descriptor, name: &ShmName) -> Result<FoundFile> {
@@ -105,6 +106,11 @@ pub fn find(dir: &Descriptor, name: &ShmName) -> Result<FoundFile> {
     Ok(FoundFile { prologue, identity, probe })
 }
 
+/// The name that a queue was made with, as far as it is one.
+pub fn file_name(prologue: &Prologue) -> Option<ShmName> {
+    ShmName::new(prologue.name()).ok()
+}
+
 /// Show `found` the address of every queue of the directory. A queue whose file may not be
 /// read is known by the name of the file, unless that is shortened.
 pub fn list(found: &mut Found<'_>) -> Result<()> {
@@ -120,21 +126,39 @@ pub fn list(found: &mut Found<'_>) -> Result<()> {
 fn name_of(dir: &Descriptor, file_name: &CStr) -> Result<Option<ShmName>> {
     let stored = ShmName::of_file(file_name);
     if stored.is_none() && !ShmName::is_shortened(file_name) {
+        ephemeral::sweep(dir, file_name);
         return Ok(None);
     }
     let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = file::open_at(dir.number(), file_name, flags, 0);
-    match file.and_then(|file| read_prologue(file.number())) {
-        Ok((prologue, _)) => {
-            let name = ShmName::new(prologue.name()).ok();
+    let looked = file.and_then(|file| {
+        let (prologue, _) = read_prologue(file.number())?;
+        Ok((self::file_name(&prologue), ephemeral::seems_over(&prologue, file.number())?))
+    });
+    match looked {
+        Ok((name, is_over)) => {
             // A copy of a queue's file under another name is none.
-            Ok(name.filter(|name| name.file_name() == file_name))
+            let Some(name) = name.filter(|name| name.file_name() == file_name) else {
+                return Ok(None);
+            };
+            // If it cannot be cleared away, it is not there all the same.
+            Ok(if is_over && was_cleared_away(dir, &name) != Ok(false) { None } else { Some(name) })
         }
         Err(Errno(libc::EACCES)) => Ok(stored),
         // A shortage of ours: it may be a queue all the same.
         Err(error) if error.is_shortage() => Err(error),
         Err(_) => Ok(None),
     }
+}
+
+/// Whether the queue of this name is over; then its name is free.
+pub fn was_cleared_away(dir: &Descriptor, name: &ShmName) -> Result<bool> {
+    let found = find(dir, name)?;
+    let is_over = ephemeral::is_over(&found)?;
+    if is_over {
+        ephemeral::clear_away(dir, name.file_name(), &found)?;
+    }
+    Ok(is_over)
 }
 
 fn not_a_queue() -> Errno {
@@ -196,7 +220,8 @@ pub fn make(
     Ok(made)
 }
 
-fn exists_already() -> Errno {
+/// The answer to O_EXCL.
+pub fn exists_already() -> Errno {
     say(libc::EEXIST, "a queue of this name exists already")
 }
 
@@ -307,6 +332,13 @@ pub fn map(fd: i32, geometry: &Geometry) -> Result<Mapping> {
     })
 }
 
+/// The queue of this name, if it is ephemeral and we may open it.
+fn ephemeral_of(name: &ShmName) -> Option<(Descriptor, FoundFile)> {
+    let dir = directory::open().ok()?;
+    let found = find(&dir, name).ok()?;
+    found.prologue.is_ephemeral().then_some((dir, found))
+}
+
 /// Remove a queue's name.
 pub fn unlink(name: &ShmName) -> Result<()> {
     // By a composed path rather than in an open directory: a process that is out of
@@ -325,6 +357,9 @@ pub fn unlink(name: &ShmName) -> Result<()> {
     let Ok(path) = CStr::from_bytes_until_nul(&path) else {
         return Err(say(libc::ENAMETOOLONG, "MQRS_DIR is longer than a path may be"));
     };
+    if let Some((dir, found)) = ephemeral_of(name) {
+        return ephemeral::unlink(&dir, name.file_name(), &found);
+    }
     file::unlink_path(path).map_err(|error| match error.0 {
         libc::ENOENT => say(libc::ENOENT, "there is no queue of this name"),
         libc::EACCES | libc::EPERM => say(

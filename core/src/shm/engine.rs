@@ -229,6 +229,12 @@ impl Engine {
         self.owners.ask_through(probe);
     }
 
+    /// A descriptor of the queue whose description is this process's alone, if there is one.
+    #[cfg(not(loom))]
+    pub(super) fn own_probe(&self) -> Option<i32> {
+        self.owners.own_probe()
+    }
+
     /// The segment that it works on.
     pub fn segment(&self) -> &Segment {
         &self.segment

@@ -10,6 +10,7 @@
 
 use super::create::{self, FoundFile, Made, PAGE};
 use super::engine::{Engine, Features, Look};
+use super::ephemeral;
 use super::layout::{Geometry, Prologue};
 use super::owner::{self, Locks, Owners, Sight};
 use super::segment::Segment;
@@ -112,12 +113,21 @@ impl ShmQueue {
                 match create::find(&dir, &name) {
                     Err(Errno(libc::ENOENT)) if flags.create => {}
                     Err(error) => return Err(error),
-                    Ok(found) => return ShmQueue::attach_to(found, name, flags, options),
+                    Ok(found) => match ShmQueue::attach_to(&dir, found, &name, flags, options) {
+                        // The last user of an ephemeral one has gone meanwhile.
+                        Err(Errno(libc::ENOENT)) if flags.create => {}
+                        other => return other,
+                    },
                 }
             }
             let geometry = create::geometry(options)?;
             match create::make(&dir, &name, geometry, options) {
                 Err(Errno(libc::EEXIST)) if !flags.exclusive => {}
+                Err(Errno(libc::EEXIST)) => match create::was_cleared_away(&dir, &name) {
+                    // Gone before we looked, or gone now.
+                    Err(Errno(libc::ENOENT)) | Ok(true) => {}
+                    _ => return Err(create::exists_already()),
+                },
                 Err(error) => return Err(error),
                 Ok(made) => return ShmQueue::from_made(made, name, flags, options),
             }
@@ -151,16 +161,56 @@ impl ShmQueue {
     }
 
     fn attach_to(
+        dir: &Descriptor,
         found: FoundFile,
-        name: ShmName,
+        name: &ShmName,
         flags: OpenFlags,
         options: &OpenOptions,
     ) -> Result<ShmQueue> {
+        let gone = || say(libc::ENOENT, "there is no queue of this name");
+        if ephemeral::is_over(&found)? {
+            let cleared = ephemeral::clear_away(dir, name.file_name(), &found);
+            return Err(cleared.err().filter(|_| flags.create).unwrap_or_else(gone));
+        }
         let FoundFile { prologue, identity, probe } = found;
         let file = (probe, identity);
-        let queue = ShmQueue::detached(&prologue, file, None, Some(name), flags, options.flags);
-        queue.attach()?;
+        let queue =
+            ShmQueue::detached(&prologue, file, None, Some(name.clone()), flags, options.flags);
+        match queue.attach() {
+            // Of an ephemeral queue all numbers are taken also while somebody ends it.
+            Err(Errno(libc::EUSERS)) if queue.is_ephemeral() => {
+                let found = FoundFile { prologue, identity, probe: queue.reopen(queue.probe()?)? };
+                if ephemeral::is_over(&found)? {
+                    return Err(gone());
+                }
+                queue.attach()?;
+            }
+            other => other?,
+        }
+        if queue.is_ephemeral() && ephemeral::was_ended(queue.attachment()?.engine.segment()) {
+            return Err(gone());
+        }
         Ok(queue)
+    }
+
+    /// A user of an ephemeral queue has left it; see whether that was the last one.
+    fn last_look(&self, own_probe: Option<i32>) {
+        let probe = self.probe().ok();
+        if let (Some(probe), true) = (probe, probe == own_probe) {
+            return ephemeral::user_has_gone(probe, &self.geometry);
+        }
+        // The one that there is, is another process's, too, or the program has closed it.
+        let by_name = || {
+            let found = create::find(&directory::open().ok()?, self.name.as_ref()?).ok()?;
+            (found.identity == self.identity).then_some(found.probe)
+        };
+        if let Some(other) = probe.and_then(|probe| self.reopen(probe).ok()).or_else(by_name) {
+            ephemeral::user_has_gone(other.number(), &self.geometry);
+        }
+    }
+
+    fn is_ephemeral(&self) -> bool {
+        self.options & option::EPHEMERAL != 0
     }
 
     /// Adopt a descriptor; on failure it stays the caller's.
@@ -639,10 +689,15 @@ impl Transport for ShmQueue {
 impl Drop for ShmQueue {
     fn drop(&mut self) {
         let size = self.geometry.total as usize;
+        let is_user = self.is_ephemeral() && self.attachment_if_any().is_some();
+        let own_probe = self.attachment_if_any().and_then(|a| a.engine.own_probe());
         let mut attachment = *self.attachment.get_mut();
         while !attachment.is_null() {
             // SAFETY: the list of this handle's attachments, which nobody uses any more.
             attachment = unsafe { detach(attachment, size) };
+        }
+        if is_user {
+            self.last_look(own_probe);
         }
         if self.probe().is_ok() {
             file::close(*self.probe.get_mut());

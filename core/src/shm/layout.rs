@@ -47,6 +47,8 @@ pub const SLOT_HEADER: usize = 56;
 pub const HEAP_KEYS_BEFORE: u64 = 7;
 /// Where Control begins.
 pub const CONTROL_AT: usize = 0x200;
+/// Where [`CountersAndPoison::ended`] is, for those who have not mapped the file.
+pub const ENDED_AT: i64 = 0x5C4;
 /// Where the owner rows begin.
 pub const OWNERS_AT: usize = 0x680;
 /// Bytes of an owner row.
@@ -430,8 +432,9 @@ pub struct CountersAndPoison {
     pub counters: Counters,
     /// 0, or the errno that every call returns: the state was found impossible.
     pub poison: AtomicU32,
-    /// Nothing yet.
-    pub reserved: AtomicU32,
+    /// Not 0: an ephemeral queue whose last user has gone. Nobody opens it by its name any
+    /// more, see `ephemeral.rs`.
+    pub ended: AtomicU32,
     /// All sends up to some not too distant one, with more bits than the tail has.
     pub sent: AtomicU64,
 }
@@ -493,6 +496,7 @@ const _: () = {
     assert!(CONTROL_AT + offset_of!(Control, notify) == 0x480);
     assert!(CONTROL_AT + offset_of!(Control, finder) == 0x500);
     assert!(CONTROL_AT + offset_of!(Control, counters) == 0x580);
+    assert!(0x580 + offset_of!(CountersAndPoison, ended) == ENDED_AT as usize);
     assert!(CONTROL_AT + offset_of!(Control, loans) == 0x600);
     // The stamps have a line of their own.
     assert!(offset_of!(NotifyWords, last) == 64);

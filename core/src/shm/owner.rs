@@ -20,6 +20,10 @@
 //! One of the two sees the other. Those who clear up do not exclude each other, so one
 //! that is stopped is in nobody's way; the number rests until it goes on.
 //!
+//! A read lock on all first bytes at once says that nobody is attached, and keeps it so:
+//! whoever ends an ephemeral queue takes it (`ephemeral.rs`). Like the second bytes it does
+//! not keep those apart who take it.
+//!
 //! The row of a number says what its last owner left: its pid is 0 if nothing. A new
 //! owner takes no other number, so it holds nothing from before that would look alive
 //! with it.
@@ -46,6 +50,30 @@ mod locked {
     /// The byte that those lock who clear up after it.
     const fn second_byte(owner: u32) -> i64 {
         byte(owner) + OWNERS as i64
+    }
+
+    /// A byte beside all of these, for `ephemeral.rs`.
+    pub const BYTE_OF_THE_NAME: i64 = second_byte(OWNERS);
+
+    /// Keep everybody from becoming an owner, through a description that no owner's lock is
+    /// held by; false if there is one.
+    pub fn keep_all_out(description: i32) -> Result<bool> {
+        match file::try_read_lock_all(description, FIRST_BYTE, OWNERS as i64) {
+            Ok(()) => Ok(true),
+            Err(Errno(libc::EAGAIN | libc::EACCES)) => Ok(false),
+            Err(error) => Err(cannot_lock(error)),
+        }
+    }
+
+    /// They may again.
+    pub fn let_all_in(description: i32) {
+        file::unlock_all(description, FIRST_BYTE, OWNERS as i64);
+    }
+
+    /// Whether there is an owner that does not hold its lock through `description`, which may
+    /// be one that only reads.
+    pub fn is_anybody_there(description: i32) -> Result<bool> {
+        file::is_any_locked_by_another(description, FIRST_BYTE, OWNERS as i64).map_err(cannot_lock)
     }
 
     /// What a process's descriptor of the queue is worth for questions about owners.
@@ -76,6 +104,11 @@ mod locked {
         /// Ask through another descriptor of the same file from now on.
         pub fn ask_through(&mut self, probe: i32) {
             self.probe = probe;
+        }
+
+        /// A descriptor whose description is this process's alone, if there is one.
+        pub fn own_probe(&self) -> Option<i32> {
+            (self.sight == Sight::Own).then_some(self.probe)
         }
 
         /// Whether the owner's process lives. When in doubt it does: that delays the
@@ -191,7 +224,9 @@ mod locked {
     }
 }
 #[cfg(not(loom))]
-pub use locked::{Locks, Owners, Sight, settle};
+pub use locked::{
+    BYTE_OF_THE_NAME, Locks, Owners, Sight, is_anybody_there, keep_all_out, let_all_in, settle,
+};
 
 #[cfg(loom)]
 #[allow(missing_docs)] // as its counterpart above

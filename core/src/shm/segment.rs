@@ -347,7 +347,7 @@ mod modelled {
                         rebuilds: w(),
                     },
                     poison: h(),
-                    reserved: h(),
+                    ended: h(),
                     sent: w(),
                 }),
                 loans: Apart(Loans([(); LOANS].map(|()| h()))),

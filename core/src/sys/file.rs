@@ -312,6 +312,17 @@ pub fn link(dir: i32, from: &CStr, to: &CStr) -> Result<()> {
     checked(unsafe { libc::linkat(dir, from.as_ptr(), dir, to.as_ptr(), 0) }).map(drop)
 }
 
+/// Give a file another name in the same directory, unless there is such a file. `EINVAL` or
+/// `ENOSYS` where the file system or the kernel cannot (Linux 3.15).
+pub fn rename_new(dir: i32, from: &CStr, to: &CStr) -> Result<()> {
+    const NOREPLACE: libc::c_uint = 1;
+    // SAFETY: both are C strings. (Not every libc has the function.)
+    let result = unsafe {
+        libc::syscall(libc::SYS_renameat2, dir, from.as_ptr(), dir, to.as_ptr(), NOREPLACE)
+    };
+    checked(result as libc::c_int).map(drop)
+}
+
 /// Remove a name.
 pub fn unlink(dir: i32, name: &CStr) -> Result<()> {
     // SAFETY: a C string.
@@ -339,13 +350,13 @@ pub fn unlock_file(fd: i32) {
 
 /// With 64-bit offsets on every machine: that is what F_OFD_* commands take.
 #[cfg(not(miri))]
-fn lock_of(byte: i64, kind: libc::c_int) -> libc::flock64 {
+fn lock_of(first: i64, bytes: i64, kind: libc::c_int) -> libc::flock64 {
     // SAFETY: all-zero bytes are a valid flock64.
     let mut lock: libc::flock64 = unsafe { core::mem::zeroed() };
     lock.l_type = kind as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
-    lock.l_start = byte;
-    lock.l_len = 1;
+    lock.l_start = first;
+    lock.l_len = bytes;
     lock
 }
 
@@ -364,25 +375,46 @@ fn lock_command(fd: i32, command: libc::c_int, lock: &mut libc::flock64) -> Resu
 /// Lock one byte for the description of `fd`; `EAGAIN` if another holds it.
 #[cfg(not(miri))]
 pub fn try_lock(fd: i32, byte: i64) -> Result<()> {
-    lock_command(fd, libc::F_OFD_SETLK, &mut lock_of(byte, libc::F_WRLCK))
+    lock_command(fd, libc::F_OFD_SETLK, &mut lock_of(byte, 1, libc::F_WRLCK))
 }
 
 /// Lock one byte against writers' locks; `EAGAIN` if another has one.
 #[cfg(not(miri))]
 pub fn try_read_lock(fd: i32, byte: i64) -> Result<()> {
-    lock_command(fd, libc::F_OFD_SETLK, &mut lock_of(byte, libc::F_RDLCK))
+    lock_command(fd, libc::F_OFD_SETLK, &mut lock_of(byte, 1, libc::F_RDLCK))
 }
 
 /// Give one byte free.
 #[cfg(not(miri))]
 pub fn unlock(fd: i32, byte: i64) -> Result<()> {
-    lock_command(fd, libc::F_OFD_SETLK, &mut lock_of(byte, libc::F_UNLCK))
+    lock_command(fd, libc::F_OFD_SETLK, &mut lock_of(byte, 1, libc::F_UNLCK))
 }
 
 /// Whether a description other than that of `fd` holds the byte.
 #[cfg(not(miri))]
 pub fn is_locked_by_another(fd: i32, byte: i64) -> Result<bool> {
-    let mut lock = lock_of(byte, libc::F_WRLCK);
+    let mut lock = lock_of(byte, 1, libc::F_WRLCK);
+    lock_command(fd, libc::F_OFD_GETLK, &mut lock)?;
+    Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
+}
+
+/// Lock bytes against writers' locks, all of them at once or none.
+#[cfg(not(miri))]
+pub fn try_read_lock_all(fd: i32, first: i64, bytes: i64) -> Result<()> {
+    lock_command(fd, libc::F_OFD_SETLK, &mut lock_of(first, bytes, libc::F_RDLCK))
+}
+
+/// Give bytes free.
+#[cfg(not(miri))]
+pub fn unlock_all(fd: i32, first: i64, bytes: i64) {
+    let _ = lock_command(fd, libc::F_OFD_SETLK, &mut lock_of(first, bytes, libc::F_UNLCK));
+}
+
+/// Whether a description other than that of `fd`, which may be one that only reads, has a
+/// writer's lock on one of the bytes.
+#[cfg(not(miri))]
+pub fn is_any_locked_by_another(fd: i32, first: i64, bytes: i64) -> Result<bool> {
+    let mut lock = lock_of(first, bytes, libc::F_RDLCK);
     lock_command(fd, libc::F_OFD_GETLK, &mut lock)?;
     Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
 }
@@ -479,10 +511,20 @@ mod in_miri {
     pub fn is_locked_by_another(fd: i32, byte: i64) -> Result<bool> {
         Ok(with_locks(|locks| locks.iter().any(|l| l.byte == byte && l.fd != fd)))
     }
+    pub fn try_read_lock_all(_fd: i32, _first: i64, _bytes: i64) -> Result<()> {
+        Err(Errno(libc::ENOLCK))
+    }
+    pub fn unlock_all(_fd: i32, _first: i64, _bytes: i64) {}
+    pub fn is_any_locked_by_another(_fd: i32, _first: i64, _bytes: i64) -> Result<bool> {
+        Err(Errno(libc::ENOLCK))
+    }
     /// The descriptor is closed.
     pub fn forget(fd: i32) {
         with_locks(|locks| locks.retain(|l| l.fd != fd));
     }
 }
 #[cfg(miri)]
-pub use in_miri::{identity, is_locked_by_another, try_lock, try_read_lock, unlock};
+pub use in_miri::{
+    identity, is_any_locked_by_another, is_locked_by_another, try_lock, try_read_lock,
+    try_read_lock_all, unlock, unlock_all,
+};
