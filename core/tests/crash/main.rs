@@ -11,6 +11,7 @@
 //! complete some more. Then everybody leaves and the ledger is judged.
 
 mod case;
+mod endings;
 #[path = "../processes/mod.rs"]
 mod processes;
 mod roles;

@@ -34,6 +34,12 @@ pub enum Role {
     Inheritor,
     Attacher,
     Creator,
+    /// Closes an ephemeral queue as its last user.
+    LastUser,
+    /// Opens an ephemeral queue that the dead have left.
+    LateComer,
+    /// Removes the name of an ephemeral queue that another has open.
+    Unlinker,
     /// Registers for notification, and drops the registration.
     Registrant,
     /// Sends to an empty queue with a registration.
@@ -79,6 +85,8 @@ pub fn roles(step: Step) -> &'static [Role] {
         Step::NotifyFired | Step::NotifyUnwoken => &[Notifier],
         Step::AttachLocked => &[Attacher, Inheritor, Successor],
         Step::CreateUnnamed | Step::CreateNamed => &[Creator],
+        Step::EndLocked | Step::EndMarked => &[LastUser, LateComer],
+        Step::EndLooked | Step::EndAside | Step::EndAlone => &[LastUser, LateComer, Unlinker],
     }
 }
 
@@ -115,6 +123,11 @@ impl Role {
         }
     }
 
+    /// Whether it makes or ends a queue, and no more.
+    pub fn soon_ends(self) -> bool {
+        matches!(self, Creator | LastUser | LateComer | Unlinker)
+    }
+
     /// Whether the others begin only when the signal has struck.
     pub fn is_alone(self) -> bool {
         matches!(
@@ -131,6 +144,9 @@ impl Role {
                 | Successor
                 | Inheritor
                 | Creator
+                | LastUser
+                | LateComer
+                | Unlinker
                 | Notifier
         )
     }

@@ -2,6 +2,7 @@
 
 use crate::Report;
 use crate::case::{Case, MAXMSG, NOTIFIED, NSLOTS, PATIENCE, wait_until};
+use crate::endings;
 use crate::processes::work::{How, MSGSIZE, Receiver};
 use crate::processes::{Child, Fate, Rng, Stage, new_name, options, pause, spawn};
 use crate::roles::{
@@ -19,11 +20,11 @@ use std::time::{Duration, Instant};
 /// What each of the others must complete while the victim lies there.
 const OPERATIONS: u64 = 2000;
 
-const AT_THE_NEXT_STEP: Trap = Trap { step: None, nth: 1, signal: libc::SIGKILL };
+pub const AT_THE_NEXT_STEP: Trap = Trap { step: None, nth: 1, signal: libc::SIGKILL };
 
 /// Wait until the signal has struck; meanwhile the others are stopped for moments, so
 /// that every overlap of two calls happens soon, however many processors there are.
-fn wait_for_blow(victim: &mut Child, others: &[Child], blow: Blow) -> Result<(), String> {
+pub fn wait_for_blow(victim: &mut Child, others: &[Child], blow: Blow) -> Result<(), String> {
     let begun = Instant::now();
     let mut rng = Rng::new(7);
     while victim.look() == Fate::Running && begun.elapsed() < PATIENCE {
@@ -44,10 +45,10 @@ fn wait_for_blow(victim: &mut Child, others: &[Child], blow: Blow) -> Result<(),
 }
 
 /// The victim of a case with its others, after the blow.
-struct Struck {
-    case: Case,
-    victim: Child,
-    others: Vec<Child>,
+pub struct Struck {
+    pub case: Case,
+    pub victim: Child,
+    pub others: Vec<Child>,
 }
 
 fn strike(role: Role, step: Step, blow: Blow) -> Result<Struck, String> {
@@ -148,6 +149,7 @@ fn run(role: Role, step: Step, blow: Blow) -> Result<(), String> {
     let Struck { mut case, mut victim, mut others } = match role {
         Creator => strike_creator(step, blow)?,
         Shutter => return shut(step, blow),
+        LastUser | LateComer | Unlinker => return endings::run(role, step, blow),
         _ => strike(role, step, blow)?,
     };
     let result = carry_on(role, step, blow, &mut case, &mut victim, &mut others);
@@ -182,15 +184,15 @@ pub fn carry_on(
     }
     if blow == Blow::StopThenKill {
         let fate = victim.wait(PATIENCE);
-        // Past its last step a creator has nothing left to be killed at.
-        if fate != Fate::Killed(libc::SIGKILL) && role != Creator {
+        // Past its last step such a one has nothing left to be killed at.
+        if fate != Fate::Killed(libc::SIGKILL) && !role.soon_ends() {
             return Err(format!("continued to be killed: {fate:?}"));
         }
     }
-    if role == Creator {
+    if role.soon_ends() {
         let fate = victim.wait(PATIENCE);
         if !matches!(fate, Fate::Exited(0) | Fate::Killed(libc::SIGKILL)) {
-            return Err(format!("the creator: {fate:?}"));
+            return Err(format!("the victim: {fate:?}"));
         }
     }
     case.finish(victim, role, others)?;

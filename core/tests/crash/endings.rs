@@ -1,0 +1,121 @@
+//! The end of an ephemeral queue, by whoever is struck in its midst: the name is free at once,
+//! for a new queue that nobody removes later, and no file stays.
+
+use crate::case::{Board, Case, GO, MAXMSG, PATIENCE, READY, wait_until};
+use crate::processes::work::MSGSIZE;
+use crate::processes::{Child, Fate, Stage, new_name, options, spawn};
+use crate::roles::{
+    Blow,
+    Role::{self, *},
+};
+use crate::steps::{AT_THE_NEXT_STEP, carry_on, wait_for_blow};
+use crate::traps::{Trap, set_traps};
+use mqueue_core::attr::{OpenOptions, option, transport};
+use mqueue_core::fault::Step;
+use mqueue_core::list::List;
+use mqueue_core::queue::{self, Queue};
+use std::ffi::CStr;
+
+/// Errno of an answer, 0 for success.
+fn errno<T>(answer: Result<T, mqueue_core::error::Errno>) -> i32 {
+    answer.map_or_else(|error| error.0, |_| 0)
+}
+
+fn open(name: &CStr, oflag: i32) -> Result<Queue, mqueue_core::error::Errno> {
+    let plain = options(MAXMSG, MSGSIZE as u64);
+    let options = OpenOptions { flags: option::EPHEMERAL, ..plain };
+    Queue::open(Some(name), oflag | libc::O_RDWR, &options)
+}
+
+/// Has an ephemeral queue open until the board's GO, and then closes it or dies.
+fn user(name: &CStr, board: &Board, dies: bool) -> Child {
+    let child = spawn(|| {
+        let queue = open(name, libc::O_CREAT).expect("a new queue");
+        board.count(READY);
+        wait_until(|| board.get(GO) > 0).expect("its turn");
+        if dies {
+            // SAFETY: touches no memory.
+            unsafe { libc::_exit(0) };
+        }
+        drop(queue);
+    });
+    wait_until(|| board.get(READY) > 0).expect("a queue is there");
+    child
+}
+
+/// What lies in the directory of queues beside queues.
+fn left_aside() -> usize {
+    let dir = std::env::var_os("MQRS_DIR").expect("a directory of our own");
+    std::fs::read_dir(dir)
+        .expect("it can be read")
+        .filter(|file| file.as_ref().is_ok_and(|f| f.file_name().as_encoded_bytes()[0] == b'.'))
+        .count()
+}
+
+pub fn run(role: Role, step: Step, blow: Blow) -> Result<(), String> {
+    let signal = if blow == Blow::Kill { libc::SIGKILL } else { libc::SIGSTOP };
+    let traps = [Trap { step: Some(step), nth: 1, signal }, AT_THE_NEXT_STEP];
+    let traps = if blow == Blow::StopThenKill { &traps[..] } else { &traps[..1] };
+    let (name, board) = (new_name(), Board::new());
+    let mut other = (role != LastUser).then(|| user(&name, &board, role == LateComer));
+    if let (LateComer, Some(other)) = (role, &mut other) {
+        board.count(GO);
+        Case::expect(other, Fate::Exited(0));
+    }
+
+    let mut victim = spawn(|| match role {
+        LastUser => {
+            let queue = open(&name, libc::O_CREAT).expect("a new queue");
+            set_traps(traps);
+            drop(queue);
+        }
+        LateComer => {
+            set_traps(traps);
+            assert_eq!(errno(open(&name, 0)), libc::ENOENT);
+        }
+        _ => {
+            set_traps(traps);
+            let answer = errno(queue::unlink(&name));
+            // Others may have been faster meanwhile.
+            assert!(answer == 0 || answer == libc::ENOENT, "unlink: {answer}");
+        }
+    });
+    wait_for_blow(&mut victim, &[], blow)?;
+
+    if role != Unlinker {
+        match (errno(open(&name, 0)), errno(queue::unlink(&name))) {
+            (libc::ENOENT, libc::ENOENT) => {}
+            answers => return Err(format!("open and unlink of what is over: {answers:?}")),
+        }
+    } else if step == Step::EndLooked {
+        let answer = errno(queue::unlink(&name));
+        if answer != 0 {
+            return Err(format!("unlink beside one that is struck: {answer}"));
+        }
+    }
+    let made = open(&name, libc::O_CREAT | libc::O_EXCL);
+    if made.is_err() {
+        return Err(format!("the name is not free: {}", errno(made)));
+    }
+    let options = options(MAXMSG, MSGSIZE as u64);
+    let mut case = Case::new(Stage::of(name.clone(), options));
+    drop(made);
+    if let (Unlinker, Some(other)) = (role, &mut other) {
+        board.count(GO);
+        Case::expect(other, Fate::Exited(0));
+    }
+    carry_on(role, step, blow, &mut case, &mut victim, &mut vec![])?;
+
+    if victim.wait(PATIENCE) == Fate::Running {
+        return Err("the victim does not end".into());
+    }
+    if errno(open(&name, 0)) != 0 {
+        return Err("the new queue has lost its name".into());
+    }
+    List::open(transport::SHM).map_err(|error| format!("list: {error:?}"))?;
+    drop(case);
+    match (errno(open(&name, 0)), left_aside()) {
+        (libc::ENOENT, 0) => Ok(()),
+        (answer, aside) => Err(format!("at the end open gives {answer}, and {aside} files stay")),
+    }
+}
