@@ -13,6 +13,7 @@ pub mod message;
 mod names;
 mod notify;
 mod open;
+mod options;
 mod posix;
 mod processes;
 mod receive;
@@ -77,6 +78,7 @@ use clauses;
 pub fn all() -> impl Iterator<Item = &'static Clause> {
     [
         open::CLAUSES,
+        options::CLAUSES,
         names::CLAUSES,
         rights::CLAUSES,
         unlink::CLAUSES,

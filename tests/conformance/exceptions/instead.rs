@@ -157,6 +157,20 @@ pub fn sizes_are_the_kernels_whatever_is_asked_for(s: &Subject) {
     }
 }
 
+pub fn a_queue_cannot_be_made_so(s: &Subject) {
+    for flags in [option::EPHEMERAL, option::STAMP, option::REDELIVER, option::ALL] {
+        let options = OpenOptions { flags, ..OpenOptions::default() };
+        let address = s.address();
+
+        s.fails(libc::ENOTSUP, s.open_with(&address, O_CREAT | O_RDWR, &options));
+
+        s.fails(libc::ENOENT, s.open(&address, O_RDWR));
+        // Neither where there is one already.
+        let _queue = s.another(&address, O_CREAT | O_RDWR);
+        s.fails(libc::ENOTSUP, s.open_with(&address, O_CREAT | O_RDWR, &options));
+    }
+}
+
 pub fn umask_is_not_applied(s: &Subject) {
     set_umask(0o077);
 

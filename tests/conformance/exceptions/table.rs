@@ -43,6 +43,16 @@ pub const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         transport: Posix,
+        clauses: &[
+            "an_ephemeral_queue_goes_with_its_last_handle",
+            "an_ephemeral_queue_goes_with_its_last_process",
+            "a_queue_can_be_made_with_any_option",
+        ],
+        because: "the kernel's queues stay until they are removed, tell nothing of each message, and send none again",
+        instead: instead::a_queue_cannot_be_made_so,
+    },
+    Exception {
+        transport: Posix,
         clauses: &["a_queue_without_a_name_gets_one_of_its_own"],
         because: "a queue without an address is one in shared memory",
         instead: instead::a_queue_without_an_address_is_in_shared_memory,
@@ -106,6 +116,16 @@ pub const EXCEPTIONS: &[Exception] = &[
         ],
         because: "a queue holds a number of bytes, which `mqrs_set_maxbytes` changes, in messages of any length; maxmsg and msgsize of the options are ignored",
         instead: instead::sizes_are_the_kernels_whatever_is_asked_for,
+    },
+    Exception {
+        transport: Sysv,
+        clauses: &[
+            "an_ephemeral_queue_goes_with_its_last_handle",
+            "an_ephemeral_queue_goes_with_its_last_process",
+            "a_queue_can_be_made_with_any_option",
+        ],
+        because: "the kernel's queues stay until they are removed, tell nothing of each message, and send none again",
+        instead: instead::a_queue_cannot_be_made_so,
     },
     Exception {
         transport: Sysv,
