@@ -261,23 +261,23 @@ enum {
     MQRS_PRIO_MAX = 32767,
 };
 
-/** Option flags of mqrs_open and mqrs_open_fd. */
+/**
+ * Option flags of mqrs_open and mqrs_open_fd.
+ *
+ * MQRS_OPT_RESTART is the handle's. The others say how a queue is made, and mean nothing for
+ * one that exists. The last three are for queues in shared memory; a queue of the kernel's
+ * cannot be made so: with O_CREAT, -ENOTSUP.
+ */
 enum {
     /** The mode is not masked by umask; mode 0 is then really 0. */
     MQRS_OPT_EXACT_MODE = 1,
     /** Waits of this handle go on after any signal handler, SA_RESTART or not. */
     MQRS_OPT_RESTART = 2,
-    /** Shared memory, at creation: the queue is gone when its last user closes it or dies. */
+    /** The queue is gone when its last user closes it or dies; see mqrs_close. */
     MQRS_OPT_EPHEMERAL = 4,
-    /**
-     * Shared memory, at creation: each message says who sent it and when, and mqrs_getstats
-     * who used the queue last.
-     */
+    /** Each message says who sent it and when, and mqrs_getstats who used the queue last. */
     MQRS_OPT_STAMP = 8,
-    /**
-     * Shared memory, at creation: messages that a process had acquired when it died, or was
-     * receiving, are sent again.
-     */
+    /** Messages that a process had acquired when it died, or was receiving, are sent again. */
     MQRS_OPT_REDELIVER = 16,
 };
 
@@ -584,8 +584,9 @@ extern "C" {
  *   -ENAMETOOLONG  more than 255 bytes after the slash
  *   -EADDRINUSE    sysv:/name with O_CREAT: its key is that of another name, or of a queue
  *                  that no name was recorded for
- *   -ENOTSUP       that transport is not part of this build, or the queue was made by a
- *                  newer version that this one does not understand
+ *   -ENOTSUP       that transport is not part of this build; the queue was made by a newer
+ *                  version that this one does not understand; POSIX and System V, with
+ *                  O_CREAT: MQRS_OPT_EPHEMERAL, MQRS_OPT_STAMP or MQRS_OPT_REDELIVER
  *   -ENOSYS        the kernel has no queues of this kind
  *   -EBADMSG       the file of that name is no queue, or a damaged one
  *   -EUSERS        the queue is open 1024 times: every handle of every process counts
@@ -618,11 +619,16 @@ int mqrs_open(const char *name,
  * fd         a descriptor of a queue
  * oflag      exactly one of O_RDONLY, O_WRONLY, O_RDWR, within what the descriptor
  *            allows, with O_NONBLOCK and O_CLOEXEC as in mqrs_open
- * opt_flags  MQRS_OPT_... flags; 0 for none
+ * opt_flags  MQRS_OPT_RESTART, or 0; what else mqrs_open knows is for making a queue
  * out        receives the handle, which is the caller's until mqrs_close
  *
- * The queue's mode is not asked again: the descriptor is the permission. Of a POSIX queue
- * the name is not known (mqrs_name is ""). If a POSIX queue's descriptor has O_NONBLOCK
+ * The descriptor is the permission: the queue's mode is not asked again. Only in shared memory,
+ * where every use both reads and writes, a descriptor that is open for one of the two, or with
+ * O_PATH, is not enough by itself; the mode must let the caller open the file for both, and
+ * the handle is for the descriptor's direction (O_PATH: any). The queue may have been unlinked
+ * meanwhile, and may live in a directory or mount namespace that the caller does not see:
+ * mqrs_name is the name that it was made with. Of a POSIX queue the name is not known ("").
+ * If a POSIX queue's descriptor has O_NONBLOCK
  * itself, as socket activation's have, calls wait by poll(2): they do not count as
  * receivers that wait, and end with -EINTR under SA_RESTART, too.
  *
@@ -631,11 +637,12 @@ int mqrs_open(const char *name,
  *   -EINVAL   oflag or opt_flags, as in mqrs_open; O_CREAT and O_EXCL are refused too
  *   -EFAULT   out is NULL
  *   -EBADF    fd is no descriptor, or not one of a queue
- *   -EACCES   the descriptor does not allow this direction
+ *   -EACCES   the descriptor does not allow this direction; shared memory: it is not for
+ *             reading and writing both, and the mode does not allow it either
  *   -ENOTSUP  the queue was made by a newer version that this one does not understand
  *   -EBADMSG  the queue is damaged
  *   -EUSERS   the queue is open 1024 times
- *   -ENOENT   /proc is not mounted, and the queue was unlinked
+ *   -ENOENT   /proc is not mounted, and the queue was unlinked or fd cannot be read
  *   -ENOMEM, -EMFILE, -ENFILE, -ENOLCK  as in mqrs_open
  * and what else the file system answers.
  *
@@ -701,7 +708,13 @@ int mqrs_set_owner(mqrs_queue *q, uint32_t mode, uint32_t uid, uint32_t gid);
  * q  the queue; NULL is allowed and does nothing
  *
  * Frees the handle and nothing else: the queue, its name and its messages stay, also for
- * this process's other handles. A notification that was registered through this handle is
+ * this process's other handles. A queue made with MQRS_OPT_EPHEMERAL goes with its last user:
+ * as if it was unlinked when that one closes; and where the last one died, or ended without
+ * closing, its file may stay until somebody opens, unlinks or lists it, but to them it is not
+ * there. Users are open handles: those of mqrs_open and mqrs_open_fd, and in a forked child the
+ * inherited ones, each from its first call on. A descriptor of mqrs_dup_fd is none, but with
+ * it or an inherited handle a queue that has gone can be used on, as one that was unlinked.
+ * A notification that was registered through this handle is
  * dropped, and its callback has returned and will not run again; inside that callback
  * itself, mqrs_close returns at once.
  *

@@ -45,19 +45,21 @@ pub enum mqrs_constants_priority {
 }
 
 /// Option flags of mqrs_open and mqrs_open_fd.
+///
+/// MQRS_OPT_RESTART is the handle's. The others say how a queue is made, and mean nothing for
+/// one that exists. The last three are for queues in shared memory; a queue of the kernel's
+/// cannot be made so: with O_CREAT, -ENOTSUP.
 #[repr(C)]
 pub enum mqrs_constants_option {
     /// The mode is not masked by umask; mode 0 is then really 0.
     MQRS_OPT_EXACT_MODE = 1,
     /// Waits of this handle go on after any signal handler, SA_RESTART or not.
     MQRS_OPT_RESTART = 2,
-    /// Shared memory, at creation: the queue is gone when its last user closes it or dies.
+    /// The queue is gone when its last user closes it or dies; see mqrs_close.
     MQRS_OPT_EPHEMERAL = 4,
-    /// Shared memory, at creation: each message says who sent it and when, and mqrs_getstats
-    /// who used the queue last.
+    /// Each message says who sent it and when, and mqrs_getstats who used the queue last.
     MQRS_OPT_STAMP = 8,
-    /// Shared memory, at creation: messages that a process had acquired when it died, or was
-    /// receiving, are sent again.
+    /// Messages that a process had acquired when it died, or was receiving, are sent again.
     MQRS_OPT_REDELIVER = 16,
 }
 

@@ -101,6 +101,7 @@ programs! {
     notify_signal
     open_modes
     out_of_memory
+    passed_descriptors
     permission_matrix
     permissions
     priority_order

@@ -169,18 +169,63 @@ fn looking(error: Errno) -> Errno {
     explained(error, "cannot read the queue's file")
 }
 
-/// Whether a descriptor is one of a file that begins as a queue does.
-pub fn looks_like_a_queue(fd: i32) -> Result<bool> {
+/// Whether a descriptor, which can be read, is one of a file that begins as a queue does.
+fn begins_as_a_queue(fd: i32) -> Result<bool> {
     let mut magic = [0; 8];
+    let got = file::read_start(fd, &mut magic).map_err(looking)?;
+    Ok(got == magic.len() && magic == super::layout::MAGIC)
+}
+
+/// A queue that a descriptor of somebody else's leads to.
+pub struct HandedOn {
+    /// The queue, with a description of our own, or the giver's where there is no other way.
+    pub found: FoundFile,
+    /// Whether the descriptor lets us send, and receive.
+    pub may: [bool; 2],
+}
+
+/// Look what queue a descriptor is of; `EBADF` if of none. A description of our own is wanted,
+/// since locks through the giver's would be the giver's as well.
+pub fn look_at(fd: i32) -> Result<HandedOn> {
+    let not_one = || say(libc::EBADF, "the descriptor is not one of a queue");
+    let flags = file::flags(fd).map_err(|_| not_one())?;
     if !file::status(fd).map_err(looking)?.is_regular() {
-        return Ok(false);
+        return Err(not_one());
     }
-    match file::read_start(fd, &mut magic) {
-        // Not open for reading.
-        Err(Errno(libc::EBADF)) => Ok(false),
-        Err(error) => Err(looking(error)),
-        Ok(got) => Ok(got == magic.len() && magic == super::layout::MAGIC),
+    let may = match flags & (libc::O_ACCMODE | libc::O_PATH) {
+        libc::O_RDONLY => [false, true],
+        libc::O_WRONLY => [true, false],
+        // O_PATH is no more than the name: what the mode allows.
+        _ => [true, true],
+    };
+    let can_be_read = may[1] && flags & libc::O_PATH == 0;
+    if can_be_read && !begins_as_a_queue(fd)? {
+        return Err(not_one());
     }
+    let known = if can_be_read { Some(read_prologue(fd)?) } else { None };
+    let name = known.as_ref().and_then(|(prologue, _)| file_name(prologue));
+    let probe = match reopen(fd, name.as_ref().map_or(c"", ShmName::file_name)) {
+        // It is permission enough, if it is for both.
+        Err(Errno(libc::EACCES)) if flags & libc::O_ACCMODE == libc::O_RDWR => file::duplicate(fd)
+            .map_err(|error| explained(error, "cannot duplicate the descriptor"))?,
+        Err(Errno(libc::EACCES)) => {
+            return Err(say(
+                libc::EACCES,
+                "the descriptor is not for reading and writing both, which shared memory takes, and the queue's mode does not let us open it so",
+            ));
+        }
+        // What no queue's file answers.
+        Err(Errno(libc::ETXTBSY | libc::EROFS | libc::EPERM)) if !can_be_read => {
+            return Err(not_one());
+        }
+        other => other?,
+    };
+    let (prologue, identity) = match known {
+        Some(known) => known,
+        None if begins_as_a_queue(probe.number())? => read_prologue(probe.number())?,
+        None => return Err(not_one()),
+    };
+    Ok(HandedOn { found: FoundFile { prologue, identity, probe }, may })
 }
 
 /// Read and check the beginning of a queue's file.

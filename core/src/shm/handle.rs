@@ -8,7 +8,7 @@
 //!
 //! Source: madvise(2), MADV_WIPEONFORK (Linux 4.14) and MADV_DONTFORK.
 
-use super::create::{self, FoundFile, Made, PAGE};
+use super::create::{self, FoundFile, HandedOn, Made, PAGE};
 use super::engine::{Engine, Features, Look};
 use super::ephemeral;
 use super::layout::{Geometry, Prologue};
@@ -215,30 +215,17 @@ impl ShmQueue {
 
     /// Adopt a descriptor; on failure it stays the caller's.
     pub fn open_fd(fd: i32, flags: OpenFlags, option_flags: u64) -> Result<ShmQueue> {
-        let not_one = |_| say(libc::EBADF, "the descriptor is not one of a queue");
-        let mode = file::flags(fd).map_err(not_one)? & libc::O_ACCMODE;
-        if !create::looks_like_a_queue(fd)? {
-            return Err(not_one(Errno(libc::EBADF)));
-        }
-        let (prologue, identity) = create::read_prologue(fd)?;
-        let allowed = match mode {
-            libc::O_RDONLY => flags.direction == Direction::Receive,
-            libc::O_WRONLY => flags.direction == Direction::Send,
-            _ => true,
+        let HandedOn { found, may: [send, receive] } = create::look_at(fd)?;
+        let is_allowed = match flags.direction {
+            Direction::Send => send,
+            Direction::Receive => receive,
+            Direction::Both => send && receive,
         };
-        if !allowed {
+        if !is_allowed {
             return Err(say(libc::EACCES, "the descriptor does not allow this direction"));
         }
-        let name = ShmName::new(prologue.name()).ok();
-        // A description of our own, if the file lets us: locks through the giver's would
-        // be the giver's as well. The descriptor itself is permission enough.
-        let at = name.as_ref().map_or(c"", ShmName::file_name);
-        let own = match create::reopen(fd, at) {
-            Err(Errno(libc::EACCES)) => file::duplicate(fd)
-                .map_err(|error| explained(error, "cannot duplicate the descriptor"))?,
-            other => other?,
-        };
-        let file = (own, identity);
+        let FoundFile { prologue, identity, probe } = found;
+        let (name, file) = (create::file_name(&prologue), (probe, identity));
         let queue = ShmQueue::detached(&prologue, file, None, name, flags, option_flags);
         queue.attach()?;
         // Nothing can fail any more: the caller's number becomes the handle's.

@@ -104,7 +104,7 @@ fn a_descriptor_is_adopted_and_not_created(s: &Subject) {
 }
 
 /// A descriptor of a queue that was opened once more, to read only or to write only.
-pub fn reopened(queue: &Queue, to_write: bool) -> i32 {
+fn reopened(queue: &Queue, to_write: bool) -> i32 {
     let fd = queue.dup_fd().expect("a descriptor");
     let mut options = std::fs::File::options();
     let file = options.read(!to_write).write(to_write).open(format!("/proc/self/fd/{fd}"));

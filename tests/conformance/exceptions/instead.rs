@@ -1,6 +1,5 @@
 //! What transports do where a clause does not hold: one body for each exception.
 
-use crate::clauses::descriptor::reopened;
 use crate::clauses::message::{ANY, get, outgoing, put_typed};
 use crate::clauses::signals::{count_signal, full, interrupter};
 use crate::process::{as_user, need_root, set_umask, spawn};
@@ -30,12 +29,6 @@ pub fn who_may_only_read_may_not_open(s: &Subject) {
 
 pub fn there_is_no_descriptor_for_poll(s: &Subject) {
     is_not_there(s, s.queue().fd(), capability::FD);
-}
-
-pub fn a_descriptor_that_cannot_be_read_is_of_no_queue(s: &Subject) {
-    let fd = reopened(&s.queue(), true);
-
-    s.fails(libc::EBADF, s.language.open_fd(fd, O_WRONLY, 0));
 }
 
 pub fn there_is_no_descriptor_to_hand_on(s: &Subject) {

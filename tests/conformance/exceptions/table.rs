@@ -12,12 +12,6 @@ pub const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         transport: Shm,
-        clauses: &["a_descriptor_that_can_be_written_sends"],
-        because: "a queue is known by the first bytes of its file, which only a descriptor that can be read shows",
-        instead: instead::a_descriptor_that_cannot_be_read_is_of_no_queue,
-    },
-    Exception {
-        transport: Shm,
         clauses: &[
             "a_descriptor_tells_whether_there_are_messages_and_room",
             "a_message_from_another_process_ends_a_poll",
