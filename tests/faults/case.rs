@@ -109,8 +109,8 @@ impl Held {
             let mappings = expected.mappings;
             expected.mappings = self.mappings.clamp(mappings - 1, mappings + 1);
         }
-        if deed.transport == Transport::Sysv {
-            // A stale record may have been removed in vain.
+        if deed.transport == Transport::Sysv || deed.clears_away {
+            // A stale record, or a dead queue, may have been removed in vain.
             expected.files = self.files.min(before.files);
         }
         // The page of bells is made once and stays.
@@ -128,11 +128,17 @@ impl Held {
         }
         let descriptors = expected.descriptors;
         expected.descriptors = self.descriptors.clamp(descriptors, descriptors + more_descriptors);
-        if kind == Some(Kind::UnlinkTemporary) {
-            expected.files = self.files.clamp(before.files, before.files + 1);
+        if kind.is_some_and(|kind| leaves_a_file(kind, deed)) {
+            expected.files = self.files.clamp(expected.files, before.files + 1);
         }
         if *self == expected { Ok(()) } else { Err(format!("{self:?} instead of {expected:?}")) }
     }
+}
+
+/// Whether a file may stay, by which nobody looks for a queue: it cannot be removed, or not be
+/// known to be nobody else's concern.
+fn leaves_a_file(kind: Kind, deed: &Deed) -> bool {
+    kind == Kind::UnlinkTemporary || deed.clears_away && kind == Kind::Lock
 }
 
 /// Errors that are told by another one, and why.
@@ -148,7 +154,9 @@ fn is_told_by(deed: &Deed, fault: Fault, answer: i32) -> bool {
     match (fault.kind, fault.errno, answer) {
         // Another permission that was missing.
         (Kind::OpenUnnamed | Kind::OpenTemporary | Kind::OpenQueue, EPERM, EACCES) => true,
-        (Kind::Unlink, EPERM, EACCES) => true,
+        (Kind::Unlink | Kind::RenameNew, EPERM, EACCES) => true,
+        // It is there, and whether it is over cannot be seen.
+        (Kind::OpenQueue, EACCES | EISDIR | ELOOP | ENODEV | ENXIO | EPERM, EEXIST) => true,
         // What has the name is no queue.
         (Kind::OpenQueue, EISDIR | ELOOP | ENXIO | ENODEV, EBADMSG) => true,
         (Kind::Unlink, EISDIR, EBADMSG) => true,
@@ -342,7 +350,7 @@ fn act(
     unsafe { mqrs_unlink(stage.name.as_ptr()) };
     let after = held();
     let left = remove_what_is_left();
-    if left > 0 && fault.is_none_or(|fault| fault.kind != Kind::UnlinkTemporary) {
+    if left > 0 && fault.is_none_or(|fault| !leaves_a_file(fault.kind, deed)) {
         return Err(format!("{left} temporary files are left"));
     }
     // What is left without a failure is nothing, or the helper's things; or it is a child's

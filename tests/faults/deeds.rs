@@ -3,6 +3,7 @@
 //! is more or other with each kind of the kernel's queues.
 
 mod attr;
+mod ephemeral;
 mod list;
 mod messages;
 mod notify;
@@ -20,6 +21,7 @@ pub use open::{OPEN_FD, OPEN_MAKES};
 pub fn all() -> impl Iterator<Item = &'static Deed> {
     [
         open::DEEDS,
+        ephemeral::DEEDS,
         attr::DEEDS,
         messages::DEEDS,
         notify::DEEDS,
@@ -50,6 +52,8 @@ pub struct Deed {
     pub then_without: &'static [(Kind, i32)],
     /// Errors that say what is not so, and on which it rightly acts: that something is gone.
     pub believes: &'static [(Kind, i32)],
+    /// It may have removed a file that nobody needs any more, even in vain.
+    pub clears_away: bool,
     /// What cannot be looked at it passes over, unless resources are short.
     pub may_overlook: bool,
     /// What it returns is not its own failure but what it tells of another's.
@@ -76,6 +80,7 @@ const DEED: Deed = Deed {
     without: &[],
     then_without: &[],
     believes: &[],
+    clears_away: false,
     may_overlook: false,
     is_report: false,
     has_one_number: false,

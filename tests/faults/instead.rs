@@ -270,6 +270,7 @@ by_number! {
     };
     rt_sigqueueinfo libc::SYS_rt_sigqueueinfo, |_| Some(Kind::QueueSignal);
     capget libc::SYS_capget, |_| Some(Kind::Capabilities);
+    renameat2 libc::SYS_renameat2, |_| Some(Kind::RenameNew);
     getdents64 libc::SYS_getdents64, |_| Some(Kind::ReadDirectory);
     ppoll libc::SYS_ppoll, |_| Some(Kind::Poll);
     mq_open libc::SYS_mq_open, |[_, flags, ..]| {

@@ -153,7 +153,13 @@ fn name_of(dir: &Descriptor, file_name: &CStr) -> Result<Option<ShmName>> {
 
 /// Whether the queue of this name is over; then its name is free.
 pub fn was_cleared_away(dir: &Descriptor, name: &ShmName) -> Result<bool> {
-    let found = find(dir, name)?;
+    let found = match find(dir, name) {
+        // What we may not open, or is none of ours, is there.
+        Err(Errno(libc::EACCES | libc::EBADMSG | libc::ENOTSUP)) => return Ok(false),
+        // Gone before we looked.
+        Err(Errno(libc::ENOENT)) => return Ok(true),
+        found => found?,
+    };
     let is_over = ephemeral::is_over(&found)?;
     if is_over {
         ephemeral::clear_away(dir, name.file_name(), &found)?;

@@ -123,11 +123,11 @@ impl ShmQueue {
             let geometry = create::geometry(options)?;
             match create::make(&dir, &name, geometry, options) {
                 Err(Errno(libc::EEXIST)) if !flags.exclusive => {}
-                Err(Errno(libc::EEXIST)) => match create::was_cleared_away(&dir, &name) {
-                    // Gone before we looked, or gone now.
-                    Err(Errno(libc::ENOENT)) | Ok(true) => {}
-                    _ => return Err(create::exists_already()),
-                },
+                Err(Errno(libc::EEXIST)) => {
+                    if !create::was_cleared_away(&dir, &name)? {
+                        return Err(create::exists_already());
+                    }
+                }
                 Err(error) => return Err(error),
                 Ok(made) => return ShmQueue::from_made(made, name, flags, options),
             }
