@@ -254,8 +254,10 @@ fn the_examples_build_and_run_against_an_install() {
     }
     let place = Place::new("examples");
     make(["install", &format!("PREFIX={}", place.0.display())]);
-    let exchange = fs::read_to_string(root().join("examples/c/exchange.c")).unwrap();
-    fs::write(place.0.join("exchange.c"), exchange).unwrap();
+    for example in ["exchange.c", "worker_pool.c"] {
+        let text = fs::read_to_string(root().join("examples/c").join(example)).unwrap();
+        fs::write(place.0.join(example), text).unwrap();
+    }
     fs::write(place.0.join("readme.c"), readme_example()).unwrap();
     // The programs use fixed names, so their queues live in a directory of this run.
     let queues = Place::at(format!("/dev/shm/mqrs-install-{}", std::process::id()).into());
@@ -272,7 +274,7 @@ fn the_examples_build_and_run_against_an_install() {
             continue;
         }
         for how in ["shared", "static", "archive"] {
-            for example in ["exchange", "readme"] {
+            for example in ["exchange", "readme", "worker_pool"] {
                 let program = format!("{example}-{compiler}-{how}");
                 run(Command::new(compiler)
                     .args([standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
@@ -299,6 +301,9 @@ fn expected_output(example: &str) -> &'static str {
     match example {
         "exchange" => "30  the house is on fire\n 3  the post has come\n 0  tea is ready",
         "readme" => "priority 9: urgent\npriority 1: soon",
+        "worker_pool" => {
+            "a worker was killed in the middle of a job\n100 jobs, each has its result\n168 primes below 1000, 300 below 1990\n4 workers left in good order"
+        }
         _ => unreachable!(),
     }
 }

@@ -48,7 +48,7 @@ pub const HEAP_KEYS_BEFORE: u64 = 7;
 /// Where Control begins.
 pub const CONTROL_AT: usize = 0x200;
 /// Where [`CountersAndPoison::ended`] is, for those who have not mapped the file.
-pub const ENDED_AT: i64 = 0x5C4;
+pub const ENDED_AT: i64 = 0x5D0;
 /// Where the owner rows begin.
 pub const OWNERS_AT: usize = 0x680;
 /// Bytes of an owner row.
@@ -432,11 +432,13 @@ pub struct CountersAndPoison {
     pub counters: Counters,
     /// 0, or the errno that every call returns: the state was found impossible.
     pub poison: AtomicU32,
+    /// Nothing yet.
+    pub reserved: AtomicU32,
+    /// All sends up to some not too distant one, with more bits than the tail has.
+    pub sent: AtomicU64,
     /// Not 0: an ephemeral queue whose last user has gone. Nobody opens it by its name any
     /// more, see `ephemeral.rs`.
     pub ended: AtomicU32,
-    /// All sends up to some not too distant one, with more bits than the tail has.
-    pub sent: AtomicU64,
 }
 
 /// One attached process.

@@ -347,8 +347,9 @@ mod modelled {
                         rebuilds: w(),
                     },
                     poison: h(),
-                    ended: h(),
+                    reserved: h(),
                     sent: w(),
+                    ended: h(),
                 }),
                 loans: Apart(Loans([(); LOANS].map(|()| h()))),
             };
