@@ -246,6 +246,40 @@ static void one_whose_descriptors_were_closed_underneath_goes_as_well(void)
     CHECK_GONE(name);
 }
 
+/* Whoever may not remove it still does not see it. */
+static void one_that_only_another_user_may_remove_is_absent_all_the_same(void)
+{
+    const char *name;
+    pid_t child;
+
+    SKIP_IF(geteuid() != 0, "only root can be several users");
+    SYSTEM(chmod(queue_directory(), 01777));
+    umask(0);
+    name = new_name();
+    if ((child = start_child()) == 0) {
+        const struct mqrs_options options = {.flags = MQRS_OPT_EPHEMERAL, .mode = 0666};
+        mqrs_queue *queue;
+
+        CHECK_OK(mqrs_open(name, O_CREAT | O_RDWR, &options, sizeof options, &queue));
+        CHILD_END;
+    }
+    JOIN(child);
+    if ((child = start_child()) == 0) {
+        mqrs_queue *queue;
+
+        become_user(NOBODY);
+        CHECK_ERROR(ENOENT, mqrs_open(name, O_RDWR, NULL, 0, &queue));
+        CHECK_ERROR(ENOENT, mqrs_unlink(name));
+        CHECK_EQUAL(0, count_listed());
+        CHECK_ERROR(EACCES, mqrs_open(name, O_CREAT | O_RDWR, NULL, 0, &queue));
+        CHECK_ERROR(EACCES, mqrs_open(name, O_CREAT | O_EXCL | O_RDWR, NULL, 0, &queue));
+        CHILD_END;
+    }
+    JOIN(child);
+    CHECK_EQUAL(1, count_entries(queue_directory()));
+    CHECK_GONE(name);
+}
+
 /* ---- Races ------------------------------------------------------------------- */
 
 enum { RACERS = 4, ROUNDS = 400 };
@@ -359,6 +393,7 @@ int main(void)
     RUN(a_handle_that_a_child_never_used_does_not_count);
     RUN(an_adopted_descriptor_is_a_user_and_a_bare_one_is_none);
     RUN(one_whose_descriptors_were_closed_underneath_goes_as_well);
+    RUN(one_that_only_another_user_may_remove_is_absent_all_the_same);
     RUN(nobody_loses_the_queue_that_is_open);
     RUN(nor_when_others_are_killed_or_stopped);
     return check_end();

@@ -46,8 +46,8 @@ use std::ffi::{CStr, c_char, c_int};
 ///                  O_CREAT | O_EXCL
 ///   -ENOENT        no such queue, and no O_CREAT; no such directory; or name is "/"
 ///   -EEXIST        there is such a queue, and O_CREAT | O_EXCL says that there must not
-///   -EACCES        the queue's or the directory's permissions forbid it; or name has a
-///                  second slash, or is "/." or "/.."
+///   -EACCES        the queue's or the directory's permissions forbid it, or to remove what
+///                  the last user of an ephemeral queue left; or name has a second slash, or is "/." or "/.."
 ///   -ENAMETOOLONG  more than 255 bytes after the slash
 ///   -EADDRINUSE    sysv:/name with O_CREAT: its key is that of another name, or of a queue
 ///                  that no name was recorded for
