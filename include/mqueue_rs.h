@@ -580,7 +580,8 @@ extern "C" {
  *   -ENOENT        no such queue, and no O_CREAT; no such directory; or name is "/"
  *   -EEXIST        there is such a queue, and O_CREAT | O_EXCL says that there must not
  *   -EACCES        the queue's or the directory's permissions forbid it, or to remove what
- *                  the last user of an ephemeral queue left; or name has a second slash, or is "/." or "/.."
+ *                  the last user of an ephemeral queue left; or name has a second slash, or
+ *                  is "/." or "/.."
  *   -ENAMETOOLONG  more than 255 bytes after the slash
  *   -EADDRINUSE    sysv:/name with O_CREAT: its key is that of another name, or of a queue
  *                  that no name was recorded for
@@ -628,9 +629,9 @@ int mqrs_open(const char *name,
  * the handle is for the descriptor's direction (O_PATH: any). The queue may have been unlinked
  * meanwhile, and may live in a directory or mount namespace that the caller does not see:
  * mqrs_name is the name that it was made with. Of a POSIX queue the name is not known ("").
- * If a POSIX queue's descriptor has O_NONBLOCK
- * itself, as socket activation's have, calls wait by poll(2): they do not count as
- * receivers that wait, and end with -EINTR under SA_RESTART, too.
+ * If a POSIX queue's descriptor has O_NONBLOCK itself, as socket activation's have, calls
+ * wait by poll(2): they do not count as receivers that wait, and end with -EINTR under
+ * SA_RESTART, too.
  *
  * Returns 0, and fd then belongs to the handle: do not use or close it. Or, fd being the
  * caller's as before,
