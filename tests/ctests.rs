@@ -72,6 +72,7 @@ macro_rules! programs {
 programs! {
     async_signal
     attributes
+    batches
     blocking_receive
     blocking_send
     bounded
@@ -80,6 +81,7 @@ programs! {
     deadlines
     descriptor_limit
     descriptors
+    drop_oldest
     ephemeral
     errors_arguments
     errors_text
@@ -90,6 +92,7 @@ programs! {
     hostile_files
     killed_reader
     killed_writer
+    looking
     many_writers_many_readers
     message_sizes
     namespaces
@@ -108,8 +111,10 @@ programs! {
     queue_names
     sendall
     set_uid
+    shutdown
     signals_during_waits
     standstill
+    statistics
     steady_state
     stopped_peer
     threads
