@@ -1,6 +1,7 @@
 //! The only calls to the operating system, each with its errors as values.
 
 pub mod clock;
+pub mod eventfd;
 pub mod file;
 pub mod futex;
 pub mod map;

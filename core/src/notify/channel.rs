@@ -19,9 +19,8 @@ use crate::error::{Errno, Result};
 use crate::report::{explain, say};
 use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sync::local::{AtomicI32, AtomicU32, AtomicU64};
-use crate::sys::file;
 use crate::sys::poll::{self, Polled};
-use crate::sys::socket;
+use crate::sys::{eventfd, file, socket};
 
 /// Bytes of room that one registration holds at most (768 on x86-64).
 const CHARGE: u32 = 1280;
@@ -82,7 +81,7 @@ fn open_anew() -> Result<()> {
     let socket = socket::netlink().map_err(refused)?;
     let room = socket::make_room(socket.number(), ROOM).map_err(refused)?;
     let identity = file::identity(socket.number()).map_err(refused)?;
-    let bell = socket::bell().map_err(refused)?;
+    let bell = eventfd::open().map_err(refused)?;
     for (place, part) in IDENTITY.iter().zip(identity.parts()) {
         place.store(part, Relaxed);
     }
@@ -100,7 +99,7 @@ pub(super) fn take() -> Option<socket::Cookie> {
 /// Wake the helper, which sleeps in [`sleep`].
 pub(super) fn ring() {
     if is_intact() {
-        socket::ring(BELL.load(Relaxed));
+        eventfd::add(BELL.load(Relaxed), 1);
     }
 }
 
@@ -114,7 +113,7 @@ pub(super) fn sleep(ns: i64) -> bool {
     let mut both = [asked(&SOCKET), asked(&BELL)];
     let is_ready = is_ready(&mut both, ns);
     if both[1].revents != 0 {
-        socket::silence(both[1].fd);
+        eventfd::clear(both[1].fd);
     }
     is_ready
 }

@@ -1,6 +1,6 @@
-//! The netlink socket to which the kernel's queues write, and an eventfd as a bell.
+//! The netlink socket to which the kernel's queues write.
 //!
-//! Source: netlink(7), eventfd(2), socket(7); linux/mqueue.h for the cookie.
+//! Source: netlink(7), socket(7); linux/mqueue.h for the cookie.
 
 use super::file::Descriptor;
 use crate::error::{Errno, Result};
@@ -59,25 +59,4 @@ pub fn take(fd: i32) -> Option<Cookie> {
             _ => return None,
         }
     }
-}
-
-/// A bell: an eventfd, which never blocks.
-pub fn bell() -> Result<Descriptor> {
-    // SAFETY: touches no memory.
-    checked(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })
-        .map(Descriptor::adopt)
-}
-
-/// Ring it.
-pub fn ring(fd: i32) {
-    let one = 1u64.to_ne_bytes();
-    // SAFETY: reads 8 bytes. It fails only while it has rung more often than numbers go.
-    unsafe { libc::syscall(libc::SYS_write, fd, one.as_ptr(), one.len()) };
-}
-
-/// Silence it.
-pub fn silence(fd: i32) {
-    let mut rung = [0u8; 8];
-    // SAFETY: writes at most 8 bytes; it fails if it has not rung.
-    unsafe { libc::syscall(libc::SYS_read, fd, rung.as_mut_ptr(), rung.len()) };
 }
