@@ -74,8 +74,8 @@ enum State {
     Shm(shm::Waiting),
     /// One in the kernel; with a signal it may be used up without our knowing.
     Posix(posix::Waiting),
-    /// To be delivered by the helper.
-    Fired { pid: u32, uid: u32 },
+    /// To be delivered by the helper; and what is left of it then, if it stays.
+    Fired { pid: u32, uid: u32, stays: Option<shm::Waiting> },
 }
 
 /// Everything about notification in this process. All zeros: nothing yet.
@@ -253,9 +253,11 @@ pub fn cancel(holder: Holder) {
                 return true;
             }
             match node.state {
-                State::Shm(waiting) => waiting.withdraw(),
+                State::Shm(waiting) | State::Fired { stays: Some(waiting), .. } => {
+                    waiting.withdraw()
+                }
                 State::Posix(waiting) => waiting.withdraw(node.notification),
-                State::Fired { .. } => {}
+                State::Fired { stays: None, .. } => {}
             }
             false
         });
@@ -311,11 +313,11 @@ fn deliver_one(desk: &Desk) -> bool {
     posix::note_arrivals(&locked);
     let mut chosen = false;
     let node = locked.sift(|node| {
-        shm::note_arrival(node);
-        let State::Fired { pid, uid } = node.state else { return true };
         if chosen {
             return true;
         }
+        shm::note_arrival(node);
+        let State::Fired { pid, uid, .. } = node.state else { return true };
         if let Notification::Signal { signo, value } = node.notification {
             // Too many signals are pending (RLIMIT_SIGPENDING): again in the next slice.
             if signo != 0 && process::queue_signal(signo, pid, uid, value).is_err() {
@@ -329,8 +331,15 @@ fn deliver_one(desk: &Desk) -> bool {
         return false;
     }
     // SAFETY: just taken out of the list, ours alone.
-    let (notification, holder) = unsafe { ((*node).notification, (*node).holder) };
-    free(node);
+    let Node { notification, holder, state, .. } = unsafe { &mut *node };
+    let (notification, holder) = (*notification, *holder);
+    if let State::Fired { stays: Some(waiting), .. } = *state {
+        *state = State::Shm(waiting);
+        // At the end: the others have their turn.
+        locked.append(node);
+    } else {
+        free(node);
+    }
     if let Notification::Callback { function, argument, user } = notification {
         desk.serving.store(holder, Relaxed);
         drop(locked);

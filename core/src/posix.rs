@@ -20,7 +20,7 @@ use crate::deadline::Wait;
 use crate::error::{Errno, Result};
 use crate::message::{self, Incoming, Outgoing, Request};
 use crate::notify::posix::Party;
-use crate::notify::{self, Holder, Notification};
+use crate::notify::{self, Holder, Notification, how};
 use crate::oflag::{Direction, OpenFlags};
 use crate::report::{failed, say};
 use crate::sys::file::{self, Descriptor, Identity};
@@ -347,8 +347,15 @@ impl Transport for PosixQueue {
     }
 
     fn notify(&self, notification: Notification, flags: u64) -> Result<()> {
+        if flags & how::PERSISTENT != 0 {
+            return Err(not_here("the kernel drops a POSIX queue's registration when it notifies"));
+        }
         if flags != 0 {
-            return Err(not_here("a POSIX queue notifies once, of what comes later"));
+            // A message may come right before the registration, or right after it, and then the
+            // kernel notifies: nobody could tell whether to do it as well.
+            return Err(not_here(
+                "whether a POSIX queue has notified of a message that waits cannot be told; register, then receive with MQRS_NOWAIT",
+            ));
         }
         let fd = self.probe()?;
         registry::sweep();

@@ -409,7 +409,7 @@ fn each_registration_fires_or_is_dropped() {
         let mut fired = vec![];
         let mut dropped = 0;
         for round in 0..rounds(2000) {
-            let ticket = engine.register().expect("the registration before is done with");
+            let ticket = engine.register(false).expect("the registration before is done with");
             if round % 2 == 1 && engine.deregister(ticket) {
                 dropped += 1;
                 continue;
@@ -488,7 +488,7 @@ fn garbage_in_the_segment_gives_errors_at_worst() {
                 let _ = owner.engine.try_send(bytes.as_ptr(), MSGSIZE, 3, Look::Close);
                 let _ = owner.engine.try_take(bytes.as_mut_ptr(), MSGSIZE, |prio, _| Some(prio));
             }
-            if let Ok(ticket) = owner.engine.register() {
+            if let Ok(ticket) = owner.engine.register(false) {
                 owner.engine.watch_arrival(ticket, 0);
                 owner.engine.deregister(ticket);
             }
@@ -540,7 +540,7 @@ mod deaths {
         }
         // The next owner clears up what is left of the dead one.
         let next = queue.attach();
-        assert!(next.engine.register().is_ok(), "the dead one is registered for ever");
+        assert!(next.engine.register(false).is_ok(), "the dead one is registered for ever");
         died
     }
 
@@ -552,7 +552,7 @@ mod deaths {
         for &step in Step::ALL.iter().skip(any_number() as usize % stride).step_by(stride) {
             for priorities in [1, 3] {
                 let died = die(step, priorities, |owner| {
-                    let ticket = owner.engine.register();
+                    let ticket = owner.engine.register(false);
                     for number in 0..4 {
                         owner.send(Message { sender: 1, number }, number % priorities);
                         owner.receive();

@@ -1,10 +1,11 @@
 //! Registrations in shared memory: the word of `shm/arrival.rs`, at which the helper looks.
 
-use super::{Holder, Locked, Node, Notification, State};
+use super::{Holder, Locked, Node, Notification, State, how};
 use crate::error::{Errno, Result};
 use crate::report::say;
 use crate::shm::handle::Attachment;
 use crate::shm::{Arrival, Engine, NotRegistered, Ticket};
+use crate::sys::process;
 use core::ptr::null_mut;
 
 /// A registration that has not fired, as far as we know.
@@ -20,6 +21,22 @@ impl Waiting {
     fn engine(&self) -> &Engine {
         // SAFETY: an attachment outlives its nodes: closing a handle removes them first.
         unsafe { (*self.attachment).engine() }
+    }
+
+    /// The state of a registration just made. If it is to fire `now` it has done so, and is
+    /// used up unless it stays; who came first is not known, so this process stands for it.
+    fn begin(self, now: bool) -> State {
+        let engine = self.engine();
+        if !now || engine.queued() == 0 {
+            return State::Shm(self);
+        }
+        let stays = self.ticket.stays().then_some(self);
+        // Otherwise a message has just used it up.
+        if stays.is_none() && !engine.deregister(self.ticket) {
+            return State::Shm(self);
+        }
+        let own = process::sender_id();
+        State::Fired { pid: own as u32, uid: (own >> 32) as u32, stays }
     }
 
     pub(super) fn withdraw(self) {
@@ -43,8 +60,8 @@ pub fn holder(attachment: &Attachment) -> Holder {
     core::ptr::from_ref(attachment) as usize as Holder
 }
 
-/// Register a handle for the next arrival on its empty queue.
-pub fn register(attachment: &Attachment, notification: Notification) -> Result<()> {
+/// Register a handle for the next arrival on its empty queue, or for all of them: bits of `how`.
+pub fn register(attachment: &Attachment, notification: Notification, flags: u64) -> Result<()> {
     super::check(notification)?;
     if attachment.engine().is_poisoned() {
         return Err(damaged());
@@ -58,7 +75,7 @@ pub fn register(attachment: &Attachment, notification: Notification) -> Result<(
             note_arrival(node);
             true
         });
-        attachment.engine().register().map_err(|error| match error {
+        attachment.engine().register(flags & how::PERSISTENT != 0).map_err(|error| match error {
             NotRegistered::Busy => super::busy(),
             NotRegistered::Damaged => damaged(),
         })
@@ -66,7 +83,8 @@ pub fn register(attachment: &Attachment, notification: Notification) -> Result<(
     match made {
         Ok(ticket) => {
             let holder = holder(attachment);
-            let state = State::Shm(Waiting { attachment, ticket, trusted: 0 });
+            let waiting = Waiting { attachment, ticket, trusted: 0 };
+            let state = waiting.begin(flags & how::NOW != 0);
             // SAFETY: just allocated for a node.
             unsafe { node.write(Node { next: null_mut(), holder, notification, state }) };
             locked.append(node);
@@ -91,7 +109,9 @@ fn damaged() -> Errno {
 pub(super) fn note_arrival(node: &mut Node) {
     let State::Shm(waiting) = node.state else { return };
     if let Arrival::Arrived { pid, uid } = waiting.engine().arrival(waiting.ticket) {
-        node.state = State::Fired { pid, uid };
+        let stays =
+            waiting.engine().renew(waiting.ticket).map(|ticket| Waiting { ticket, ..waiting });
+        node.state = State::Fired { pid, uid, stays };
     }
 }
 

@@ -4,7 +4,12 @@
 //! word: 62-63 state | 46-61 owner | 0-45 generation
 //! FREE, FIRED --register--> ARMED(owner, generation + 1) --fires--> FIRED
 //!                           ARMED --deregister, by its owner--> FREE
+//! FREE, FIRED --register--> STAYING(owner, generation + 1) --deregister--> FREE
 //! ```
+//!
+//! A registration that stays is not used up: nobody can take it in between, and no arrival is
+//! missed. That it fires is noted in `fired`: the count of the send that arrived, so that who
+//! completes late sees that this one has fired, and how often it has, by which its owner knows.
 //!
 //! The tail carries two bits of it. ARMED: senders look whether the queue is empty.
 //! FIRE, set by the very exchange that sends: the message that the tail names arrived
@@ -24,7 +29,7 @@
 
 use super::engine::{Engine, Progress};
 use super::layout::NotifyWords;
-use super::word::{ARMED, FIRE, Head, Tail, take_distance};
+use super::word::{ARMED, FIRE, Head, SEQ_MASK, Tail, seq_distance, take_distance};
 use crate::fault::step;
 use crate::sync::{Ordering, dekker_barrier};
 
@@ -33,6 +38,10 @@ const OWNER: u32 = 46;
 const GENERATIONS: u64 = (1 << OWNER) - 1;
 const IS_ARMED: u64 = 1;
 const IS_FIRED: u64 = 2;
+const IS_STAYING: u64 = 3;
+/// Where `fired` counts arrivals; below is the count of a send.
+const TIMES: u32 = 40;
+const FIRED_COUNT: u64 = (1 << TIMES) - 1;
 /// Marks `trusted` as holding a head count.
 const TRUSTED: u64 = 1 << 63;
 
@@ -50,14 +59,29 @@ impl Registration {
     fn owner(self) -> u32 {
         (self.0 >> OWNER & 0xFFFF) as u32
     }
+    /// Whether it waits for an arrival.
     fn is_armed(self) -> bool {
-        self.0 >> STATE == IS_ARMED
+        matches!(self.0 >> STATE, IS_ARMED | IS_STAYING)
+    }
+    fn is_staying(self) -> bool {
+        self.0 >> STATE == IS_STAYING
     }
 }
 
 /// A registration that was made; needed to ask for it and to drop it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ticket(u64);
+pub struct Ticket {
+    generation: u64,
+    /// How often it had fired, of one that stays; wraps as the word does.
+    known: Option<u64>,
+}
+
+impl Ticket {
+    /// Whether it is good for more than one arrival.
+    pub fn stays(self) -> bool {
+        self.known.is_some()
+    }
+}
 
 /// What became of a registration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,8 +115,9 @@ impl Engine {
         Registration(self.notify().word.load(Ordering::SeqCst))
     }
 
-    /// Register for the next arrival on an empty queue.
-    pub fn register(&self) -> Result<Ticket, NotRegistered> {
+    /// Register for the next arrival on an empty queue, or for every one.
+    pub fn register(&self, stays: bool) -> Result<Ticket, NotRegistered> {
+        let state = if stays { IS_STAYING } else { IS_ARMED };
         let mut progress = Progress::new();
         let mine = loop {
             if self.is_stuck(&mut progress) {
@@ -114,23 +139,27 @@ impl Engine {
                 }
                 continue;
             }
-            let mine = Registration::new(IS_ARMED, self.owner, seen.generation() + 1);
+            let mine = Registration::new(state, self.owner, seen.generation() + 1);
             if self.exchange(seen, mine) {
                 break mine;
             }
         };
         step!(NotifyRegistered);
         self.notify().trusted.store(0, Ordering::Relaxed);
+        // What arrives during this call may count or not.
+        self.follow(Tail(self.tail_word().load(Ordering::SeqCst)));
+        let known = stays.then(|| self.times_fired());
+        let ticket = Ticket { generation: mine.generation(), known };
         loop {
             let t = Tail(self.tail_word().load(Ordering::SeqCst));
             if t.is_firing() {
                 // A message that arrived during this call: it may count as the first.
                 self.complete_firing(t);
             } else if t.is_armed() || self.change_tail(t, t.with(ARMED, 0)) {
-                return Ok(Ticket(mine.generation()));
+                return Ok(ticket);
             }
             if self.registration() != mine {
-                return Ok(Ticket(mine.generation()));
+                return Ok(ticket);
             }
             if self.is_stuck(&mut progress) {
                 self.poison();
@@ -177,7 +206,7 @@ impl Engine {
 
     /// Drop our registration; false if it has fired already.
     pub fn deregister(&self, ticket: Ticket) -> bool {
-        self.disarm(Registration::new(IS_ARMED, self.owner, ticket.0))
+        self.disarm(self.of(ticket))
     }
 
     /// Disarm the tail and free the word, which is `armed` and nobody else's.
@@ -202,18 +231,43 @@ impl Engine {
     }
 
     fn is_mine(&self, seen: Registration, ticket: Ticket) -> bool {
-        seen == Registration::new(IS_ARMED, self.owner, ticket.0)
+        seen == self.of(ticket)
+    }
+
+    /// The word of a registration of ours that waits.
+    fn of(&self, ticket: Ticket) -> Registration {
+        let state = if ticket.stays() { IS_STAYING } else { IS_ARMED };
+        Registration::new(state, self.owner, ticket.generation)
+    }
+
+    fn times_fired(&self) -> u64 {
+        self.notify().fired.load(Ordering::SeqCst) >> TIMES
+    }
+
+    /// What is left of a registration that has fired: nothing, or itself, which knows of all
+    /// that has fired so far. To be delivered afterwards, so that nothing is lost.
+    pub fn renew(&self, ticket: Ticket) -> Option<Ticket> {
+        ticket.known.map(|_| Ticket { known: Some(self.times_fired()), ..ticket })
     }
 
     /// What became of our registration.
     pub fn arrival(&self, ticket: Ticket) -> Arrival {
+        if let Some(known) = ticket.known {
+            let times = self.times_fired();
+            if times == known {
+                return Arrival::Waiting;
+            }
+            let sender = self.notify().sender[(times & 1) as usize].load(Ordering::SeqCst);
+            return Arrival::Arrived { pid: sender as u32, uid: (sender >> 32) as u32 };
+        }
         let seen = self.registration();
         if self.is_mine(seen, ticket) {
             return Arrival::Waiting;
         }
         // The record is overwritten by the firing after the next.
-        let known = seen.generation().wrapping_sub(ticket.0) & GENERATIONS < 2;
-        let sender = self.notify().sender[(ticket.0 & 1) as usize].load(Ordering::SeqCst);
+        let known = seen.generation().wrapping_sub(ticket.generation) & GENERATIONS < 2;
+        let parity = (ticket.generation & 1) as usize;
+        let sender = self.notify().sender[parity].load(Ordering::SeqCst);
         if known {
             Arrival::Arrived { pid: sender as u32, uid: (sender >> 32) as u32 }
         } else {
@@ -236,6 +290,9 @@ impl Engine {
         if !t.is_armed() {
             self.change_tail(t, t.with(ARMED, 0));
             return 0;
+        }
+        if ticket.stays() {
+            self.follow(t);
         }
         let trusted = self.notify().trusted.load(Ordering::SeqCst);
         let h = Head(self.head_word().load(Ordering::SeqCst));
@@ -276,6 +333,10 @@ impl Engine {
         if self.tail_word().load(Ordering::SeqCst) != t.0 {
             return;
         }
+        if seen.is_staying() && self.has_fired_for(t) {
+            self.conclude(t, FIRE);
+            return;
+        }
         // Several may complete one firing, and only the first wakes a sleeper. What the
         // first one found is noted, so that the others do not decide otherwise.
         let arrival = TRUSTED | (t.take_count().wrapping_sub(1) & super::word::TAKE_MASK) as u64;
@@ -289,11 +350,21 @@ impl Engine {
             self.change_tail(t, t.with(0, FIRE));
             return;
         }
+        if seen.is_staying() {
+            self.fire_again(t, sender);
+            self.conclude(t, FIRE);
+            return;
+        }
         if seen.is_armed() {
             self.fire(seen, sender);
         }
+        self.conclude(t, FIRE | ARMED);
+    }
+
+    /// It has fired: clear the tail's flags and tell the registrant.
+    fn conclude(&self, t: Tail, flags: u64) {
         step!(NotifyFired);
-        self.change_tail(t, t.with(0, FIRE | ARMED));
+        self.change_tail(t, t.with(0, flags));
         step!(NotifyUnwoken);
         self.control().wait.0.registrant.wake_all();
     }
@@ -302,6 +373,41 @@ impl Engine {
         let generation = seen.generation();
         self.notify().sender[(generation & 1) as usize].store(sender, Ordering::SeqCst);
         self.exchange(seen, Registration::new(IS_FIRED, seen.owner(), generation));
+    }
+
+    /// Fire a registration that stays for the arrival that `t` names, unless it has.
+    fn fire_again(&self, t: Tail, sender: u64) {
+        let fired = &self.notify().fired;
+        loop {
+            let seen = fired.load(Ordering::SeqCst);
+            // The tail is read after `fired`: if it still names this firing, nobody has
+            // completed it, and nothing else has fired since.
+            if seen & FIRED_COUNT == t.count() || self.tail_word().load(Ordering::SeqCst) != t.0 {
+                return;
+            }
+            let times = (seen >> TIMES).wrapping_add(1);
+            self.notify().sender[(times & 1) as usize].store(sender, Ordering::SeqCst);
+            let next = times << TIMES | t.count();
+            if fired.compare_exchange(seen, next, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+                return;
+            }
+        }
+    }
+
+    fn has_fired_for(&self, t: Tail) -> bool {
+        self.notify().fired.load(Ordering::SeqCst) & FIRED_COUNT == t.count()
+    }
+
+    /// Keep the count of the last arrival near the tail's, lest a wrapped one equal it. It is
+    /// one behind `t`, for which something may fire yet.
+    fn follow(&self, t: Tail) {
+        let fired = &self.notify().fired;
+        let seen = fired.load(Ordering::SeqCst);
+        if seq_distance(t.count(), seen & FIRED_COUNT) > SEQ_MASK / 2 {
+            let near = t.count().wrapping_sub(1) & SEQ_MASK;
+            let next = seen & !FIRED_COUNT | near;
+            let _ = fired.compare_exchange(seen, next, Ordering::SeqCst, Ordering::Relaxed);
+        }
     }
 
     /// This view is a dead owner's, who may have been registered.

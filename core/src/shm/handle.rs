@@ -460,6 +460,7 @@ impl ShmQueue {
         let stamped = if self.options & option::STAMP != 0 { capability::SENDER } else { 0 };
         capability::NOTIFY
             | capability::SMALL_BUFFER
+            | capability::PERSISTENT_NOTIFY
             | capability::PEEK
             | capability::SHUTDOWN
             | capability::STATS
@@ -657,10 +658,7 @@ impl Transport for ShmQueue {
     }
 
     fn notify(&self, notification: Notification, flags: u64) -> Result<()> {
-        if flags != 0 {
-            return Err(not_here("this version notifies once, of what comes later"));
-        }
-        notify::shm::register(self.healthy()?, notification)
+        notify::shm::register(self.healthy()?, notification, flags)
     }
 
     fn notify_cancel(&self) -> Result<()> {

@@ -329,8 +329,11 @@ pub struct NotifyWords {
     pub sender: [AtomicU64; 2],
     /// 1 << 63 | head count when a woken receiver was trusted with an arrival.
     pub trusted: AtomicU64,
+    /// What has fired of a registration that stays: in 0-39 the send count of the last
+    /// arrival, in 40-63 how many there were.
+    pub fired: AtomicU64,
     /// Nothing yet.
-    pub reserved: [AtomicU64; 4],
+    pub reserved: [AtomicU64; 3],
     /// The last send and the last receive, in queues that keep stamps.
     pub last: [LastUse; 2],
 }

@@ -319,7 +319,8 @@ mod modelled {
                     word: w(),
                     sender: [w(), w()],
                     trusted: w(),
-                    reserved: [w(), w(), w(), w()],
+                    fired: w(),
+                    reserved: [w(), w(), w()],
                     last: [(); 2].map(|()| LastUse { user: w(), at_ns: w() }),
                 }),
                 finder: Apart(FinderWords {

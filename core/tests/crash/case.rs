@@ -8,7 +8,7 @@ use crate::roles::Role::{self, *};
 use crate::traps::{Trap, set_traps};
 use mqueue_core::deadline::Wait;
 use mqueue_core::fault::Step;
-use mqueue_core::queue::{Notification, Queue};
+use mqueue_core::queue::{Notification, Queue, how};
 use mqueue_core::sync::AtomicU64;
 use mqueue_core::sync::Ordering::SeqCst;
 use std::ffi::c_void;
@@ -83,7 +83,8 @@ impl Case {
                 self.send_some(role.shape())
             }
             Reclaimer => self.accomplice_claims(NSLOTS),
-            Notifier => self.accomplice_registers(),
+            Notifier => self.accomplice_registers(0),
+            StayingNotifier => self.accomplice_registers(how::PERSISTENT),
             _ => {}
         }
     }
@@ -166,10 +167,10 @@ impl Case {
         self.accomplices.push(child);
     }
 
-    fn accomplice_registers(&mut self) {
+    fn accomplice_registers(&mut self, flags: u64) {
         let child = spawn(|| {
             let queue = self.stage.open();
-            register(&queue, &self.board).expect("register");
+            register(&queue, &self.board, flags).expect("register");
             self.board.count(READY);
             while !self.board.is_over() {
                 pause(Duration::from_millis(1));
@@ -197,7 +198,7 @@ impl Case {
                 Registrant => {
                     let queue = self.stage.open();
                     while !board.is_over() {
-                        match register(&queue, board) {
+                        match register(&queue, board, 0) {
                             Ok(()) => {}
                             Err(error) if error.0 == libc::EBUSY => {}
                             Err(error) => panic!("register: {error:?}"),
@@ -290,7 +291,7 @@ impl Case {
     pub fn another_can_register(&self) -> Result<(), String> {
         let mut child = spawn(|| {
             let queue = self.stage.open();
-            register(&queue, &self.board).expect("a dead registrant is in the way");
+            register(&queue, &self.board, 0).expect("a dead registrant is in the way");
         });
         match child.wait(PATIENCE) {
             Fate::Exited(0) => Ok(()),
@@ -348,11 +349,11 @@ extern "C" fn notified(board: *mut c_void, _: *mut c_void) {
     unsafe { &*board.cast::<AtomicU64>() }.fetch_add(1, SeqCst);
 }
 
-fn register(queue: &Queue, board: &Board) -> mqueue_core::error::Result<()> {
+fn register(queue: &Queue, board: &Board, flags: u64) -> mqueue_core::error::Result<()> {
     let argument = (&raw const board.0[NOTIFIED]).cast_mut().cast();
     let callback =
         Notification::Callback { function: notified, argument, user: std::ptr::null_mut() };
-    queue.notify(callback, 0)
+    queue.notify(callback, flags)
 }
 
 fn send_until_over(ledger: &Ledger, board: &Board, queue: &Queue, number: u64, shape: Shape) {

@@ -48,11 +48,13 @@ pub enum Role {
     Dropper,
     /// Shuts the queue down.
     Shutter,
+    /// The same with one that stays.
+    StayingNotifier,
 }
 
 /// Which roles must reach a step.
 pub fn roles(step: Step) -> &'static [Role] {
-    const SENDERS: &[Role] = &[LaneSender, MixedSender, Inheritor, Notifier];
+    const SENDERS: &[Role] = &[LaneSender, MixedSender, Inheritor, Notifier, StayingNotifier];
     const RECEIVERS: &[Role] = &[LaneReceiver, MixedReceiver];
     const TAKERS: &[Role] = &[LaneReceiver, MixedReceiver, Taker];
     match step {
@@ -82,7 +84,7 @@ pub fn roles(step: Step) -> &'static [Role] {
         }
         Step::ReclaimFound => &[Reclaimer, Successor],
         Step::NotifyRegistered | Step::NotifyDisarmed => &[Registrant],
-        Step::NotifyFired | Step::NotifyUnwoken => &[Notifier],
+        Step::NotifyFired | Step::NotifyUnwoken => &[Notifier, StayingNotifier],
         Step::AttachLocked => &[Attacher, Inheritor, Successor],
         Step::CreateUnnamed | Step::CreateNamed => &[Creator],
         Step::EndLocked | Step::EndMarked => &[LastUser, LateComer],
@@ -148,6 +150,7 @@ impl Role {
                 | LateComer
                 | Unlinker
                 | Notifier
+                | StayingNotifier
         )
     }
 }

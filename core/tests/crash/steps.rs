@@ -168,7 +168,9 @@ pub fn carry_on(
     others: &mut Vec<Child>,
 ) -> Result<(), String> {
     case.killed_receivers += usize::from(role.receives() && blow != Blow::Stop);
-    if role == Notifier && !matches!(step, Step::SendClaimed | Step::SendCopied) {
+    if matches!(role, Notifier | StayingNotifier)
+        && !matches!(step, Step::SendClaimed | Step::SendCopied)
+    {
         wait_until(|| case.board.get(NOTIFIED) > 0).map_err(|_| "the registrant is deaf")?;
     }
     if role.is_alone() {

@@ -3,14 +3,14 @@
 use super::*;
 use loom::thread;
 use mqueue_core::fault::{Step, abandon_at};
-use mqueue_core::shm::Arrival;
+use mqueue_core::shm::{Arrival, Ticket};
 
 #[test]
 fn a_registration_fires_exactly_when_the_queue_was_empty() {
     model("notification", 2, 7, || {
         let q = Queue::new(2, 2);
         let owner = q.owner(0);
-        let ticket = owner.register().unwrap();
+        let ticket = owner.register(false).unwrap();
         let senders: Vec<_> = (1..3u8)
             .map(|k| {
                 let s = q.owner(k as u32);
@@ -19,7 +19,7 @@ fn a_registration_fires_exactly_when_the_queue_was_empty() {
             .collect();
         senders.into_iter().for_each(|s| s.join().unwrap());
         assert!(matches!(owner.arrival(ticket), Arrival::Arrived { pid: 1 | 2, .. }), "silent");
-        let again = owner.register().unwrap();
+        let again = owner.register(false).unwrap();
         assert_eq!(owner.arrival(again), Arrival::Waiting, "fired on a queue that is not empty");
         same(drain(&owner), vec![1, 2]);
         assert!(send(&owner, 3, 0));
@@ -34,7 +34,7 @@ fn a_message_behind_one_that_is_just_received_is_not_silent() {
         let q = Queue::new(2, 2);
         let owner = q.owner(0);
         assert!(send(&owner, 1, 0));
-        let ticket = owner.register().unwrap();
+        let ticket = owner.register(false).unwrap();
         let s = q.owner(1);
         let sender = thread::spawn(move || assert!(send(&s, 2, 0)));
         let drained = drain(&owner);
@@ -58,7 +58,7 @@ fn a_sender_left_in_a_notification_leaves_it_to_the_next() {
         model(&format!("notifier left at {step:?}"), 2, 2, move || {
             let q = Queue::new(2, 2);
             let owner = q.owner(0);
-            let ticket = owner.register().unwrap();
+            let ticket = owner.register(false).unwrap();
             let dead = q.owner(1);
             let left = thread::spawn(move || abandon_at(step, || send(&dead, 1, 0)));
             let s = q.owner(2);
@@ -85,7 +85,7 @@ fn a_registrant_left_at_any_step_is_replaced() {
             let dead = q.owner(1);
             let left = thread::spawn(move || {
                 abandon_at(step, || {
-                    let ticket = dead.register().unwrap();
+                    let ticket = dead.register(false).unwrap();
                     dead.deregister(ticket);
                 })
             });
@@ -95,7 +95,7 @@ fn a_registrant_left_at_any_step_is_replaced() {
             q.is_dead(1);
             same(drain(&s), vec![1]);
             let owner = q.owner(0);
-            let ticket = owner.register().expect("a dead registrant made it busy");
+            let ticket = owner.register(false).expect("a dead registrant made it busy");
             assert_eq!(owner.arrival(ticket), Arrival::Waiting);
             assert!(send(&s, 2, 0));
             assert_eq!(owner.arrival(ticket), Arrival::Arrived { pid: 2, uid: 0 });
@@ -108,12 +108,12 @@ fn a_registration_dropped_beside_a_send_is_fired_or_free() {
     model("deregister beside send", 2, 5, || {
         let q = Queue::new(2, 2);
         let owner = q.owner(0);
-        let ticket = owner.register().unwrap();
+        let ticket = owner.register(false).unwrap();
         let s = q.owner(1);
         let sender = thread::spawn(move || assert!(send(&s, 1, 0)));
         let dropped = owner.deregister(ticket);
         sender.join().unwrap();
-        let next = q.owner(2).register();
+        let next = q.owner(2).register(false);
         assert!(next.is_ok(), "still busy; dropped: {dropped}");
         same(drain(&owner), vec![1]);
     });
@@ -125,14 +125,14 @@ fn an_arrival_on_an_emptied_settled_queue_fires() {
         let q = settled(2, 2);
         let owner = q.owner(0);
         assert_eq!(receive(&owner), Some((1, 0)));
-        let ticket = owner.register().unwrap();
+        let ticket = owner.register(false).unwrap();
         assert!(tail(&owner).is_settled());
         let s = q.owner(1);
         let sender = thread::spawn(move || assert!(send(&s, 2, 5)));
         assert!(send(&owner, 3, 7));
         sender.join().unwrap();
         assert!(matches!(owner.arrival(ticket), Arrival::Arrived { pid: 0 | 1, .. }), "silent");
-        let again = owner.register().unwrap();
+        let again = owner.register(false).unwrap();
         assert_eq!(owner.arrival(again), Arrival::Waiting, "fired on a queue that is not empty");
         assert_eq!(drain(&owner), [3, 2]);
     });
@@ -145,7 +145,7 @@ fn a_higher_message_beside_the_receive_of_the_last_is_not_silent() {
     model("arrival beside a settled receive", 3, 5, || {
         let q = settled(2, 2);
         let owner = q.owner(0);
-        let ticket = owner.register().unwrap();
+        let ticket = owner.register(false).unwrap();
         let s = q.owner(1);
         let sender = thread::spawn(move || assert!(send(&s, 2, 5)));
         let got = receive(&owner).expect("empty, yet one queued").0;
@@ -165,13 +165,13 @@ fn what_a_stopped_registrant_holds_is_used_up_by_a_message() {
             let stopped = q.owner(1);
             let left = thread::spawn(move || {
                 abandon_at(step, || {
-                    if let Ok(ticket) = stopped.register() {
+                    if let Ok(ticket) = stopped.register(false) {
                         stopped.deregister(ticket);
                     }
                 })
             });
             let owner = q.owner(0);
-            let first = owner.register();
+            let first = owner.register(false);
             left.join().unwrap();
             let mut ticket = first.ok();
             // One message for what it had registered, one more if it was dropping that.
@@ -179,7 +179,7 @@ fn what_a_stopped_registrant_holds_is_used_up_by_a_message() {
                 if ticket.is_none() {
                     assert!(send(&owner, 1, 0));
                     same(drain(&owner), vec![1]);
-                    ticket = owner.register().ok();
+                    ticket = owner.register(false).ok();
                 }
             }
             let ticket = ticket.expect("busy for ever");
@@ -187,4 +187,101 @@ fn what_a_stopped_registrant_holds_is_used_up_by_a_message() {
             assert!(matches!(owner.arrival(ticket), Arrival::Arrived { .. }));
         });
     }
+}
+
+/// How often a registration that stays is delivered until nothing is left to deliver.
+fn deliveries(owner: &Engine, ticket: &mut Ticket) -> u32 {
+    let mut count = 0;
+    while owner.arrival(*ticket) != Arrival::Waiting {
+        *ticket = owner.renew(*ticket).expect("it stays");
+        count += 1;
+    }
+    count
+}
+
+/// How often it has fired.
+fn times_fired(owner: &Engine) -> u64 {
+    owner.segment().control().notify.0.fired.load(SeqCst) >> 40
+}
+
+#[test]
+fn one_that_stays_fires_once_however_many_complete_it() {
+    model("a registration that stays, three to complete it", 3, 8, || {
+        let q = Queue::new(3, 2);
+        let owner = q.owner(0);
+        let mut ticket = owner.register(true).unwrap();
+        let s = q.owner(1);
+        let sender = thread::spawn(move || assert!(send(&s, 1, 0)));
+        let s = q.owner(2);
+        let another = thread::spawn(move || assert!(send(&s, 2, 0)));
+        owner.watch_arrival(ticket, 0);
+        sender.join().unwrap();
+        another.join().unwrap();
+        assert_eq!(times_fired(&owner), 1, "one arrival on the empty queue");
+        assert_eq!(deliveries(&owner, &mut ticket), 1);
+        assert!(q.owner(3).register(false).is_err(), "it stays");
+        same(drain(&owner), vec![1, 2]);
+        assert!(send(&owner, 3, 0));
+        assert_eq!(deliveries(&owner, &mut ticket), 1, "silent the second time");
+    });
+}
+
+#[test]
+fn one_that_stays_tells_of_what_comes_after_the_drain() {
+    // Nobody registers again: what the receiver leaves behind must be told.
+    model("a registration that stays beside a drain", 3, 8, || {
+        let q = Queue::new(2, 2);
+        let owner = q.owner(0);
+        let mut ticket = owner.register(true).unwrap();
+        let s = q.owner(1);
+        let sender = thread::spawn(move || assert!(send(&s, 1, 0) && send(&s, 2, 0)));
+        let mut got = vec![];
+        if deliveries(&owner, &mut ticket) > 0 {
+            got = drain(&owner);
+        }
+        sender.join().unwrap();
+        if got.len() < 2 {
+            assert!(deliveries(&owner, &mut ticket) > 0, "silent over a message");
+            got.extend(drain(&owner));
+        }
+        assert_eq!(got, [1, 2]);
+    });
+}
+
+#[test]
+fn a_sender_left_in_a_notification_that_stays_leaves_it_to_the_next() {
+    for step in [Step::SendPublished, Step::SendIndexed, Step::NotifyFired, Step::NotifyUnwoken] {
+        model(&format!("notifier of one that stays left at {step:?}"), 2, 2, move || {
+            let q = Queue::new(2, 2);
+            let owner = q.owner(0);
+            let mut ticket = owner.register(true).unwrap();
+            let dead = q.owner(1);
+            let left = thread::spawn(move || abandon_at(step, || send(&dead, 1, 0)));
+            owner.watch_arrival(ticket, 0);
+            left.join().unwrap();
+            owner.watch_arrival(ticket, 0);
+            assert_eq!(times_fired(&owner), 1);
+            assert_eq!(deliveries(&owner, &mut ticket), 1);
+            same(drain(&owner), vec![1]);
+            assert!(owner.deregister(ticket));
+            assert!(q.owner(2).register(true).is_ok());
+        });
+    }
+}
+
+#[test]
+fn one_that_stays_and_is_dropped_beside_a_send_makes_room() {
+    model("deregister one that stays beside send", 3, 5, || {
+        let q = Queue::new(2, 2);
+        let owner = q.owner(0);
+        let ticket = owner.register(true).unwrap();
+        let s = q.owner(1);
+        let sender = thread::spawn(move || assert!(send(&s, 1, 0)));
+        assert!(owner.deregister(ticket), "nobody else can use it up");
+        sender.join().unwrap();
+        let next = q.owner(2);
+        let next_ticket = next.register(false).expect("still busy");
+        assert_eq!(next.arrival(next_ticket), Arrival::Waiting);
+        same(drain(&owner), vec![1]);
+    });
 }
