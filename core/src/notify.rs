@@ -13,6 +13,7 @@
 //! helper touches nothing of its handle afterwards: it may close it.
 
 mod channel;
+pub mod descriptor;
 pub mod posix;
 pub mod shm;
 mod sleep;
@@ -76,6 +77,8 @@ enum State {
     Posix(posix::Waiting),
     /// To be delivered by the helper; and what is left of it then, if it stays.
     Fired { pid: u32, uid: u32, stays: Option<shm::Waiting> },
+    /// No registration: a descriptor for poll, of a queue in shared memory.
+    Polled(descriptor::Polled),
 }
 
 /// Everything about notification in this process. All zeros: nothing yet.
@@ -258,6 +261,7 @@ pub fn cancel(holder: Holder) {
                 }
                 State::Posix(waiting) => waiting.withdraw(node.notification),
                 State::Fired { stays: None, .. } => {}
+                State::Polled(_) => return true,
             }
             false
         });
@@ -298,7 +302,9 @@ extern "C" fn serve(_: *mut c_void) -> *mut c_void {
     let mut slice = sleep::SLICE;
     loop {
         let bell = desk.bell.load(SeqCst);
-        while deliver_one(desk) {}
+        while deliver_one(desk) {
+            descriptor::look(desk);
+        }
         let woken = sleep::sleep(desk, bell, slice);
         slice = if woken { sleep::SLICE } else { (slice * 2).min(sleep::SLICE_MOST) };
         if !woken {

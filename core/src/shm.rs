@@ -6,6 +6,8 @@ mod batch;
 mod browse;
 #[cfg(not(loom))]
 mod create;
+#[cfg(not(loom))]
+pub mod descriptor;
 mod engine;
 #[cfg(not(loom))]
 mod ephemeral;
@@ -23,6 +25,7 @@ mod reclaim;
 mod room;
 mod segment;
 mod send;
+pub mod shown;
 mod stats;
 #[cfg(not(loom))]
 mod wait;
@@ -41,4 +44,5 @@ pub use owner::{Locks, Sight, settle};
 pub use receive::Known;
 pub use room::Dropped;
 pub use segment::Segment;
+pub use shown::Shown;
 pub use stats::Counts;

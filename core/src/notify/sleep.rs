@@ -43,6 +43,14 @@ pub(super) fn sleep(desk: &Desk, bell: u32, slice: i64) -> bool {
                 count += 1;
                 has_fired |= waiting.has_fired();
             }
+            State::Polled(polled) if count == WORDS => {
+                polled.look();
+                is_complete = false;
+            }
+            State::Polled(polled) => {
+                words[count] = polled.announce();
+                count += 1;
+            }
             State::Posix(waiting) => awaits_kernel |= waiting.is_told_by_the_channel(),
             State::Fired { .. } => {}
         }

@@ -29,6 +29,8 @@
 //! Source: the design follows lock-free locks (Turek, Shasha, Prakash 1992; Barnes
 //! 1993): an operation is published in one word and helped by whoever meets it.
 
+#[cfg(not(loom))]
+use super::descriptor::Descriptor;
 use super::layout::{Apart, Control, SlotHeader};
 use super::owner::Owners;
 use super::segment::{Segment, Slot};
@@ -124,6 +126,8 @@ pub struct Engine {
     pub(super) reclaiming: local::AtomicBool,
     sending: Apart<SenderHints>,
     pub(super) receiving: Apart<ReceiverHints>,
+    #[cfg(not(loom))]
+    descriptor: Descriptor,
 }
 
 /// What the queue was made to do beyond passing messages on.
@@ -214,6 +218,8 @@ impl Engine {
                 tail_seen: local::AtomicU32::new(0),
                 finder_lock: local::AtomicU64::new(0),
             }),
+            #[cfg(not(loom))]
+            descriptor: Descriptor::new(),
         }
     }
 
@@ -238,6 +244,12 @@ impl Engine {
     /// The segment that it works on.
     pub fn segment(&self) -> &Segment {
         &self.segment
+    }
+
+    /// The descriptor for poll of this view's handle.
+    #[cfg(not(loom))]
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
     }
 
     /// Our owner number.

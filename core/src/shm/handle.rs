@@ -9,6 +9,7 @@
 //! Source: madvise(2), MADV_WIPEONFORK (Linux 4.14) and MADV_DONTFORK.
 
 use super::create::{self, FoundFile, HandedOn, Made, PAGE};
+use super::descriptor;
 use super::engine::{Engine, Features, Look};
 use super::ephemeral;
 use super::layout::{Geometry, Prologue};
@@ -27,11 +28,11 @@ use crate::notify::{self, Notification};
 use crate::oflag::{Direction, OpenFlags};
 use crate::report::say;
 use crate::sync::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use crate::sync::local::{AtomicI32, AtomicPtr, AtomicU32};
+use crate::sync::local::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64};
 use crate::sys::file::{self, Descriptor, Identity};
 use crate::sys::map::{self, Mapping};
 use crate::sys::process;
-use crate::transport::{Access, Transport, check_mode, not_here, one_by_one, too_long};
+use crate::transport::{Access, Transport, check_mode, one_by_one, too_long};
 use crate::waiting::Side;
 use core::ffi::CStr;
 
@@ -49,6 +50,8 @@ pub struct ShmQueue {
     name: Option<ShmName>,
     /// What it was made with: bits of `option::KEPT`.
     options: u64,
+    /// The descriptor for poll, of this process or one it was forked from; see `descriptor.rs`.
+    eventfd: AtomicU64,
 }
 
 // SAFETY: the pointer leads to memory that is only read, atomically changed or belongs to
@@ -259,6 +262,7 @@ impl ShmQueue {
             identity,
             name,
             options: prologue.options,
+            eventfd: AtomicU64::new(0),
         }
     }
 
@@ -657,6 +661,10 @@ impl Transport for ShmQueue {
             .map_err(|error| explained(error, "cannot change the queue's owner or mode"))
     }
 
+    fn fd(&self) -> Result<i32> {
+        notify::descriptor::open(self.healthy()?, &self.eventfd)
+    }
+
     fn notify(&self, notification: Notification, flags: u64) -> Result<()> {
         notify::shm::register(self.healthy()?, notification, flags)
     }
@@ -676,6 +684,10 @@ impl Drop for ShmQueue {
         let size = self.geometry.total as usize;
         let is_user = self.is_ephemeral() && self.attachment_if_any().is_some();
         let own_probe = self.attachment_if_any().and_then(|a| a.engine.own_probe());
+        if let Some(attachment) = self.attachment_if_any() {
+            notify::descriptor::forget(attachment);
+        }
+        descriptor::close(&self.eventfd);
         let mut attachment = *self.attachment.get_mut();
         while !attachment.is_null() {
             // SAFETY: the list of this handle's attachments, which nobody uses any more.

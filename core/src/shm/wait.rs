@@ -201,6 +201,18 @@ impl Waiting<'_> {
     #[cold]
     pub(super) fn run<T>(
         self,
+        attempt: impl FnMut(Look) -> core::result::Result<T, Refused>,
+    ) -> Result<T> {
+        let (engine, side) = (self.engine, self.side);
+        let came = self.try_or_wait(attempt);
+        if let Err(Errno(libc::EAGAIN | libc::ETIMEDOUT | libc::EINTR | libc::ECANCELED)) = came {
+            engine.descriptor().refused(engine, side);
+        }
+        came
+    }
+
+    fn try_or_wait<T>(
+        self,
         mut attempt: impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Result<T> {
         if self.wait == Wait::Never {

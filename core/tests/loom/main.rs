@@ -20,6 +20,7 @@ mod histories;
 #[path = "../history/mod.rs"]
 mod history;
 mod modes;
+mod shown;
 mod slots;
 mod waiting;
 
