@@ -89,8 +89,9 @@
  *     mode               umask                 umask                 as it is
  *     unlink             users keep the queue  users keep the queue  users get -EIDRM
  *     notification       yes                   yes                   -ENOTSUP
+ *     ...that stays      yes                   -ENOTSUP              -ENOTSUP
  *     types, peeking     -ENOTSUP              -ENOTSUP              yes
- *     mqrs_fd            -ENOTSUP              yes                   -ENOTSUP
+ *     mqrs_fd            yes                   yes                   -ENOTSUP
  *
  * mqrs_getattr tells what a queue can do, as MQRS_CAP_... bits, and mqrs_getlimits what a
  * transport allows here and now. What is said below is true of all three, unless one is named.
@@ -158,14 +159,15 @@
  *
  * mqrs_notify_signal and mqrs_notify_callback tell a process when a message comes to an empty
  * queue that no receiver waits for. A queue has one registration at a time, which is used up
- * by one message. It ends with its handle, with its process, and at exec. The pattern that
- * loses nothing: register, then receive with MQRS_NOWAIT until -EAGAIN; when told, again.
+ * by one message, unless it stays (MQRS_NOTIFY_PERSISTENT). It ends with its handle, with its
+ * process, and at exec. The pattern that loses nothing: register, then receive with
+ * MQRS_NOWAIT until -EAGAIN; when told, again. One that stays is registered once.
  *
  * THREADS
  *
  * Any function may be called on one handle by any number of threads at a time, except
  * mqrs_close, which must be the last. The library starts no thread, but one helper thread when
- * a notification is registered. No function is a cancellation point of pthread_cancel(3), and
+ * a notification is registered, or mqrs_fd called on a queue in shared memory. No function is a cancellation point of pthread_cancel(3), and
  * a thread must not be cancelled asynchronously in one.
  *
  * SIGNALS
@@ -1308,13 +1310,18 @@ int mqrs_requeue(mqrs_queue *q,
  * signo  the signal, 1 to SIGRTMAX; 0 takes the registration but sends nothing
  * value  arrives as si_value: as sival_ptr, and as sival_int where it fits an int
  * flags  0, or MQRS_NOTIFY_PERSISTENT: it stays registered, and fires for each message that
- *        comes to the empty queue; MQRS_NOTIFY_NOW: it fires at once if messages are waiting
+ *        comes to the empty queue, until it is cancelled (MQRS_CAP_PERSISTENT_NOTIFY);
+ *        MQRS_NOTIFY_NOW: it fires at once if messages are waiting, and is used up by that
+ *        unless it stays. Both in shared memory only
  *
  * It is sent once, when a message comes to a queue that is empty and on which no
  * receiver waits; the registration is then used up. To miss nothing, register again
- * first, then receive until -EAGAIN. The signal has si_code SI_MESGQ, and si_pid and
+ * first, then receive until -EAGAIN. One that stays need not be renewed: receive until
+ * -EAGAIN each time; arrivals that follow each other faster than signals are sent may share
+ * one, which comes after the last of them. The signal has si_code SI_MESGQ, and si_pid and
  * si_uid of the sender, also when that is another user. They are the numbers that the
- * sender itself sees: one in another pid or user namespace may have any. POSIX: the kernel
+ * sender itself sees: one in another pid or user namespace may have any. What fires at once
+ * has those of this process, even if a receiver waits for the same messages. POSIX: the kernel
  * sends it, and not for a message whose sender had waited for room.
  *
  * Returns 0, or, having registered nothing,
@@ -1325,7 +1332,9 @@ int mqrs_requeue(mqrs_queue *q,
  *   -EAGAIN          the library's helper thread cannot be started, or Linux is older
  *                    than 4.14
  *   -ENOMEM          no memory for the registration
- *   -ENOTSUP         the queue cannot notify: System V queues (MQRS_CAP_NOTIFY)
+ *   -ENOTSUP         the queue cannot notify: System V queues (MQRS_CAP_NOTIFY). POSIX: a
+ *                    flag, since the kernel drops a registration when it notifies, and
+ *                    nobody can tell whether it has notified of a message that waits
  *   -EBADMSG         the queue is damaged
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *
@@ -1347,14 +1356,19 @@ int mqrs_notify_signal(mqrs_queue *q,
  * user   handed to it; may be NULL. Keep it until mqrs_notify_cancel or mqrs_close
  *        returned, or until fn ran
  * flags  0, or MQRS_NOTIFY_PERSISTENT: it stays registered, and fires for each message that
- *        comes to the empty queue; MQRS_NOTIFY_NOW: it fires at once if messages are waiting
+ *        comes to the empty queue, until it is cancelled (MQRS_CAP_PERSISTENT_NOTIFY);
+ *        MQRS_NOTIFY_NOW: it fires at once if messages are waiting, and is used up by that
+ *        unless it stays. Both in shared memory only
  *
  * It is called once, when a message comes to a queue that is empty and on which no
  * receiver waits; the registration is used up before the call, so that fn may register
- * again. To miss nothing, register again first, then receive until -EAGAIN.
+ * again. To miss nothing, register again first, then receive until -EAGAIN. One that stays
+ * need not be renewed: it is enough that fn receives until -EAGAIN. Arrivals that follow each
+ * other faster than fn returns may share one call, which comes after the last of them.
  *
  * fn runs on the library's helper thread, one callback at a time, with all signals
- * blocked; while it runs, the notifications of the whole process wait. It may call
+ * blocked; while it runs, the notifications of the whole process wait, and so does what
+ * mqrs_fd's descriptors would newly show. It may call
  * anything, mqrs_notify_cancel and mqrs_close on q included. It must return: no
  * exception, longjmp or pthread_exit may leave it.
  *
@@ -1370,8 +1384,9 @@ int mqrs_notify_signal(mqrs_queue *q,
  *   -EMFILE          POSIX: the first callback needs two descriptors, and the process has too
  *                    many; -ENFILE: the system has
  *   -ENOMEM          no memory for the registration
- *   -ENOTSUP         the queue cannot notify: System V queues (MQRS_CAP_NOTIFY); POSIX: the
- *                    process may not have a netlink socket
+ *   -ENOTSUP         the queue cannot notify: System V queues (MQRS_CAP_NOTIFY). POSIX: a
+ *                    flag, as in mqrs_notify_signal; or the process may not have a netlink
+ *                    socket
  *   -EBADMSG         the queue is damaged
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *
@@ -1419,10 +1434,14 @@ int mqrs_notify_cancel(mqrs_queue *q);
  * not to be a receiver that waits: a notification fires.
  *
  * POSIX queues have one, their own. A queue in shared memory gets one by the first call, for
- * this handle in this process; from then on a helper thread sees to it, the same as for
- * notifications, and a message may be noticed a second late if its sender is killed in
- * mid-call. A forked child calls mqrs_fd again and uses what that returns. System V queues
- * have none (MQRS_CAP_FD).
+ * this handle in this process: an eventfd(2), close-on-exec. From then on a helper thread sees
+ * to it, the same as for notifications: what this process does itself may show a moment later,
+ * what others do while a callback of mqrs_notify_callback runs shows when it has returned, and
+ * a message whose sender is killed in mid-call shows within a second. With more than 120
+ * queues that are polled or have a registration, it may take 10 ms. With EPOLLET, receive (or
+ * send) until -EAGAIN before the next wait. A forked child calls mqrs_fd again and uses what
+ * that returns. System V queues have none (MQRS_CAP_FD). Users of a queue that nobody polls
+ * pay nothing for this, and while it is ready neither do those of one that is polled.
  *
  * Returns the descriptor, >= 0, or
  *   -EBADF           q is NULL or no open handle

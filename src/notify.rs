@@ -13,13 +13,18 @@ use std::ffi::{c_int, c_void};
 /// signo  the signal, 1 to SIGRTMAX; 0 takes the registration but sends nothing
 /// value  arrives as si_value: as sival_ptr, and as sival_int where it fits an int
 /// flags  0, or MQRS_NOTIFY_PERSISTENT: it stays registered, and fires for each message that
-///        comes to the empty queue; MQRS_NOTIFY_NOW: it fires at once if messages are waiting
+///        comes to the empty queue, until it is cancelled (MQRS_CAP_PERSISTENT_NOTIFY);
+///        MQRS_NOTIFY_NOW: it fires at once if messages are waiting, and is used up by that
+///        unless it stays. Both in shared memory only
 ///
 /// It is sent once, when a message comes to a queue that is empty and on which no
 /// receiver waits; the registration is then used up. To miss nothing, register again
-/// first, then receive until -EAGAIN. The signal has si_code SI_MESGQ, and si_pid and
+/// first, then receive until -EAGAIN. One that stays need not be renewed: receive until
+/// -EAGAIN each time; arrivals that follow each other faster than signals are sent may share
+/// one, which comes after the last of them. The signal has si_code SI_MESGQ, and si_pid and
 /// si_uid of the sender, also when that is another user. They are the numbers that the
-/// sender itself sees: one in another pid or user namespace may have any. POSIX: the kernel
+/// sender itself sees: one in another pid or user namespace may have any. What fires at once
+/// has those of this process, even if a receiver waits for the same messages. POSIX: the kernel
 /// sends it, and not for a message whose sender had waited for room.
 ///
 /// Returns 0, or, having registered nothing,
@@ -30,7 +35,9 @@ use std::ffi::{c_int, c_void};
 ///   -EAGAIN          the library's helper thread cannot be started, or Linux is older
 ///                    than 4.14
 ///   -ENOMEM          no memory for the registration
-///   -ENOTSUP         the queue cannot notify: System V queues (MQRS_CAP_NOTIFY)
+///   -ENOTSUP         the queue cannot notify: System V queues (MQRS_CAP_NOTIFY). POSIX: a
+///                    flag, since the kernel drops a registration when it notifies, and
+///                    nobody can tell whether it has notified of a message that waits
 ///   -EBADMSG         the queue is damaged
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 ///
@@ -61,14 +68,19 @@ pub unsafe extern "C" fn mqrs_notify_signal(
 /// user   handed to it; may be NULL. Keep it until mqrs_notify_cancel or mqrs_close
 ///        returned, or until fn ran
 /// flags  0, or MQRS_NOTIFY_PERSISTENT: it stays registered, and fires for each message that
-///        comes to the empty queue; MQRS_NOTIFY_NOW: it fires at once if messages are waiting
+///        comes to the empty queue, until it is cancelled (MQRS_CAP_PERSISTENT_NOTIFY);
+///        MQRS_NOTIFY_NOW: it fires at once if messages are waiting, and is used up by that
+///        unless it stays. Both in shared memory only
 ///
 /// It is called once, when a message comes to a queue that is empty and on which no
 /// receiver waits; the registration is used up before the call, so that fn may register
-/// again. To miss nothing, register again first, then receive until -EAGAIN.
+/// again. To miss nothing, register again first, then receive until -EAGAIN. One that stays
+/// need not be renewed: it is enough that fn receives until -EAGAIN. Arrivals that follow each
+/// other faster than fn returns may share one call, which comes after the last of them.
 ///
 /// fn runs on the library's helper thread, one callback at a time, with all signals
-/// blocked; while it runs, the notifications of the whole process wait. It may call
+/// blocked; while it runs, the notifications of the whole process wait, and so does what
+/// mqrs_fd's descriptors would newly show. It may call
 /// anything, mqrs_notify_cancel and mqrs_close on q included. It must return: no
 /// exception, longjmp or pthread_exit may leave it.
 ///
@@ -84,8 +96,9 @@ pub unsafe extern "C" fn mqrs_notify_signal(
 ///   -EMFILE          POSIX: the first callback needs two descriptors, and the process has too
 ///                    many; -ENFILE: the system has
 ///   -ENOMEM          no memory for the registration
-///   -ENOTSUP         the queue cannot notify: System V queues (MQRS_CAP_NOTIFY); POSIX: the
-///                    process may not have a netlink socket
+///   -ENOTSUP         the queue cannot notify: System V queues (MQRS_CAP_NOTIFY). POSIX: a
+///                    flag, as in mqrs_notify_signal; or the process may not have a netlink
+///                    socket
 ///   -EBADMSG         the queue is damaged
 ///   -ENOTRECOVERABLE the library failed in an earlier call on q
 ///
