@@ -300,9 +300,9 @@ impl Handle for Open {
         number(unsafe { mqrs_fd(self.0) })
     }
 
-    fn notify_signal(&self, signo: i32, value: isize) -> Result<()> {
+    fn notify_signal_as(&self, signo: i32, value: isize, flags: u64) -> Result<()> {
         // SAFETY: as above.
-        done(unsafe { mqrs_notify_signal(self.0, signo, value, 0) })
+        done(unsafe { mqrs_notify_signal(self.0, signo, value, flags) })
     }
 
     fn notify_callback(&self, function: Callback, user: *mut c_void) -> Result<()> {

@@ -122,8 +122,8 @@ impl Handle for queue::Queue {
         answer(queue::Queue::fd(self))
     }
 
-    fn notify_signal(&self, signo: i32, value: isize) -> Result<()> {
-        answer(self.notify(Notification::Signal { signo, value }, 0))
+    fn notify_signal_as(&self, signo: i32, value: isize, flags: u64) -> Result<()> {
+        answer(self.notify(Notification::Signal { signo, value }, flags))
     }
 
     fn notify_callback(&self, function: Callback, user: *mut c_void) -> Result<()> {

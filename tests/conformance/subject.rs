@@ -130,7 +130,8 @@ pub trait Handle: Send + Sync {
     fn set_owner(&self, mode: u32, uid: u32, gid: u32) -> Result<()>;
     fn dup_fd(&self) -> Result<i32>;
     fn fd(&self) -> Result<i32>;
-    fn notify_signal(&self, signo: i32, value: isize) -> Result<()>;
+    /// Flags are bits of `notify::how`.
+    fn notify_signal_as(&self, signo: i32, value: isize, flags: u64) -> Result<()>;
     fn notify_callback(&self, function: Callback, user: *mut c_void) -> Result<()>;
     fn notify_cancel(&self) -> Result<()>;
     /// What the C functions take; null in other languages.
@@ -139,6 +140,10 @@ pub trait Handle: Send + Sync {
 
 /// What every clause wants to do in one line.
 impl dyn Handle {
+    pub fn notify_signal(&self, signo: i32, value: isize) -> Result<()> {
+        self.notify_signal_as(signo, value, 0)
+    }
+
     /// Send without waiting; there is room.
     #[track_caller]
     pub fn put(&self, message: impl AsRef<[u8]>, prio: u32) {

@@ -210,6 +210,8 @@ fn controls(command: c_int, argument: usize) -> Option<Kind> {
         libc::F_DUPFD_CLOEXEC => Kind::Duplicate,
         libc::F_GETFL => Kind::Flags,
         libc::F_SETFD => Kind::SetFlags,
+        // F_SETSIG
+        10 => Kind::Mark,
         libc::F_OFD_GETLK => Kind::AskLock,
         libc::F_OFD_SETLK => {
             // SAFETY: the command takes a pointer to one.

@@ -141,6 +141,8 @@ kinds! {
     TakeCookie: EAGAIN EINTR ENOBUFS ENOMEM;
     /// eventfd.
     MakeBell: EMFILE ENFILE ENOMEM;
+    /// fcntl, F_SETSIG.
+    Mark: EINVAL;
     /// write to the eventfd.
     RingBell: EAGAIN EINTR;
     /// read of the eventfd.

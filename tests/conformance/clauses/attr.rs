@@ -5,6 +5,7 @@ use crate::subject::{MS, NOWAIT, Subject, Transport, now};
 use libc::{O_CREAT, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY};
 use mqueue_core::attr::{Limits, OpenOptions, capability, option, transport};
 use mqueue_core::message::{Outgoing, Request, receive, send};
+use mqueue_core::queue::how;
 
 pub const CLAUSES: &[Clause] = clauses![All:
     attributes_tell_the_transport_and_the_creator,
@@ -81,6 +82,7 @@ fn a_capability_is_there_where_its_functions_are(s: &Subject) {
     for (bit, result) in [
         (capability::FD, queue.fd().map(drop)),
         (capability::NOTIFY, queue.notify_signal(0, 0)),
+        (capability::PERSISTENT_NOTIFY, queue.notify_signal_as(0, 0, how::PERSISTENT)),
         (capability::STATS, queue.stats().map(drop)),
         (capability::TYPES, queue.send_message(&message(send::TYPE), 0)),
         (capability::TYPES, queue.receive_message(&request(receive::TYPE), 0).map(drop)),

@@ -8,6 +8,7 @@ use crate::process::{
 use crate::subject::{NOBODY, NOWAIT, Queue, Subject, Wait};
 use libc::{O_RDONLY, O_RDWR, O_WRONLY, SIGRTMIN, SIGUSR1};
 use mqueue_core::attr::OpenOptions;
+use mqueue_core::queue::how;
 use mqueue_core::sync::Ordering::SeqCst;
 use mqueue_core::sync::local::AtomicU32;
 use std::io::Read as _;
@@ -37,6 +38,10 @@ pub const CLAUSES: &[Clause] = clauses![All:
     signal_zero_takes_the_registration_and_sends_nothing,
     any_direction_may_register,
     room_for_a_sender_that_waits_notifies_of_its_message,
+    a_registration_that_stays_notifies_of_each_arrival_on_the_empty_queue,
+    a_registration_that_stays_is_the_only_one_until_it_is_cancelled,
+    a_registration_may_notify_at_once_of_what_waits,
+    a_registration_that_may_notify_at_once_waits_for_what_comes,
 ];
 
 fn a_message_on_an_empty_queue_sends_the_signal(s: &Subject) {
@@ -337,4 +342,69 @@ fn room_for_a_sender_that_waits_notifies_of_its_message(s: &Subject) {
 
     assert!(is_consumed(&queue));
     assert_eq!(queue.take_by(NOWAIT), Ok((vec![b'y'; 16], 0)));
+}
+
+fn a_registration_that_stays_notifies_of_each_arrival_on_the_empty_queue(s: &Subject) {
+    block_signal(SIGUSR1);
+    let queue = s.queue();
+
+    assert_eq!(queue.notify_signal_as(SIGUSR1, 5, how::PERSISTENT), Ok(()));
+
+    for round in 0..5 {
+        let child = spawn(|| queue.put("arrived", 0));
+        let pid = child.pid();
+        child.join();
+        let info = take_signal(SIGUSR1);
+        // SAFETY: such signals carry both.
+        let (from, value) = unsafe { (info.si_pid(), info.si_value().sival_ptr as usize) };
+        assert_eq!((from, value), (pid, 5), "round {round}");
+        queue.put("a second one", 0);
+        queue.drain();
+        assert!(pending_signal(SIGUSR1).is_none());
+    }
+    assert_eq!(queue.notify_cancel(), Ok(()));
+    queue.put("for nobody", 0);
+    assert!(pending_signal(SIGUSR1).is_none());
+}
+
+fn a_registration_that_stays_is_the_only_one_until_it_is_cancelled(s: &Subject) {
+    block_signal(SIGUSR1);
+    let (address, queue) = s.create(4, 16);
+    let other = s.another(&address, O_RDWR);
+    queue.notify_signal_as(SIGUSR1, 0, how::PERSISTENT).expect("a registration");
+    queue.put("arrived", 0);
+    take_signal(SIGUSR1);
+
+    s.fails(libc::EBUSY, queue.notify_signal(0, 0));
+    s.fails(libc::EBUSY, other.notify_signal_as(0, 0, how::PERSISTENT));
+    spawn(|| s.fails(libc::EBUSY, other.notify_signal(0, 0))).join();
+
+    assert_eq!(queue.notify_cancel(), Ok(()));
+    assert_eq!(other.notify_signal(0, 0), Ok(()));
+}
+
+fn a_registration_may_notify_at_once_of_what_waits(s: &Subject) {
+    block_signal(SIGUSR1);
+    let queue = s.queue();
+    spawn(|| queue.put("here before", 0)).join();
+
+    assert_eq!(queue.notify_signal_as(SIGUSR1, 0, how::NOW), Ok(()));
+
+    let info = take_signal(SIGUSR1);
+    // SAFETY: such signals carry it.
+    assert_eq!(unsafe { info.si_pid() }, std::process::id() as i32, "the sender is not known");
+    assert_eq!(queue.take().0, b"here before");
+    assert!(is_consumed(&queue));
+}
+
+fn a_registration_that_may_notify_at_once_waits_for_what_comes(s: &Subject) {
+    block_signal(SIGUSR1);
+    let queue = s.queue();
+
+    assert_eq!(queue.notify_signal_as(SIGUSR1, 0, how::NOW), Ok(()));
+
+    assert!(!is_consumed(&queue));
+    assert!(pending_signal(SIGUSR1).is_none());
+    queue.put("arrived", 0);
+    take_signal(SIGUSR1);
 }

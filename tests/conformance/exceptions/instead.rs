@@ -7,6 +7,7 @@ use crate::subject::{NOBODY, NOWAIT, Subject, Wait};
 use libc::{O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, SIGUSR1};
 use mqueue_core::attr::{OpenOptions, capability, option};
 use mqueue_core::message::{Outgoing, Request, receive, send};
+use mqueue_core::queue::how;
 
 /// It is not supported, and the capability is cleared.
 fn is_not_there<T>(s: &Subject, result: crate::subject::Result<T>, capability: u64) {
@@ -211,6 +212,26 @@ pub fn any_handler_ends_a_wait_without_a_timeout(s: &Subject) {
     let other = interrupter();
     s.fails(libc::EINTR, full.send(&[0; 16], 0, Wait::Plain));
     other.kill();
+}
+
+pub fn no_registration_stays(s: &Subject) {
+    let queue = s.queue();
+
+    for flags in [how::PERSISTENT, how::ALL] {
+        let result = queue.notify_signal_as(0, 0, flags);
+        is_not_there(s, result, capability::PERSISTENT_NOTIFY);
+    }
+
+    assert_eq!(queue.notify_signal(0, 0), Ok(()), "nothing was registered");
+}
+
+pub fn no_registration_notifies_at_once(s: &Subject) {
+    let queue = s.queue();
+    queue.put("x", 0);
+
+    s.fails(libc::ENOTSUP, queue.notify_signal_as(0, 0, how::NOW));
+
+    assert_eq!(queue.notify_signal(0, 0), Ok(()), "nothing was registered");
 }
 
 pub fn there_is_no_notification(s: &Subject) {

@@ -13,15 +13,6 @@ pub const EXCEPTIONS: &[Exception] = &[
     Exception {
         transport: Shm,
         clauses: &[
-            "a_descriptor_tells_whether_there_are_messages_and_room",
-            "a_message_from_another_process_ends_a_poll",
-        ],
-        because: "this version has no descriptor for poll; what `mqrs_dup_fd` gives is a file's",
-        instead: instead::there_is_no_descriptor_for_poll,
-    },
-    Exception {
-        transport: Shm,
-        clauses: &[
             "a_type_selects_the_messages_to_receive",
             "a_type_goes_with_its_message",
             "who_waits_for_a_type_is_woken_by_that_type",
@@ -62,6 +53,24 @@ pub const EXCEPTIONS: &[Exception] = &[
         clauses: &["room_for_a_sender_that_waits_notifies_of_its_message"],
         because: "the kernel passes the message of a sender that waits without notifying",
         instead: instead::the_message_of_a_sender_that_waited_does_not_notify,
+    },
+    Exception {
+        transport: Posix,
+        clauses: &[
+            "a_registration_that_stays_notifies_of_each_arrival_on_the_empty_queue",
+            "a_registration_that_stays_is_the_only_one_until_it_is_cancelled",
+        ],
+        because: "the kernel drops a registration when it notifies, and another process may take its place",
+        instead: instead::no_registration_stays,
+    },
+    Exception {
+        transport: Posix,
+        clauses: &[
+            "a_registration_may_notify_at_once_of_what_waits",
+            "a_registration_that_may_notify_at_once_waits_for_what_comes",
+        ],
+        because: "whether the kernel has notified of a message that waits, or it came just before the registration, cannot be told",
+        instead: instead::no_registration_notifies_at_once,
     },
     Exception {
         transport: Posix,
@@ -184,6 +193,10 @@ pub const EXCEPTIONS: &[Exception] = &[
             "room_for_a_sender_that_waits_notifies_of_its_message",
             "a_notification_leaves_no_file_behind",
             "a_callback_that_was_cancelled_is_never_called",
+            "a_registration_that_stays_notifies_of_each_arrival_on_the_empty_queue",
+            "a_registration_that_stays_is_the_only_one_until_it_is_cancelled",
+            "a_registration_may_notify_at_once_of_what_waits",
+            "a_registration_that_may_notify_at_once_waits_for_what_comes",
         ],
         because: "the kernel tells nobody of a message in a System V queue, and a foreign sender could only be noticed by looking again and again",
         instead: instead::there_is_no_notification,

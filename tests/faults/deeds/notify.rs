@@ -1,10 +1,10 @@
 //! Notification.
 
 use super::open::{CLOSE, OPEN_FINDS};
-use super::{DEED, Deed, NO_FUTEX_WAITV, Stage};
+use super::{DEED, Deed, Kind, NO_FUTEX_WAITV, Stage};
 use crate::stage::{join_peer, make, received, wait_for, with_peer_at_go};
 use mqueue_core::sync::Ordering::SeqCst;
-use mqueue_core::sync::local::AtomicU32;
+use mqueue_core::sync::local::{AtomicI32, AtomicU32};
 use mqueue_rs::*;
 use std::ffi::{c_int, c_void};
 use std::ptr::null_mut;
@@ -25,6 +25,10 @@ pub const DEEDS: &[Deed] = &[
         ..CALLBACK_COMES
     },
     CLOSE_REGISTERED,
+    FD,
+    Deed { name: "fd in a child", in_child: true, ..FD },
+    POLL_ENDS,
+    Deed { name: "a poll ends without futex_waitv", without: NO_FUTEX_WAITV, ..POLL_ENDS },
 ];
 
 pub const NOTIFY_SIGNAL: Deed = Deed {
@@ -111,6 +115,54 @@ pub const CLOSE_REGISTERED: Deed = Deed {
     has_helper: true,
     ..CLOSE
 };
+
+pub const FD: Deed = Deed {
+    name: "fd",
+    function: "mqrs_fd",
+    prepare: make,
+    // SAFETY: an open handle.
+    run: |stage| unsafe {
+        let fd = mqrs_fd(stage.queue);
+        POLLED.store(fd, SeqCst);
+        fd.min(0) as isize
+    },
+    verify: |stage| {
+        with_peer_at_go(stage);
+        ends(stage);
+        join_peer(stage)
+    },
+    has_helper: true,
+    ..DEED
+};
+
+pub const POLL_ENDS: Deed = Deed {
+    name: "a poll ends",
+    prepare: |stage| {
+        make(stage);
+        assert_eq!((FD.run)(stage), 0);
+        with_peer_at_go(stage);
+    },
+    run: ends,
+    verify: join_peer,
+    // The kernel says it of an eventfd that is full or empty, and then nothing has to be done.
+    believes: &[(Kind::RingBell, libc::EAGAIN), (Kind::SilenceBell, libc::EAGAIN)],
+    ..FD
+};
+
+/// The descriptor that was asked for last.
+static POLLED: AtomicI32 = AtomicI32::new(-1);
+
+/// The descriptor is readable when another process has sent to the empty queue.
+fn ends(stage: &mut Stage) -> isize {
+    let fd = POLLED.load(SeqCst);
+    stage.shared.go.store(1, SeqCst);
+    wait_for("poll", || {
+        let mut item = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one whole struct.
+        unsafe { libc::poll(&mut item, 1, 0) == 1 }
+    });
+    0
+}
 
 /// Notifications that have come.
 static TOLD: AtomicU32 = AtomicU32::new(0);
