@@ -100,6 +100,7 @@ programs! {
     notify_across_fork
     notify_between_users
     notify_callback
+    notify_persistent
     notify_rules
     notify_signal
     open_modes
@@ -107,6 +108,7 @@ programs! {
     passed_descriptors
     permission_matrix
     permissions
+    poll_descriptor
     priority_order
     queue_names
     sendall
