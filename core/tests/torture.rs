@@ -9,12 +9,13 @@
 //! each receiver killed, and the queue is as new. In some rounds receivers are only
 //! stopped: then nothing at all may be missing. In others processes come and go among a
 //! handful of owner numbers, so that each is used again at once. In notification rounds
-//! one process registers again and again, and must not stay deaf while a message waits.
+//! one process registers again and again, or once for all that comes, and must not stay deaf
+//! while a message waits; nor may another, which receives when poll tells it to.
 
 mod processes;
 
 use mqueue_core::fault::{Step, arm};
-use mqueue_core::queue::{Notification, Queue};
+use mqueue_core::queue::{Notification, Queue, how};
 use mqueue_core::shm::word::Head;
 use mqueue_core::sync::AtomicU64;
 use mqueue_core::sync::Ordering::SeqCst;
@@ -38,6 +39,8 @@ enum Role {
     Registrant,
     /// Registers and looks whether it is told; never killed.
     Listener,
+    /// Receives when its descriptor says so; never killed.
+    Poller,
 }
 
 impl Role {
@@ -47,7 +50,7 @@ impl Role {
         match self {
             Role::Sender(how) => how as usize,
             Role::Receiver(how) => 3 + how as usize,
-            Role::Registrant | Role::Listener => 6,
+            Role::Registrant | Role::Listener | Role::Poller => 6,
         }
     }
 
@@ -73,7 +76,7 @@ impl Mode {
     fn may_kill(&self, role: Role) -> bool {
         match role {
             Role::Sender(_) => true,
-            Role::Listener => false,
+            Role::Listener | Role::Poller => false,
             _ => !self.only_senders_die,
         }
     }
@@ -133,6 +136,7 @@ impl Scene {
             }
             Role::Registrant => self.register_and_cancel(queue, &mut rng),
             Role::Listener => self.listen(queue, number, &mut rng),
+            Role::Poller => self.poll(queue, number),
         }
     }
 
@@ -151,13 +155,13 @@ impl Scene {
         }
     }
 
-    fn register(&self, queue: &Queue) -> bool {
+    fn register(&self, queue: &Queue, flags: u64) -> bool {
         let callback = Notification::Callback {
             function: fired,
             argument: (&raw const self.board[FIRED]).cast_mut().cast(),
             user: std::ptr::null_mut(),
         };
-        let result = queue.notify(callback, 0);
+        let result = queue.notify(callback, flags);
         match result {
             Ok(()) => true,
             Err(error) if error.0 == libc::EBUSY => false,
@@ -167,7 +171,7 @@ impl Scene {
 
     fn register_and_cancel(&self, queue: &Queue, rng: &mut Rng) {
         while !self.is_over() {
-            self.register(queue);
+            self.register(queue, rng.below(how::ALL + 1));
             pause(Duration::from_micros(rng.below(1000)));
             if !rng.one_in(4) {
                 queue.notify_cancel().expect("cancel");
@@ -175,34 +179,60 @@ impl Scene {
         }
     }
 
-    /// Register, empty the queue, and be told of the next message: again and again.
+    /// Register, empty the queue, and be told of the next message: again and again. If the
+    /// registration stays, it is not renewed for some time.
     fn listen(&self, queue: &Queue, number: u64, rng: &mut Rng) {
-        let engine = self.stage.inside.attachment().expect("attached").engine();
-        let head = || Head(engine.segment().control().head.0.load(SeqCst)).count();
         while !self.is_over() {
-            let fired = self.board[FIRED].load(SeqCst);
-            if !self.register(queue) {
+            let stays = rng.one_in(2);
+            let mut fired = self.board[FIRED].load(SeqCst);
+            if !self.register(queue, if stays { how::PERSISTENT } else { 0 }) {
                 pause(Duration::from_micros(100));
                 continue;
             }
-            drain(&self.ledger, queue, number);
-            // From here on each arrival is told, or a receiver that slept has taken it.
-            let mut since: Option<(Instant, u32)> = None;
-            while self.board[FIRED].load(SeqCst) == fired && !self.is_over() {
-                let (queued, head) = (engine.queued(), head());
-                since = match since {
-                    Some((_, seen)) if queued == 0 || seen != head => None,
-                    None if queued > 0 => Some((Instant::now(), head)),
-                    same => same,
-                };
-                if let Some((since, _)) = since {
-                    let waited = since.elapsed();
-                    self.board[LONGEST_NS].fetch_max(waited.as_nanos() as u64, SeqCst);
-                    assert!(waited < PATIENCE, "a message waits and the registrant is deaf");
-                }
-                pause(Duration::from_micros(20 + rng.below(100)));
+            for _ in 0..if stays { 1 + rng.below(50) } else { 1 } {
+                drain(&self.ledger, queue, number);
+                // From here on each arrival is told, or a receiver that slept has taken it.
+                self.wait_awake("the registrant is deaf", || {
+                    pause(Duration::from_micros(20 + rng.below(100)));
+                    self.board[FIRED].load(SeqCst) != fired
+                });
+                fired = self.board[FIRED].load(SeqCst);
             }
             queue.notify_cancel().expect("cancel");
+        }
+    }
+
+    /// Receive what there is, and sleep in poll until there is more.
+    fn poll(&self, queue: &Queue, number: u64) {
+        let fd = queue.fd().expect("a descriptor");
+        while !self.is_over() {
+            drain(&self.ledger, queue, number);
+            self.wait_awake("poll does not tell", || {
+                let mut item = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+                // SAFETY: one whole struct.
+                unsafe { libc::poll(&mut item, 1, 20) };
+                item.revents != 0
+            });
+        }
+    }
+
+    /// Wait until `is_told`; meanwhile no message may lie there for long.
+    fn wait_awake(&self, otherwise: &str, mut is_told: impl FnMut() -> bool) {
+        let engine = self.stage.inside.attachment().expect("attached").engine();
+        let head = || Head(engine.segment().control().head.0.load(SeqCst)).count();
+        let mut since: Option<(Instant, u32)> = None;
+        while !is_told() && !self.is_over() {
+            let (queued, head) = (engine.queued(), head());
+            since = match since {
+                Some((_, seen)) if queued == 0 || seen != head => None,
+                None if queued > 0 => Some((Instant::now(), head)),
+                same => same,
+            };
+            if let Some((since, _)) = since {
+                let waited = since.elapsed();
+                self.board[LONGEST_NS].fetch_max(waited.as_nanos() as u64, SeqCst);
+                assert!(waited < PATIENCE, "a message waits and {otherwise}");
+            }
         }
     }
 }
@@ -439,7 +469,7 @@ fn main() {
         let mut roles = vec![Role::Registrant];
         if mode.is_quiet {
             roles.extend([Role::Listener, Role::Sender(How::Try), Role::Sender(How::Try)]);
-            roles.push(Role::Receiver(How::Block));
+            roles.push(if rng.one_in(2) { Role::Poller } else { Role::Receiver(How::Block) });
         } else {
             for _ in 0..mode.pairs {
                 roles.extend([Role::Sender(How::Try), Role::Receiver(How::Try)]);
