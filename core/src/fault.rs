@@ -81,6 +81,24 @@ steps! {
     FinderStale,
     /// Finder: the entry is removed, the lock still held.
     FinderPopped,
+    /// Reserve, acquire: a permit is taken that names no slot yet.
+    LoanPermitted,
+    /// Reserve: a slot is claimed that the permit does not name yet.
+    ReserveClaimed,
+    /// Acquire: a message is taken that the permit does not name yet.
+    AcquireTaken,
+    /// Commit: the slot is in hand, nothing done yet.
+    CommitBegun,
+    /// Commit: the claim is stamped anew, the message not yet sent.
+    CommitStamped,
+    /// Abort, release: the slot is free, the permit not.
+    LoanFreed,
+    /// Commit, requeue: the message is sent, the permit not free.
+    LoanSent,
+    /// Requeue, reclaim: the slot is RETURNING, the message not yet sent.
+    ReturnStamped,
+    /// Requeue, reclaim: there was no room, the slot is still RETURNING.
+    ReturnRefused,
     /// Take: the tail is in mixed mode, the head not yet.
     TakeMixed,
     /// Drop: the message is taken and counted, its slot not yet free.

@@ -17,7 +17,10 @@ mod finder;
 mod general;
 #[cfg(not(loom))]
 pub mod handle;
+#[cfg(not(loom))]
+mod in_place;
 pub mod layout;
+mod loan;
 mod owner;
 pub mod poll;
 mod receive;
@@ -38,6 +41,7 @@ pub use engine::{Engine, Features, Look, Refused, SegmentRef};
 pub use event::{Event, Slept, Waited};
 #[cfg(not(loom))]
 pub use handle::ShmQueue;
+pub use loan::{Lent, Loan};
 pub use owner::Owners;
 #[cfg(not(loom))]
 pub use owner::{Locks, Sight, settle};

@@ -15,7 +15,9 @@
 //!   its confirmation. The tail has SETTLED only while the head has MIX.
 //! - I5 The stamp of a claim is the tail's count read after the slot was seen FREE and
 //!   before the claim. So the CLAIMED word of the send that tail (c, i) names has a
-//!   stamp below c, and any later claim of that slot has one from c on.
+//!   stamp below c, and any later claim of that slot has one from c on. A slot that was lent
+//!   is stamped anew before it is sent, since counts come round; and RETURNING, for which
+//!   TAKEN is what FREE is for a claim.
 //! - I6 A slot's seq and priority are written by its claimer before the tail names it.
 //! - I7 Between reading a slot's word and stamping it TAKING, the receiver sees the head
 //!   unchanged.
@@ -100,6 +102,8 @@ pub enum Refused {
     NoSlot,
     /// Receive: the message, of this length, does not fit the buffer; it stays queued.
     TooBig(usize),
+    /// So many slots are lent that there is none left for this.
+    NoLoan,
     /// The shared state is impossible; the queue is poisoned.
     Damaged,
     /// The queue was shut down. Receive: and it is empty.
@@ -406,7 +410,7 @@ impl Engine {
         let link = slot.link.load(Ordering::Relaxed);
         let is_queued = |w: Word| w.is_queued() && w.seq() == seq;
         // I5: a stamp from seq + 1 on belongs to a later claim of the slot.
-        if w.is_claimed() && seq_distance(seq, w.seq()) < 1 << (SEQ_BITS - 1) {
+        if w.is_being_sent() && seq_distance(seq, w.seq()) < 1 << (SEQ_BITS - 1) {
             let queued = Word::queued(slot.prio.load(Ordering::Relaxed), seq);
             let queued = queued.chained(w.is_chained());
             if let Err(now) =

@@ -13,7 +13,7 @@ use super::wait::{SLICE, SLICE_MOST, damaged, failure};
 use crate::attr::{PRIO_MAX, Stats};
 use crate::deadline::{Clock, Wait};
 use crate::error::Result;
-use crate::message::{Incoming, Outgoing, Request, receive, send};
+use crate::message::{Incoming, Outgoing, Request, receive, send, state};
 use crate::report::say;
 use crate::shm::{Slept, Waited};
 use crate::sys::clock;
@@ -288,6 +288,7 @@ impl From<Known> for Incoming {
             sent_ns: known.sent_ns,
             sender_pid: known.sender as u32,
             sender_uid: (known.sender >> 32) as u32,
+            state: if known.is_redelivered { state::REDELIVERED } else { 0 },
             ..Incoming::default()
         }
     }

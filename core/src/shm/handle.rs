@@ -13,6 +13,7 @@ use super::descriptor;
 use super::engine::{Engine, Features, Look};
 use super::ephemeral;
 use super::layout::{Geometry, Prologue};
+use super::loan::Lent;
 use super::owner::{self, Locks, Owners, Sight};
 use super::segment::Segment;
 use super::wait::{Patience, Waiting, damaged, failure};
@@ -349,7 +350,8 @@ impl ShmQueue {
         let segment = unsafe { Segment::new(mapping.base(), self.geometry) };
         let owner = owner::settle(description, &segment, locks, |dead| {
             let owners = Owners::new(description, self.identity, Sight::Own);
-            Engine::new(segment, dead, owners, 0).clear_up_after_the_dead();
+            let features = Features::of(self.options);
+            Engine::new(segment, dead, owners, 0).with(features).clear_up_after_the_dead(None);
         })?;
         self.install(page, mapping, owner, sight);
         self.healthy().map(drop)
@@ -469,6 +471,7 @@ impl ShmQueue {
             | capability::SHUTDOWN
             | capability::STATS
             | capability::DROP_OLDEST
+            | capability::ZERO_COPY
             | stamped
     }
 
@@ -619,6 +622,30 @@ impl Transport for ShmQueue {
         self.statistics()
     }
 
+    fn reserve(&self, len: usize, wait: Wait) -> Result<*mut u8> {
+        self.reserve_slot(len, wait)
+    }
+
+    fn commit(&self, slot: *mut u8, len: usize, prio: u32, wait: Wait) -> Result<()> {
+        self.commit_slot(slot, len, prio, wait)
+    }
+
+    fn abort(&self, slot: *mut u8) -> Result<()> {
+        self.give_back(slot, Lent::Reserved)
+    }
+
+    fn acquire(&self, wait: Wait) -> Result<(*const u8, usize, u32)> {
+        self.acquire_message(wait)
+    }
+
+    fn release(&self, data: *const u8) -> Result<()> {
+        self.give_back(data, Lent::Acquired)
+    }
+
+    fn requeue(&self, data: *const u8) -> Result<()> {
+        self.requeue_message(data)
+    }
+
     fn check(&self) -> Result<()> {
         self.healthy().map(drop)
     }
@@ -717,7 +744,8 @@ unsafe fn detach(attachment: *mut Attachment, size: usize) -> *mut Attachment {
         if this.is_ours() {
             previous = this.previous;
             let engine = &this.engine;
-            if let Some(row) = engine.segment().owner(engine.owner()) {
+            let is_settled = engine.give_back_all();
+            if let Some(row) = engine.segment().owner(engine.owner()).filter(|_| is_settled) {
                 row.pid.store(0, Relaxed);
             }
             map::unmap(engine.segment().base(), size);

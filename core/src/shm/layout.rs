@@ -435,8 +435,9 @@ pub struct CountersAndPoison {
     pub counters: Counters,
     /// 0, or the errno that every call returns: the state was found impossible.
     pub poison: AtomicU32,
-    /// Nothing yet.
-    pub reserved: AtomicU32,
+    /// When somebody last looked for the dead, in a queue with redelivery: milliseconds on
+    /// CLOCK_MONOTONIC, modulo 2^32. Whoever moves it looks.
+    pub looked_ms: AtomicU32,
     /// All sends up to some not too distant one, with more bits than the tail has.
     pub sent: AtomicU64,
     /// Not 0: an ephemeral queue whose last user has gone. Nobody opens it by its name any
@@ -456,6 +457,10 @@ pub struct OwnerRow {
     pub asleep: AtomicU32,
 }
 
+/// With the priority in a slot's header: the message was received before. Every sender writes
+/// the whole word, so nobody has to take it away.
+pub const REDELIVERED: u32 = 1 << 31;
+
 /// What a slot carries besides the payload.
 #[repr(C)]
 pub struct SlotHeader {
@@ -467,7 +472,8 @@ pub struct SlotHeader {
     pub generation: AtomicU32,
     /// Bytes of payload.
     pub len: AtomicU32,
-    /// Priority of its message; written before the tail names it.
+    /// Priority of its message in the low 15 bits, and [`REDELIVERED`]; written before the
+    /// tail names it.
     pub prio: AtomicU32,
     /// Slot of the message before it, where the word says that they were sent together.
     pub link: AtomicU32,

@@ -129,6 +129,11 @@ mod locked {
             }
         }
 
+        /// Whether [`keep_dead`](Owners::keep_dead) may ever say yes.
+        pub fn may_keep_dead(&self) -> bool {
+            self.sight == Sight::Own
+        }
+
         /// Do something to the file that changes nothing, and that who watches it is told.
         pub fn touch_file(&self) {
             // What else might have this number meanwhile is not harmed by it either.

@@ -11,7 +11,7 @@
 //! ```
 
 use super::engine::{Engine, Look, Progress, Refused, count};
-use super::layout::SlotHeader;
+use super::layout::{REDELIVERED, SlotHeader};
 use super::segment::Slot;
 use super::word::{Head, MIX, SEQ_MASK, SNAP, TAKE_MASK, Tail, Word, seq_distance};
 use crate::fault::step;
@@ -72,6 +72,8 @@ pub struct Known {
     pub len: usize,
     /// Its priority.
     pub prio: u32,
+    /// Whether it was received before.
+    pub is_redelivered: bool,
     /// Its number, from 1.
     pub number: u64,
     /// uid << 32 | pid of its sender; 0 if it has no stamp.
@@ -81,7 +83,7 @@ pub struct Known {
 }
 
 /// What a receiver is told who found nothing up to `t`.
-fn emptiness(t: Tail) -> Refused {
+pub(super) fn emptiness(t: Tail) -> Refused {
     if t.is_shut() { Refused::Shut } else { Refused::WouldBlock }
 }
 
@@ -131,9 +133,11 @@ impl Engine {
     #[inline(always)]
     pub(super) fn known_as(&self, slot: &SlotHeader, number: u64) -> Known {
         let msgsize = self.segment.geometry().msgsize as usize;
+        let prio = slot.prio.load(Ordering::Relaxed);
         let known = Known {
             len: (slot.len.load(Ordering::Relaxed) as usize).min(msgsize),
-            prio: slot.prio.load(Ordering::Relaxed) & crate::attr::PRIO_MAX,
+            prio: prio & crate::attr::PRIO_MAX,
+            is_redelivered: prio & REDELIVERED != 0,
             number,
             sender: 0,
             sent_ns: 0,

@@ -6,11 +6,18 @@
 //! the dead one's as long as it has not changed. Any number of processes may do this at
 //! the same time, and any of them may be stopped or killed in the midst of it.
 //!
-//! Runs when no free slot is found, and before the number of one who left in disorder is
-//! used again. Never needed for others to make progress.
+//! Runs when no free slot is found, or no permit for a loan, and before the number of one who
+//! left in disorder is used again. Never needed for others to make progress.
+//!
+//! In a queue with redelivery what the dead had received (TAKEN, RETURNING) is sent again,
+//! by an *heir*: an owner who makes the slot RETURNING in his own name, and then sends it. If
+//! there is no room he gives it back to the dead one, whose number rests until another tries.
+//! Since that must not wait until slots are wanted, those who receive look for the dead now
+//! and then.
 
 use super::engine::{Engine, count};
 use super::layout::{OWNERS, SlotHeader};
+use super::segment::Slot;
 use super::word::{Tail, Word, seq_distance};
 use crate::fault::step;
 use crate::sync::Ordering;
@@ -32,6 +39,18 @@ impl OwnerSet {
     }
 }
 
+/// What became of the slots of the dead.
+struct Swept {
+    /// Some are free now.
+    freed: bool,
+    /// Some could not be sent again.
+    left: bool,
+}
+
+/// The dead are looked for at most so often, by all processes of a queue together.
+#[cfg(not(loom))]
+const LOOK_EVERY_MS: u32 = 100;
+
 impl Engine {
     /// Free what dead processes hold; true if that brought anything.
     #[cold]
@@ -45,7 +64,7 @@ impl Engine {
         let mut dead = OwnerSet::new();
         let mut alive = OwnerSet::new();
         alive.insert(self.owner);
-        let freed = self.sweep(|owner| {
+        let swept = self.sweep(Some(self), |owner| {
             if owner >= OWNERS {
                 // Nobody has this number: the word was forged.
                 return true;
@@ -64,54 +83,106 @@ impl Engine {
             }
         }
         self.reclaiming.store(false, Ordering::Release);
-        if freed {
+        if swept.freed {
             self.wake_sender();
         }
-        freed
+        swept.freed
+    }
+
+    /// In a queue with redelivery, and if nobody has done so for a moment: look whether
+    /// somebody has died, and send again what he had received. For those who wait for
+    /// messages, or take many.
+    #[inline]
+    pub fn look_for_the_dead(&self) {
+        #[cfg(not(loom))]
+        if self.features.redeliver {
+            self.look_for_the_dead_now_and_then();
+        }
+    }
+
+    #[cfg(not(loom))]
+    #[cold]
+    fn look_for_the_dead_now_and_then(&self) {
+        if !self.owners.may_keep_dead() {
+            return;
+        }
+        let looked = &self.control().counters.0.looked_ms;
+        let now = (crate::sys::clock::coarse_ns() / 1_000_000) as u32;
+        // Relaxed: an agreement on who looks, nothing else. A time to come, of a clock with
+        // another beginning, is long past.
+        let last = looked.load(Ordering::Relaxed);
+        if now.wrapping_sub(last) < LOOK_EVERY_MS
+            || looked.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
+            || self.reclaiming.swap(true, Ordering::Acquire)
+        {
+            return;
+        }
+        for owner in 0..OWNERS {
+            let Some(row) = self.segment.owner(owner) else { break };
+            let may_be_dead = row.pid.load(Ordering::Relaxed) != 0 && owner != self.owner;
+            if may_be_dead && !self.owners.is_alive(owner) {
+                let dead = Engine::new(self.segment, owner, self.owners, 0).with(self.features);
+                dead.clear_up_after_the_dead(Some(self));
+            }
+        }
+        self.reclaiming.store(false, Ordering::Release);
     }
 
     /// This view is a dead owner's: give back all that it had, so that its number can be
-    /// used again. Nothing happens if it lives.
+    /// used again. Nothing happens if it lives. What is to be sent again needs an heir, or
+    /// stays, and the number with it.
     #[cfg(not(loom))]
-    pub fn clear_up_after_the_dead(&self) {
+    pub fn clear_up_after_the_dead(&self, heir: Option<&Engine>) {
         if !self.owners.keep_dead(self.owner) {
             return;
         }
         self.release_finder_of_the_dead();
         self.disarm_registration_of_the_dead();
-        if self.sweep(|owner| owner == self.owner) {
+        let swept = self.sweep(heir, |owner| owner == self.owner);
+        if swept.freed {
             self.wake_sender();
         }
-        if let Some(row) = self.segment.owner(self.owner) {
+        if let Some(row) = self.segment.owner(self.owner).filter(|_| !swept.left) {
             // SYNC: pairs with the exchange of the next owner.
             row.pid.store(0, Ordering::Release);
         }
         self.owners.let_go(self.owner);
     }
 
-    fn sweep(&self, mut is_dead: impl FnMut(u32) -> bool) -> bool {
-        let mut freed = false;
+    fn sweep(&self, heir: Option<&Engine>, mut is_dead: impl FnMut(u32) -> bool) -> Swept {
+        let mut swept = Swept { freed: false, left: false };
         for index in 0..self.nslots() {
             let Some(slot) = self.segment.slot(index) else { continue };
             // A dead receiver's TAKING becomes TAKEN or QUEUED first; a few rounds do.
             for _ in 0..8 {
                 let word = Word(slot.word.load(Ordering::Acquire));
-                let held = word.is_claimed() || word.is_taking() || word.is_taken();
-                if !held || !is_dead(word.owner()) {
+                if !word.is_held() || !is_dead(word.owner()) {
                     break;
                 }
                 if word.is_taking() {
                     self.resolve(slot, word);
                     continue;
                 }
-                if word.is_taken() && word.messages() > 1 {
-                    // Those received with it first: this word is all that tells of them.
-                    freed |= self.bury_others(&slot, word);
+                if word.is_being_sent() {
+                    // The tail may name it: then it was sent, and confirming makes it QUEUED.
+                    self.confirm(Tail(self.tail_word().load(Ordering::Acquire)));
                 }
-                freed |= self.bury(&slot, word);
+                // What was received together was not acquired.
+                let is_several = word.is_taken() && word.messages() > 1;
+                if word.is_claimed() || is_several || !self.features.redeliver {
+                    if is_several {
+                        // Those received with it first: this word is all that tells of them.
+                        swept.freed |= self.bury_others(&slot, word);
+                    }
+                    swept.freed |= self.bury(slot, word);
+                } else if !heir.is_some_and(|heir| heir.inherit(slot, word)) {
+                    swept.left = true;
+                    break;
+                }
             }
         }
-        freed
+        self.free_permits(is_dead);
+        swept
     }
 
     /// Free the slots of the messages that a dead owner has received together with the last of
@@ -135,7 +206,7 @@ impl Engine {
                     continue;
                 }
                 if now.is_queued() && is_one_of_them(now.seq()) {
-                    freed |= self.bury(&slot, now);
+                    freed |= self.bury(slot, now);
                 }
                 break;
             }
@@ -144,11 +215,7 @@ impl Engine {
     }
 
     /// Free one slot of a dead owner, unless it turns out to be a message that was sent.
-    fn bury(&self, slot: &SlotHeader, word: Word) -> bool {
-        if word.is_claimed() {
-            // The tail may name it: then it was sent, and confirming makes it QUEUED.
-            self.confirm(Tail(self.tail_word().load(Ordering::Acquire)));
-        }
+    fn bury(&self, slot: Slot<'_>, word: Word) -> bool {
         // Relaxed: the word orders it. Added, not stored: several may be here, and each
         // value is to be used once.
         let generation = slot.generation.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
@@ -161,5 +228,19 @@ impl Engine {
         let counters = &self.control().counters.0.counters;
         count(if word.is_claimed() { &counters.orphans } else { &counters.lost_with_receiver });
         true
+    }
+
+    /// Send a message again that a dead owner had received; false if there is no room for it.
+    fn inherit(&self, slot: Slot<'_>, word: Word) -> bool {
+        let sent = self.send_again(slot, word);
+        if sent.is_err() {
+            // Another who came while it was in our hands has seen nothing left, perhaps.
+            if let Some(row) = self.segment.owner(word.owner()) {
+                let ours = self.sender as u32;
+                // Relaxed: nobody gets the number before we let it go.
+                let _ = row.pid.compare_exchange(0, ours, Ordering::Relaxed, Ordering::Relaxed);
+            }
+        }
+        sent.is_ok()
     }
 }

@@ -217,6 +217,21 @@ mod mapped {
             }
         }
 
+        /// Where a slot's payload begins: msgsize bytes, aligned to 8.
+        pub fn payload(&self, slot: Slot<'_>) -> *mut u8 {
+            // SAFETY: header and `msgsize` bytes fit in a stride.
+            unsafe { slot.at.add(SLOT_HEADER) }
+        }
+
+        /// The slot whose payload begins there, if there is one.
+        pub fn slot_with_payload(&self, payload: *const u8) -> Option<Slot<'_>> {
+            let first = self.slots as usize + SLOT_HEADER;
+            let offset = (payload as usize).checked_sub(first)?;
+            let stride = self.geometry.stride as usize;
+            let number = u32::try_from(offset / stride).ok()?;
+            if offset % stride == 0 { self.slot(number) } else { None }
+        }
+
         /// Ask for the lines of a slot's message ahead of writing them.
         #[inline(always)]
         pub fn prefetch(&self, number: u32) {
@@ -348,7 +363,7 @@ mod modelled {
                         rebuilds: w(),
                     },
                     poison: h(),
-                    reserved: h(),
+                    looked_ms: h(),
                     sent: w(),
                     ended: h(),
                 }),

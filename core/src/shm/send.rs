@@ -16,6 +16,7 @@ use super::engine::{Engine, Look, Place, Progress, Refused};
 use super::segment::Slot;
 use super::stats::NOTED;
 use super::word::{ARMED, FIRE, Head, MIX, SHUT, Tail, Word};
+use crate::attr::PRIO_MAX;
 use crate::fault::step;
 use crate::sync::Ordering;
 
@@ -28,7 +29,6 @@ pub(super) enum Gate {
     /// A queue that was shut down takes no more messages.
     Open,
     /// It does take this one, which it had before.
-    #[expect(dead_code, reason = "for messages that are given back")]
     Returning,
 }
 
@@ -218,7 +218,7 @@ impl Engine {
         } else {
             self.confirm(t);
             step!(SendHelped);
-            self.segment.slot(t.slot()).map(|slot| slot.prio.load(Ordering::Relaxed))
+            self.segment.slot(t.slot()).map(|slot| slot.prio.load(Ordering::Relaxed) & PRIO_MAX)
         };
         let mut flags = t.flags();
         let starts_mix = !t.is_mixed() && last_prio != Some(prio);

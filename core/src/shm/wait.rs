@@ -235,6 +235,7 @@ impl Waiting<'_> {
         &self,
         mut attempt: impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Result<T> {
+        self.look_for_the_dead();
         let mut refused = match attempt(Look::Close) {
             Ok(done) => return Ok(done),
             Err(refused) => refused,
@@ -378,9 +379,19 @@ impl Waiting<'_> {
                 Waited::InVain(Slept::Interrupted) if !self.restart => {
                     return Err(interrupted());
                 }
-                Waited::InVain(Slept::TimedOut) => slice = (slice * 2).min(SLICE_MOST),
+                Waited::InVain(Slept::TimedOut) => {
+                    slice = (slice * 2).min(SLICE_MOST);
+                    self.look_for_the_dead();
+                }
                 Waited::InVain(Slept::Interrupted | Slept::Changed) => slice = SLICE,
             }
+        }
+    }
+
+    /// What the dead had received may come again: somebody must notice.
+    fn look_for_the_dead(&self) {
+        if self.side == Side::Receiver {
+            self.engine.look_for_the_dead();
         }
     }
 
@@ -393,9 +404,15 @@ impl Waiting<'_> {
             Ok(done) => Ok(done),
             Err(_) if self.engine.is_poisoned() => return Some(Err(damaged())),
             Err(refused) => {
-                if let Refused::TooBig(_) = refused {
-                    // The message stays, and the wake may have been meant for another.
-                    self.engine.wake_receiver();
+                // The message, or the room, stays, and the wake may have been meant for another.
+                match (refused, self.side) {
+                    (Refused::TooBig(_) | Refused::NoLoan, Side::Receiver) => {
+                        self.engine.wake_receiver();
+                    }
+                    (Refused::NoLoan, Side::Sender) => {
+                        self.engine.wake_sender();
+                    }
+                    _ => {}
                 }
                 return failure(refused).map(Err);
             }
@@ -439,6 +456,10 @@ pub(super) fn failure(refused: Refused) -> Option<Errno> {
         Refused::TooBig(len) => Some(crate::report::explain(
             libc::EMSGSIZE,
             format_args!("the next message has {len} bytes, more than the buffer; it stays queued"),
+        )),
+        Refused::NoLoan => Some(say(
+            libc::ENOBUFS,
+            "so many slots of the queue are reserved and acquired that there is none left",
         )),
         Refused::Damaged => Some(damaged()),
         Refused::Shut => Some(say(libc::EPIPE, "the queue was shut down")),

@@ -10,6 +10,7 @@
 //!        QUEUED    45-59 priority | 44 CHAINED | 0-38 seq
 //!        TAKING    57-60 messages taken, less one | 45-56 owner | 32-41 epoch | 0-31 take
 //!        TAKEN     as TAKING
+//!        RETURNING as CLAIMED
 //! ```
 //!
 //! Counts are modular: `Tail::count` counts sends, `Head::count` receives, and the
@@ -69,6 +70,7 @@ const CLAIMED: u64 = 1;
 const QUEUED: u64 = 2;
 const TAKING: u64 = 3;
 const TAKEN: u64 = 4;
+const RETURNING: u64 = 5;
 
 /// How far `later` is ahead of `earlier`, as send counts.
 #[inline(always)]
@@ -260,6 +262,12 @@ impl Word {
         Word(self.0 & ((1 << TAG) - 1) | TAKEN << TAG)
     }
 
+    /// A message that was received is sent again; `stamp` as in CLAIMED.
+    #[inline(always)]
+    pub const fn returning(owner: u32, stamp: u64) -> Word {
+        Word::tagged(RETURNING, owner as u64 & OWNER_MASK, stamp & SEQ_MASK)
+    }
+
     #[inline(always)]
     const fn tag(self) -> u64 {
         self.0 >> TAG
@@ -289,12 +297,27 @@ impl Word {
     pub const fn is_taken(self) -> bool {
         self.tag() == TAKEN
     }
+    /// Whether it is RETURNING.
+    #[inline(always)]
+    pub const fn is_returning(self) -> bool {
+        self.tag() == RETURNING
+    }
+    /// Whether a send that the tail names may have it so: CLAIMED or RETURNING.
+    #[inline(always)]
+    pub const fn is_being_sent(self) -> bool {
+        self.is_claimed() || self.is_returning()
+    }
+    /// Whether it is in somebody's hands, who may be dead.
+    #[inline(always)]
+    pub const fn is_held(self) -> bool {
+        self.is_claimed() || self.is_taking() || self.is_taken() || self.is_returning()
+    }
     /// Whether no state has this tag: the segment is damaged.
     #[inline(always)]
     pub const fn is_impossible(self) -> bool {
-        self.tag() > TAKEN
+        self.tag() > RETURNING
     }
-    /// Who did it (CLAIMED, TAKING, TAKEN).
+    /// Who did it (CLAIMED, TAKING, TAKEN, RETURNING).
     #[inline(always)]
     pub const fn owner(self) -> u32 {
         (self.0 >> OWNER & OWNER_MASK) as u32
@@ -304,7 +327,7 @@ impl Word {
     pub const fn prio(self) -> u32 {
         (self.0 >> OWNER & PRIO_MASK) as u32
     }
-    /// Number of the message (QUEUED) or stamp of the claim (CLAIMED).
+    /// Number of the message (QUEUED) or stamp of the claim (CLAIMED, RETURNING).
     #[inline(always)]
     pub const fn seq(self) -> u64 {
         self.0 & SEQ_MASK
@@ -361,7 +384,10 @@ mod tests {
             assert_eq!(word.chained(true).chained(false), word);
         }
         assert!(w.taken().is_taken() && Word::claimed(9, 8).is_claimed());
-        assert!(Word(5 << TAG).is_impossible() && !w.taken().is_impossible());
+        let r = Word::returning(4095, SEQ_MASK);
+        assert_eq!((r.owner(), r.seq()), (4095, SEQ_MASK));
+        assert!(r.is_returning() && r.is_being_sent() && r.is_held() && !w.is_being_sent());
+        assert!(Word(6 << TAG).is_impossible() && !r.is_impossible());
     }
 
     #[test]
