@@ -90,6 +90,7 @@ programs! {
     fork_inherits
     full_directory
     hostile_files
+    in_place
     killed_reader
     killed_writer
     looking

@@ -74,7 +74,7 @@ impl Queue {
         let (life, probe) = (self.describe(), self.describe());
         let number = settle(life, &self.segment(), Locks::Own, |dead| {
             let owners = Owners::new(life, identity, Sight::Own);
-            Engine::new(self.segment(), dead, owners, 0).clear_up_after_the_dead();
+            Engine::new(self.segment(), dead, owners, 0).clear_up_after_the_dead(None);
         });
         let number = number.unwrap();
         let owners = Owners::new(probe, identity, Sight::Own);

@@ -2,13 +2,16 @@
 //! judgement.
 
 use crate::processes::ledger::{Ledger, OUT_OF_TURN, Shared};
-use crate::processes::work::{How, MSGSIZE, Receiver, Sender, Shape, drain, note, send_pill};
-use crate::processes::{Child, Fate, Stage, now, open_inside, pause, spawn};
+use crate::processes::work::{
+    How, MSGSIZE, Receiver, Sender, Shape, Worker as InPlace, note, send_pill,
+};
+use crate::processes::{Child, Fate, Rng, Stage, now, open_inside, pause, spawn};
 use crate::roles::Role::{self, *};
 use crate::traps::{Trap, set_traps};
 use mqueue_core::deadline::Wait;
 use mqueue_core::fault::Step;
 use mqueue_core::queue::{Notification, Queue, how};
+use mqueue_core::shm::ShmQueue;
 use mqueue_core::sync::AtomicU64;
 use mqueue_core::sync::Ordering::SeqCst;
 use std::ffi::c_void;
@@ -56,7 +59,10 @@ pub struct Case {
     pub stage: Stage,
     pub ledger: Ledger,
     pub board: Board,
+    /// Each may have taken a message with it.
     pub killed_receivers: usize,
+    /// Each may have received a message that comes again.
+    pub killed_workers: usize,
     accomplices: Vec<Child>,
 }
 
@@ -67,6 +73,7 @@ impl Case {
             ledger: Ledger::new(1 << 21, 1),
             board: Board::new(),
             killed_receivers: 0,
+            killed_workers: 0,
             accomplices: vec![],
         }
     }
@@ -81,6 +88,10 @@ impl Case {
             }
             FinderHeir | Sluggard | LaneOutrun | MixedOutrun | TakerOutrun => {
                 self.send_some(role.shape())
+            }
+            Heir | HeirRefused => {
+                self.send_some(role.shape());
+                self.accomplice_acquires();
             }
             Reclaimer => self.accomplice_claims(NSLOTS),
             Notifier => self.accomplice_registers(0),
@@ -100,9 +111,12 @@ impl Case {
 
     /// Two messages, of two priorities if there may be several.
     fn send_some(&self, shape: Shape) {
+        self.send_some_as(9, shape);
+    }
+
+    pub fn send_some_as(&self, number: u64, shape: Shape) {
         let shape = if shape == Shape::Lane { shape } else { Shape::All };
-        let sender = Sender::new(&self.ledger, &self.stage.queue, 9, How::Try, shape, 1);
-        let mut sender = sender;
+        let mut sender = Sender::new(&self.ledger, &self.stage.queue, number, How::Try, shape, 1);
         sender.send_one(|| true);
         sender.send_one(|| true);
     }
@@ -167,6 +181,19 @@ impl Case {
         self.accomplices.push(child);
     }
 
+    /// Killed with all that was queued.
+    fn accomplice_acquires(&mut self) {
+        let mut child = spawn(|| {
+            let queue = self.stage.open();
+            while queue.acquire(Wait::Never).is_ok() {}
+            // SAFETY: touches no memory.
+            unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+        });
+        Case::expect(&mut child, Fate::Killed(libc::SIGKILL));
+        assert_eq!(u64::from(self.stage.census()[4]), MAXMSG, "not as arranged");
+        self.accomplices.push(child);
+    }
+
     fn accomplice_registers(&mut self, flags: u64) {
         let child = spawn(|| {
             let queue = self.stage.open();
@@ -184,9 +211,19 @@ impl Case {
         spawn(|| {
             set_traps(traps);
             let (ledger, board) = (&self.ledger, &self.board);
+            let send = |queue: &Queue| send_until_over(ledger, board, queue, VICTIM, role);
             match role {
-                Inheritor => {
-                    send_until_over(ledger, board, &self.stage.queue, VICTIM, role.shape())
+                Inheritor => send(&self.stage.queue),
+                Heir | HeirRefused => {
+                    self.open_inside().attachment().expect("attached").engine().reclaim();
+                    send(&self.stage.open());
+                }
+                _ if role.acquires() => {
+                    let inside = &self.open_inside();
+                    let rng = Rng::new(1);
+                    let mut worker =
+                        InPlace { ledger, inside, number: VICTIM, how: How::Block, rng };
+                    while worker.receive_one() {}
                 }
                 Dropper => drop_until_over(board, &self.stage),
                 Taker | TakerOutrun => take_until_pill(ledger, &self.stage),
@@ -218,22 +255,27 @@ impl Case {
                     let mut receiver = Receiver::new(ledger, &queue, VICTIM, How::Block, 1);
                     while receiver.receive_one() {}
                 }
-                _ => send_until_over(ledger, board, &self.stage.open(), VICTIM, role.shape()),
+                _ => send(&self.stage.open()),
             }
         })
     }
 
-    pub fn others(&self, shape: Shape) -> Vec<Child> {
+    fn open_inside(&self) -> ShmQueue {
+        open_inside(&self.stage.name, libc::O_RDWR, &self.stage.options)
+    }
+
+    pub fn others(&self, role: Role) -> Vec<Child> {
         (0..4)
             .map(|k| {
                 spawn(|| {
                     let queue = self.stage.open();
                     let number = OTHER + k;
                     if k < 2 {
-                        return send_until_over(&self.ledger, &self.board, &queue, number, shape);
+                        return send_until_over(&self.ledger, &self.board, &queue, number, role);
                     }
                     let mut receiver =
                         Receiver::new(&self.ledger, &queue, number, How::Block, number);
+                    receiver.in_place = role.may_return();
                     while receiver.receive_one() {
                         self.board.count(OTHERS + k as usize);
                     }
@@ -320,7 +362,7 @@ impl Case {
                 return Err(format!("an accomplice: {fate:?}"));
             }
         }
-        drain(&self.ledger, &self.stage.queue, 99);
+        self.stage.drain(&self.ledger, 99);
         let verdict = self.ledger.judge(self.stage.engine().segment().geometry().maxmsg as usize);
         let dropped = self.stage.engine().counts().dropped as usize;
         if !verdict.is_good(self.killed_receivers + dropped) {
@@ -329,6 +371,10 @@ impl Case {
                 self.killed_receivers,
                 self.ledger.missing()
             ));
+        }
+        let too_often = self.ledger.received_too_often();
+        if too_often > self.killed_workers {
+            return Err(format!("{too_often} messages received twice"));
         }
         self.stage.check_as_new()
     }
@@ -356,8 +402,9 @@ fn register(queue: &Queue, board: &Board, flags: u64) -> mqueue_core::error::Res
     queue.notify(callback, flags)
 }
 
-fn send_until_over(ledger: &Ledger, board: &Board, queue: &Queue, number: u64, shape: Shape) {
-    let mut sender = Sender::new(ledger, queue, number, How::Block, shape, number);
+fn send_until_over(ledger: &Ledger, board: &Board, queue: &Queue, number: u64, role: Role) {
+    let mut sender = Sender::new(ledger, queue, number, How::Block, role.shape(), number);
+    sender.in_place = role.commits() && number == VICTIM;
     while !board.is_over() {
         if !ledger.has_room() {
             // A case that waits for something rare: what is left of the ledger must last.

@@ -32,6 +32,18 @@ pub enum Role {
     Successor,
     /// Sends through a handle inherited by fork.
     Inheritor,
+    /// Sends by reserve and commit.
+    LaneCommitter,
+    MixedCommitter,
+    /// Receives by acquire, and gives back by release or requeue.
+    LaneAcquirer,
+    MixedAcquirer,
+    /// The same where what a dead one has acquired is sent again.
+    Worker,
+    /// Sends again what a dead one had acquired.
+    Heir,
+    /// The same, but others have filled the queue meanwhile.
+    HeirRefused,
     Attacher,
     Creator,
     /// Closes an ephemeral queue as its last user.
@@ -56,6 +68,9 @@ pub enum Role {
 pub fn roles(step: Step) -> &'static [Role] {
     const SENDERS: &[Role] = &[LaneSender, MixedSender, Inheritor, Notifier, StayingNotifier];
     const RECEIVERS: &[Role] = &[LaneReceiver, MixedReceiver];
+    const COMMITTERS: &[Role] = &[LaneCommitter, MixedCommitter];
+    const ACQUIRERS: &[Role] = &[LaneAcquirer, MixedAcquirer, Worker];
+    const LENT: &[Role] = &[LaneCommitter, MixedCommitter, LaneAcquirer, MixedAcquirer, Worker];
     const TAKERS: &[Role] = &[LaneReceiver, MixedReceiver, Taker];
     match step {
         Step::SendClaimed | Step::SendCopied => SENDERS,
@@ -76,6 +91,11 @@ pub fn roles(step: Step) -> &'static [Role] {
         Step::FinderHalfway | Step::FinderStale | Step::FinderPopped => &[MixedReceiver],
         Step::FinderRebuilding => &[FinderHeir],
         Step::FinderDropped => &[Sluggard],
+        Step::LoanPermitted | Step::LoanFreed | Step::LoanSent => LENT,
+        Step::ReserveClaimed | Step::CommitBegun | Step::CommitStamped => COMMITTERS,
+        Step::AcquireTaken => ACQUIRERS,
+        Step::ReturnStamped => &[LaneAcquirer, MixedAcquirer, Worker, Heir],
+        Step::ReturnRefused => &[LaneAcquirer, MixedAcquirer, Worker, HeirRefused],
         Step::TakeMixed => &[Taker],
         Step::DropCounted => &[Dropper],
         Step::ShutUnwoken => &[Shutter],
@@ -96,7 +116,9 @@ impl Role {
     /// The priorities of the messages around it.
     pub fn shape(self) -> Shape {
         match self {
-            LaneSender | LaneHeir | LaneReceiver | LaneOutrun => Shape::Lane,
+            LaneSender | LaneHeir | LaneReceiver | LaneOutrun | LaneCommitter | LaneAcquirer => {
+                Shape::Lane
+            }
             _ => Shape::Four,
         }
     }
@@ -113,7 +135,25 @@ impl Role {
                 | LaneOutrun
                 | MixedOutrun
                 | TakerOutrun
-        )
+        ) || self.acquires()
+    }
+
+    pub fn acquires(self) -> bool {
+        matches!(self, LaneAcquirer | MixedAcquirer | Worker)
+    }
+
+    pub fn commits(self) -> bool {
+        matches!(self, LaneCommitter | MixedCommitter)
+    }
+
+    /// Whether the queue sends again what the dead had acquired.
+    pub fn redelivers(self) -> bool {
+        matches!(self, Worker | Heir | HeirRefused)
+    }
+
+    /// Whether messages may come again.
+    pub fn may_return(self) -> bool {
+        self.acquires() || self.redelivers()
     }
 
     /// Where it is stopped once before, while another receives, and when it gets there.
@@ -121,6 +161,7 @@ impl Role {
         match self {
             Sluggard => Some((Step::FinderDrained, 2)),
             LaneOutrun | MixedOutrun | TakerOutrun => Some((Step::ReceiveStamped, 1)),
+            HeirRefused => Some((Step::ReturnStamped, 1)),
             _ => None,
         }
     }
@@ -144,6 +185,8 @@ impl Role {
                 | TakerOutrun
                 | Reclaimer
                 | Successor
+                | Heir
+                | HeirRefused
                 | Inheritor
                 | Creator
                 | LastUser

@@ -32,7 +32,7 @@ pub fn asleep(report: &mut Report) {
                 let signal = if blow == Blow::Kill { libc::SIGKILL } else { libc::SIGSTOP };
                 victim.signal(signal);
                 victim.wait(PATIENCE);
-                let mut others = case.others(role.shape());
+                let mut others = case.others(role);
                 carry_on(role, Step::WaitWoken, blow, &mut case, &mut victim, &mut others)
             });
         }

@@ -11,6 +11,7 @@ use crate::roles::{
     roles,
 };
 use crate::traps::{Trap, set_traps};
+use mqueue_core::attr::{OpenOptions, option};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Errno;
 use mqueue_core::fault::Step;
@@ -61,7 +62,9 @@ fn strike(role: Role, step: Step, blow: Blow) -> Result<Struck, String> {
     if blow == Blow::StopThenKill {
         traps.push(AT_THE_NEXT_STEP);
     }
-    let mut case = Case::new(Stage::new(MAXMSG, MSGSIZE as u64));
+    let flags = if role.redelivers() { option::REDELIVER } else { 0 };
+    let options = OpenOptions { flags, ..options(MAXMSG, MSGSIZE as u64) };
+    let mut case = Case::new(Stage::of(new_name(), options));
     case.prepare(role);
     let numbers = (role == Successor).then(|| {
         let numbers = case.stage.leave_numbers(1);
@@ -70,8 +73,12 @@ fn strike(role: Role, step: Step, blow: Blow) -> Result<Struck, String> {
     });
     let mut victim = case.victim(role, &traps);
     case.follow_up(role);
-    let others = if role.is_alone() { vec![] } else { case.others(role.shape()) };
-    if before.is_some() {
+    let others = if role.is_alone() { vec![] } else { case.others(role) };
+    if role == HeirRefused {
+        Case::expect(&mut victim, Fate::Stopped);
+        case.send_some_as(8, role.shape());
+        victim.go_on();
+    } else if before.is_some() {
         // Another takes the first of the two messages, or completes our taking it.
         Case::expect(&mut victim, Fate::Stopped);
         Receiver::new(&case.ledger, &case.stage.queue, 98, How::Try, 1).receive_one();
@@ -167,14 +174,19 @@ pub fn carry_on(
     victim: &mut Child,
     others: &mut Vec<Child>,
 ) -> Result<(), String> {
-    case.killed_receivers += usize::from(role.receives() && blow != Blow::Stop);
+    let has_received = usize::from(role.receives() && blow != Blow::Stop);
+    if role.redelivers() {
+        case.killed_workers += has_received;
+    } else {
+        case.killed_receivers += has_received;
+    }
     if matches!(role, Notifier | StayingNotifier)
         && !matches!(step, Step::SendClaimed | Step::SendCopied)
     {
         wait_until(|| case.board.get(NOTIFIED) > 0).map_err(|_| "the registrant is deaf")?;
     }
     if role.is_alone() {
-        *others = case.others(role.shape());
+        *others = case.others(role);
     }
     case.others_complete(others, OPERATIONS)?;
     if role == Registrant && blow == Blow::Kill {

@@ -9,6 +9,7 @@ use super::history::intervals::{Verdict, judge};
 use super::history::{Deed, Message, NEVER, Operation, Which};
 use mqueue_core::sync::AtomicU64;
 use mqueue_core::sync::Ordering::{Acquire, Relaxed, Release};
+use std::collections::HashMap;
 
 /// # Safety
 /// All-zero bytes are a value of the type, and it consists of atomics only.
@@ -95,6 +96,7 @@ const RECEIVED: usize = 1;
 const EMPTY: usize = 2;
 const FULL: usize = 3;
 const CORRUPT: usize = 4;
+const AGAIN: usize = 5;
 
 /// Receivers from here on take messages out of turn, the lowest priority first.
 pub const OUT_OF_TURN: u64 = 1 << 20;
@@ -112,17 +114,20 @@ pub struct Ledger {
     received: Shared<Received>,
     empty: Shared<Answer>,
     full: Shared<Answer>,
+    /// Ids of messages that came again.
+    again: Shared<AtomicU64>,
 }
 
 impl Ledger {
     /// Room for `messages`; answers are only noted if there is room for them.
     pub fn new(messages: usize, answers: usize) -> Ledger {
         Ledger {
-            counts: Shared::new(5),
+            counts: Shared::new(6),
             sent: Shared::new(messages),
             received: Shared::new(messages),
             empty: Shared::new(answers.max(1)),
             full: Shared::new(answers.max(1)),
+            again: Shared::new(messages),
         }
     }
 
@@ -172,6 +177,39 @@ impl Ledger {
         record.id.store(id, Release);
     }
 
+    /// A message was received that is marked as received before.
+    pub fn note_again(&self, id: u64) {
+        let at = self.counts[AGAIN].fetch_add(1, Relaxed) as usize;
+        self.again[at].store(id, Release);
+    }
+
+    fn ids_again(&self) -> HashMap<u64, usize> {
+        let mut ids = HashMap::new();
+        for id in &self.again[..self.counts[AGAIN].load(Acquire) as usize] {
+            let id = id.load(Acquire);
+            if id != 0 {
+                *ids.entry(id).or_default() += 1;
+            }
+        }
+        ids
+    }
+
+    /// How many messages came again.
+    pub fn count_again(&self) -> usize {
+        self.ids_again().len()
+    }
+
+    /// How often a message that came again was received more than once.
+    pub fn received_too_often(&self) -> usize {
+        let mut ids = self.ids_again();
+        for record in &self.received[..self.count_received() as usize] {
+            if let Some(times) = ids.get_mut(&record.id.load(Acquire)) {
+                *times += 1;
+            }
+        }
+        ids.values().map(|times| times - 1).sum()
+    }
+
     pub fn note_corrupt(&self) {
         self.counts[CORRUPT].fetch_add(1, Relaxed);
     }
@@ -198,7 +236,17 @@ impl Ledger {
 
     /// Judge what is written. `maxmsg` is for the answers "full".
     pub fn judge(&self, maxmsg: usize) -> Verdict {
-        let mut verdict = judge(&self.operations(), maxmsg);
+        let again = self.ids_again();
+        let sent = &self.sent[..self.count_sent() as usize];
+        let known = sent.iter().filter(|s| again.contains_key(&s.id.load(Acquire))).count();
+        // What came again has lost its place in the order: the rest is judged without it.
+        let mut operations = self.operations();
+        operations.retain(|operation| match operation.deed {
+            Deed::Sent(message) | Deed::Received(_, message) => !again.contains_key(&message.id),
+            _ => true,
+        });
+        let mut verdict = judge(&operations, maxmsg);
+        verdict.corrupt += again.len() - known;
         verdict.corrupt += self.counts[CORRUPT].load(Acquire) as usize;
         verdict
     }

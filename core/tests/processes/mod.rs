@@ -306,9 +306,9 @@ impl Stage {
         Numbers::leave(self.queue.dup_fd().expect("a descriptor"), few)
     }
 
-    /// Slots by state: free, claimed, queued, taking, taken.
-    pub fn census(&self) -> [u32; 5] {
-        let mut census = [0; 5];
+    /// Slots by state: free, claimed, queued, taking, taken, returning.
+    pub fn census(&self) -> [u32; 6] {
+        let mut census = [0; 6];
         let engine = self.engine();
         for index in 0..engine.segment().geometry().nslots {
             let word = Word(engine.segment().slot(index).expect("in range").word.load(SeqCst));
@@ -318,6 +318,7 @@ impl Stage {
                 word.is_queued(),
                 word.is_taking(),
                 word.is_taken(),
+                word.is_returning(),
             ];
             match state.iter().position(|&it| it) {
                 Some(at) => census[at] += 1,
@@ -374,6 +375,17 @@ impl Stage {
         }
     }
 
+    /// Take what is left without waiting, and what the dead have left.
+    pub fn drain(&self, ledger: &ledger::Ledger, receiver: u64) {
+        loop {
+            work::drain(ledger, &self.queue, receiver);
+            self.engine().reclaim();
+            if self.engine().queued() == 0 {
+                return;
+            }
+        }
+    }
+
     /// Whether a drained queue is as good as new: nothing queued, every slot free once
     /// the dead are cleared away, exactly `maxmsg` messages fit.
     pub fn check_as_new(&self) -> Result<(), String> {
@@ -385,6 +397,11 @@ impl Stage {
         let census = self.census();
         if engine.queued() != 0 || census[0] != engine.segment().geometry().nslots {
             return Err(format!("{} queued, slots by state {census:?}", engine.queued()));
+        }
+        let permits = &engine.segment().control().loans.0.0;
+        let lent = permits.iter().filter(|permit| permit.load(SeqCst) != 0).count();
+        if lent != 0 {
+            return Err(format!("{lent} permits for slots that are lent to nobody"));
         }
         let message = [0u8; 8];
         let mut fitted = 0;

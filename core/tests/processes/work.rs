@@ -4,7 +4,12 @@ use super::ledger::{Ledger, PILL, id};
 use super::{Rng, now};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Result;
+use mqueue_core::message::{Incoming, Request, state};
 use mqueue_core::queue::Queue;
+use mqueue_core::shm::ShmQueue;
+use mqueue_core::shm::layout::REDELIVERED;
+use mqueue_core::sync::Ordering::SeqCst;
+use mqueue_core::transport::Transport as _;
 use std::time::{Duration, Instant};
 
 /// Most bytes of a message here.
@@ -68,6 +73,31 @@ pub fn receive(queue: &Queue, buffer: &mut [u8], wait: Wait) -> Result<(usize, u
     unsafe { queue.receive(buffer.as_mut_ptr(), buffer.len(), wait) }
 }
 
+/// Receive, and learn whether the message comes again.
+fn receive_known(queue: &Queue, buffer: &mut [u8], wait: Wait) -> Result<(usize, u32, bool)> {
+    let request = Request {
+        data: buffer.as_mut_ptr(),
+        cap: buffer.len(),
+        kind: 0,
+        prio: 0,
+        sequence: 0,
+        flags: 0,
+    };
+    // SAFETY: writable for its length.
+    let Incoming { len, prio, state, .. } = unsafe { queue.receive_message(&request, wait) }?;
+    Ok((len, prio, state & state::REDELIVERED != 0))
+}
+
+/// Whether a refusal is none of the queue's damage: try again.
+fn may_try_again(error: i32) -> bool {
+    [libc::EAGAIN, libc::ETIMEDOUT, libc::EINTR, libc::ENOBUFS].contains(&error)
+}
+
+/// Whether it says something of the number of messages.
+fn is_answer(error: i32) -> bool {
+    [libc::EAGAIN, libc::ETIMEDOUT].contains(&error)
+}
+
 /// One sending process.
 pub struct Sender<'a> {
     pub ledger: &'a Ledger,
@@ -76,6 +106,8 @@ pub struct Sender<'a> {
     pub number: u64,
     pub how: How,
     pub shape: Shape,
+    /// By reserve and commit, with an abort now and then.
+    pub in_place: bool,
     pub rng: Rng,
     next: u64,
     uniform: u64,
@@ -92,7 +124,18 @@ impl<'a> Sender<'a> {
         seed: u64,
     ) -> Sender<'a> {
         let rng = Rng::new(seed);
-        Sender { ledger, queue, number, how, shape, rng, next: 0, uniform: 0, buffer: [0; MSGSIZE] }
+        Sender {
+            ledger,
+            queue,
+            number,
+            how,
+            shape,
+            in_place: false,
+            rng,
+            next: 0,
+            uniform: 0,
+            buffer: [0; MSGSIZE],
+        }
     }
 
     /// Runs of one priority let the queue become a lane again.
@@ -112,6 +155,24 @@ impl<'a> Sender<'a> {
         }
     }
 
+    fn try_send(&mut self, len: usize, prio: u32) -> Result<()> {
+        let (queue, wait) = (self.queue, self.how.wait(&mut self.rng));
+        if !self.in_place {
+            return send(queue, &self.buffer[..len], prio, wait);
+        }
+        if self.rng.one_in(4) {
+            queue.abort(queue.reserve(MSGSIZE, wait)?).expect("abort");
+        }
+        let slot = queue.reserve(len, wait)?;
+        // SAFETY: room for so many bytes, ours alone.
+        unsafe { slot.copy_from_nonoverlapping(self.buffer.as_ptr(), len) };
+        let sent = queue.commit(slot, len, prio, wait);
+        if sent.is_err() {
+            queue.abort(slot).expect("still reserved");
+        }
+        sent
+    }
+
     /// Send one message, however often it is refused, unless it is time to stop.
     pub fn send_one(&mut self, stop: impl Fn() -> bool) {
         let prio = self.priority();
@@ -121,10 +182,10 @@ impl<'a> Sender<'a> {
         let record = self.ledger.begin_send(id);
         loop {
             let begin = now();
-            match send(self.queue, &self.buffer[..len], prio, self.how.wait(&mut self.rng)) {
+            match self.try_send(len, prio) {
                 Ok(()) => break,
-                Err(error) if [libc::EAGAIN, libc::ETIMEDOUT, libc::EINTR].contains(&error.0) => {
-                    if error.0 != libc::EINTR {
+                Err(error) if may_try_again(error.0) => {
+                    if is_answer(error.0) {
                         self.ledger.note_full(begin, now());
                     }
                     if stop() {
@@ -149,6 +210,8 @@ pub struct Receiver<'a> {
     pub queue: &'a Queue,
     pub number: u64,
     pub how: How,
+    /// Messages may come again.
+    pub in_place: bool,
     pub rng: Rng,
     buffer: [u8; MSGSIZE],
 }
@@ -161,19 +224,36 @@ impl<'a> Receiver<'a> {
         how: How,
         seed: u64,
     ) -> Receiver<'a> {
-        Receiver { ledger, queue, number, how, rng: Rng::new(seed), buffer: [0; MSGSIZE] }
+        Receiver {
+            ledger,
+            queue,
+            number,
+            how,
+            in_place: false,
+            rng: Rng::new(seed),
+            buffer: [0; MSGSIZE],
+        }
+    }
+
+    fn try_receive(&mut self) -> Result<(usize, u32, bool)> {
+        let wait = self.how.wait(&mut self.rng);
+        if self.in_place {
+            return receive_known(self.queue, &mut self.buffer, wait);
+        }
+        receive(self.queue, &mut self.buffer, wait).map(|(len, prio)| (len, prio, false))
     }
 
     /// Receive one message, however often there is none; false: it was the last.
     pub fn receive_one(&mut self) -> bool {
         loop {
             let begin = now();
-            match receive(self.queue, &mut self.buffer, self.how.wait(&mut self.rng)) {
-                Ok((len, prio)) => {
-                    return note(self.ledger, &self.buffer[..len], prio, begin, self.number);
+            match self.try_receive() {
+                Ok((len, prio, again)) => {
+                    let message = &self.buffer[..len];
+                    return note_as(self.ledger, message, prio, begin, self.number, again);
                 }
-                Err(error) if [libc::EAGAIN, libc::ETIMEDOUT, libc::EINTR].contains(&error.0) => {
-                    if error.0 != libc::EINTR {
+                Err(error) if may_try_again(error.0) => {
+                    if is_answer(error.0) {
                         self.ledger.note_empty(begin, now());
                     }
                     if self.rng.one_in(4) {
@@ -186,11 +266,77 @@ impl<'a> Receiver<'a> {
     }
 }
 
+/// One process that receives in place: it writes down what it has acquired before it gives
+/// it back, and gives some back unread, to come again.
+pub struct Worker<'a> {
+    pub ledger: &'a Ledger,
+    pub inside: &'a ShmQueue,
+    pub number: u64,
+    pub how: How,
+    pub rng: Rng,
+}
+
+impl Worker<'_> {
+    /// Acquire one message, however often there is none; false: it was the last.
+    pub fn receive_one(&mut self) -> bool {
+        loop {
+            let begin = now();
+            match self.inside.acquire(self.how.wait(&mut self.rng)) {
+                Ok((data, len, prio)) => {
+                    if let Some(go_on) = self.work_at(data, len, prio, begin) {
+                        return go_on;
+                    }
+                }
+                Err(error) if may_try_again(error.0) => {
+                    if is_answer(error.0) {
+                        self.ledger.note_empty(begin, now());
+                    }
+                    if self.rng.one_in(4) {
+                        std::thread::yield_now();
+                    }
+                }
+                Err(error) => panic!("acquire: {error:?}"),
+            }
+        }
+    }
+
+    fn work_at(&mut self, data: *const u8, len: usize, prio: u32, begin: u64) -> Option<bool> {
+        if self.rng.one_in(4) {
+            match self.inside.requeue(data) {
+                Ok(()) => return None,
+                Err(error) if error.0 == libc::EAGAIN => {}
+                Err(error) => panic!("requeue: {error:?}"),
+            }
+        }
+        let segment = self.inside.attachment().expect("attached").engine().segment();
+        let slot = segment.slot_with_payload(data).expect("a slot's payload");
+        let again = slot.prio.load(SeqCst) & REDELIVERED != 0;
+        // SAFETY: an acquired message, which stays as it is.
+        let message = unsafe { std::slice::from_raw_parts(data, len) };
+        let go_on = note_as(self.ledger, message, prio, begin, self.number, again);
+        self.inside.release(data).expect("release");
+        Some(go_on)
+    }
+}
+
 /// Write down a message just received; false: it was a pill.
 pub fn note(ledger: &Ledger, message: &[u8], prio: u32, begin: u64, receiver: u64) -> bool {
+    note_as(ledger, message, prio, begin, receiver, false)
+}
+
+/// The same for one that may have come again.
+fn note_as(
+    ledger: &Ledger,
+    message: &[u8],
+    prio: u32,
+    begin: u64,
+    receiver: u64,
+    again: bool,
+) -> bool {
     let end = now();
     match read(message, prio) {
         Some(PILL) => return false,
+        Some(id) if again => ledger.note_again(id),
         Some(id) => ledger.note_receive(id, begin, end, receiver),
         None => ledger.note_corrupt(),
     }
@@ -217,9 +363,9 @@ pub fn drain(ledger: &Ledger, queue: &Queue, receiver: u64) {
     let mut buffer = [0; MSGSIZE];
     loop {
         let begin = now();
-        match receive(queue, &mut buffer, Wait::Never) {
-            Ok((len, prio)) => {
-                note(ledger, &buffer[..len], prio, begin, receiver);
+        match receive_known(queue, &mut buffer, Wait::Never) {
+            Ok((len, prio, again)) => {
+                note_as(ledger, &buffer[..len], prio, begin, receiver, again);
             }
             Err(error) if error.0 == libc::EAGAIN => return,
             Err(error) => panic!("drain: {error:?}"),
