@@ -7,21 +7,25 @@
 //! of processes. At the end of a round everybody leaves and the ledger is judged: no
 //! duplicate, nothing out of order, nothing corrupt, at most one message missing for
 //! each receiver killed, and the queue is as new. In some rounds receivers are only
-//! stopped: then nothing at all may be missing. In others processes come and go among a
+//! stopped: then nothing at all may be missing. In some, processes send and receive in place,
+//! and give back what they have acquired, so that it comes again; and in some of these it comes
+//! again when they are killed: then nothing may be missing either, and each of the killed may
+//! have received one message that another receives once more. In others processes come and go among a
 //! handful of owner numbers, so that each is used again at once. In notification rounds
 //! one process registers again and again, or once for all that comes, and must not stay deaf
 //! while a message waits; nor may another, which receives when poll tells it to.
 
 mod processes;
 
+use mqueue_core::attr::{OpenOptions, option};
 use mqueue_core::fault::{Step, arm};
 use mqueue_core::queue::{Notification, Queue, how};
 use mqueue_core::shm::word::Head;
 use mqueue_core::sync::AtomicU64;
 use mqueue_core::sync::Ordering::SeqCst;
 use processes::ledger::{Ledger, Shared};
-use processes::work::{How, MSGSIZE, Receiver, Sender, Shape, drain, send_pill};
-use processes::{Child, Fate, Rng, Stage, begin, number, pause, spawn};
+use processes::work::{How, MSGSIZE, Receiver, Sender, Shape, Worker, drain, send_pill};
+use processes::{Child, Fate, Rng, Stage, begin, new_name, number, options, pause, spawn};
 use std::ffi::c_void;
 use std::time::{Duration, Instant};
 
@@ -59,6 +63,16 @@ impl Role {
     }
 }
 
+/// Whether messages are written and read in place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Loans {
+    No,
+    /// By some.
+    Some,
+    /// By all who receive; what the dead had acquired comes again.
+    Redelivery,
+}
+
 /// One round's conditions.
 #[derive(Clone, Copy, Debug)]
 struct Mode {
@@ -68,6 +82,7 @@ struct Mode {
     pairs: usize,
     only_senders_die: bool,
     few_numbers: bool,
+    loans: Loans,
     /// Sends are rare, so that an arrival on the empty queue often stays alone.
     is_quiet: bool,
 }
@@ -105,6 +120,20 @@ impl Scene {
         if arm_early {
             self.set_trap(role, &mut rng);
         }
+        let in_place = match self.mode.loans {
+            Loans::No => false,
+            Loans::Redelivery if role.is_receiver() => true,
+            Loans::Some | Loans::Redelivery => rng.one_in(2),
+        };
+        if let (true, Role::Receiver(how)) = (in_place, role) {
+            let inside = &self.stage.open_inside();
+            if !arm_early {
+                self.set_trap(role, &mut rng);
+            }
+            let mut worker = Worker { ledger: &self.ledger, inside, number, how, rng };
+            while worker.receive_one() {}
+            return;
+        }
         let opened;
         let queue = if rng.one_in(2) {
             &self.stage.queue
@@ -119,6 +148,7 @@ impl Scene {
             Role::Sender(how) => {
                 let shape = self.mode.shape;
                 let mut sender = Sender::new(&self.ledger, queue, number, how, shape, rng.next());
+                sender.in_place = in_place;
                 while !self.is_over() {
                     if !self.ledger.has_room() {
                         pause(Duration::from_millis(1));
@@ -132,6 +162,7 @@ impl Scene {
             }
             Role::Receiver(how) => {
                 let mut receiver = Receiver::new(&self.ledger, queue, number, how, rng.next());
+                receiver.in_place = self.mode.loans != Loans::No;
                 while receiver.receive_one() {}
             }
             Role::Registrant => self.register_and_cancel(queue, &mut rng),
@@ -256,6 +287,7 @@ struct Tally {
     stops: u64,
     messages: usize,
     missing: usize,
+    again: usize,
     rounds: usize,
     told: u64,
     longest_ms: u64,
@@ -389,8 +421,10 @@ fn play_round(
     rng: &mut Rng,
     tally: &mut Tally,
 ) -> Result<(), String> {
+    let flags = if mode.loans == Loans::Redelivery { option::REDELIVER } else { 0 };
+    let options = OpenOptions { flags, ..options(mode.depth, MSGSIZE as u64) };
     let scene = Scene {
-        stage: Stage::new(mode.depth, MSGSIZE as u64),
+        stage: Stage::of(new_name(), options),
         ledger: Ledger::new(MESSAGES, 1),
         board: Shared::new(4),
         mode,
@@ -415,22 +449,26 @@ fn play_round(
     if result.is_err() {
         scene.stage.dump();
     }
-    let allowed = if mode.only_senders_die { 0 } else { round.killed_receivers };
+    let killed = if mode.only_senders_die { 0 } else { round.killed_receivers };
+    let (allowed, too_often) =
+        if mode.loans == Loans::Redelivery { (0, killed) } else { (killed, 0) };
     drop(round);
     drop(numbers);
     result?;
 
-    drain(&scene.ledger, &scene.stage.queue, 99_999);
+    scene.stage.drain(&scene.ledger, 99_999);
     let verdict = scene.ledger.judge(mode.depth as usize);
     let told = scene.board[FIRED].load(SeqCst);
     let kills = |kills: &[[u64; Role::MORTALS]; 3]| -> u64 { kills.iter().flatten().sum() };
     println!(
-        "{mode:?}: {} messages, {} killed, {} stopped, {} missing of {allowed} allowed, {told} notifications",
+        "{mode:?}: {} messages, {} killed, {} stopped, {} missing of {allowed} allowed, {} again, {told} notifications",
         verdict.received,
         kills(&tally.kills) - kills(&before.0),
         tally.stops - before.1,
         verdict.missing,
+        scene.ledger.count_again(),
     );
+    tally.again += scene.ledger.count_again();
     tally.rounds += 1;
     tally.messages += verdict.received;
     tally.missing += verdict.missing;
@@ -438,6 +476,10 @@ fn play_round(
     tally.longest_ms = tally.longest_ms.max(scene.board[LONGEST_NS].load(SeqCst) / 1_000_000);
     if !verdict.is_good(allowed) {
         return Err(format!("{verdict:?}, missing {:x?}", scene.ledger.missing()));
+    }
+    if scene.ledger.received_too_often() > too_often {
+        let times = scene.ledger.received_too_often();
+        return Err(format!("{times} received twice, {too_often} allowed"));
     }
     scene.stage.check_as_new()
 }
@@ -458,12 +500,15 @@ fn main() {
         if k >= least && begun.elapsed() >= Duration::from_secs(seconds) {
             break;
         }
+        let loans = [Loans::No, Loans::Some, Loans::Redelivery][(k + k / 3) as usize % 3];
         let mode = Mode {
             shape: [Shape::Lane, Shape::Four, Shape::All][k as usize % 3],
             depth: [1, 10, 64][(k / 3) as usize % 3],
             pairs: 2 + 2 * rng.below(2) as usize,
             only_senders_die: k % 4 == 1,
-            few_numbers: k % 2 == 0,
+            // What a dead one had acquired keeps its number until it is sent again.
+            few_numbers: k % 2 == 0 && loans != Loans::Redelivery,
+            loans,
             is_quiet: k % 4 == 3,
         };
         let mut roles = vec![Role::Registrant];
@@ -488,15 +533,16 @@ fn main() {
         println!("{name:<15} {lane:>8}{four:>8}{all:>8}");
     }
     println!(
-        "torture: {} rounds, {:.1} s, {} messages, {} stops, {} missing, {} notifications, the longest after {} ms: passed",
+        "torture: {} rounds, {:.1} s, {} messages, {} stops, {} missing, {} again, {} notifications, the longest after {} ms: passed",
         tally.rounds,
         begun.elapsed().as_secs_f64(),
         tally.messages,
         tally.stops,
         tally.missing,
+        tally.again,
         tally.told,
         tally.longest_ms
     );
     assert!(tally.kills.iter().flatten().all(|&kills| kills > 0), "a role was never killed");
-    assert!(tally.stops > 0 && tally.told > 0);
+    assert!(tally.stops > 0 && tally.told > 0 && tally.again > 0);
 }

@@ -11,7 +11,6 @@ use crate::traps::{Trap, set_traps};
 use mqueue_core::deadline::Wait;
 use mqueue_core::fault::Step;
 use mqueue_core::queue::{Notification, Queue, how};
-use mqueue_core::shm::ShmQueue;
 use mqueue_core::sync::AtomicU64;
 use mqueue_core::sync::Ordering::SeqCst;
 use std::ffi::c_void;
@@ -215,11 +214,11 @@ impl Case {
             match role {
                 Inheritor => send(&self.stage.queue),
                 Heir | HeirRefused => {
-                    self.open_inside().attachment().expect("attached").engine().reclaim();
+                    self.stage.open_inside().attachment().expect("attached").engine().reclaim();
                     send(&self.stage.open());
                 }
                 _ if role.acquires() => {
-                    let inside = &self.open_inside();
+                    let inside = &self.stage.open_inside();
                     let rng = Rng::new(1);
                     let mut worker =
                         InPlace { ledger, inside, number: VICTIM, how: How::Block, rng };
@@ -258,10 +257,6 @@ impl Case {
                 _ => send(&self.stage.open()),
             }
         })
-    }
-
-    fn open_inside(&self) -> ShmQueue {
-        open_inside(&self.stage.name, libc::O_RDWR, &self.stage.options)
     }
 
     pub fn others(&self, role: Role) -> Vec<Child> {

@@ -265,8 +265,30 @@ pub fn options(maxmsg: u64, msgsize: u64) -> OpenOptions {
 }
 
 pub fn open_inside(name: &CStr, oflag: i32, options: &OpenOptions) -> ShmQueue {
+    try_open_inside(name, oflag, options).expect("open")
+}
+
+fn try_open_inside(
+    name: &CStr,
+    oflag: i32,
+    options: &OpenOptions,
+) -> mqueue_core::error::Result<ShmQueue> {
     let Ok(Address::Shm(name)) = Address::parse(name) else { panic!("a name in shared memory") };
-    ShmQueue::open(Some(name), OpenFlags::parse(oflag).expect("flags"), options).expect("open")
+    ShmQueue::open(Some(name), OpenFlags::parse(oflag)?, options)
+}
+
+/// Where numbers are few, the dead must be gone first.
+fn patiently<Q>(open: impl Fn() -> mqueue_core::error::Result<Q>) -> Q {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match open() {
+            Ok(queue) => return queue,
+            Err(error) if error.0 == libc::EUSERS && Instant::now() < until => {
+                pause(Duration::from_micros(200));
+            }
+            Err(error) => panic!("opening: {error:?}"),
+        }
+    }
 }
 
 impl Stage {
@@ -287,17 +309,12 @@ impl Stage {
 
     /// Open the queue by its name, as a program that knows no more.
     pub fn open(&self) -> Queue {
-        let until = Instant::now() + Duration::from_secs(10);
-        loop {
-            match Queue::open(Some(&self.name), libc::O_CREAT | libc::O_RDWR, &self.options) {
-                Ok(queue) => return queue,
-                // Where numbers are few, the dead must be gone first.
-                Err(error) if error.0 == libc::EUSERS && Instant::now() < until => {
-                    pause(Duration::from_micros(200));
-                }
-                Err(error) => panic!("opening: {error:?}"),
-            }
-        }
+        patiently(|| Queue::open(Some(&self.name), libc::O_CREAT | libc::O_RDWR, &self.options))
+    }
+
+    /// The same with its inside open.
+    pub fn open_inside(&self) -> ShmQueue {
+        patiently(|| try_open_inside(&self.name, libc::O_RDWR, &self.options))
     }
 
     /// Let only `few` more processes attach, until the result is dropped, so that owner
