@@ -19,6 +19,7 @@ mod finder;
 mod histories;
 #[path = "../history/mod.rs"]
 mod history;
+mod loans;
 mod modes;
 mod shown;
 mod slots;
