@@ -37,7 +37,7 @@ fn output<T: Copy, R>(call: impl FnOnce(*mut T) -> Result<R>) -> Result<(T, R)> 
     // SAFETY: any bytes may be written where the value is to be.
     unsafe { value.as_mut_ptr().cast::<u8>().write_bytes(BEFORE, size_of::<T>()) };
     match call(value.as_mut_ptr()) {
-        // SAFETY: all bytes are set, and every type used here is integers alone.
+        // SAFETY: all bytes are set, and every type used here is integers alone, or a pointer.
         Ok(result) => Ok((unsafe { value.assume_init() }, result)),
         Err(errno) => {
             // SAFETY: all bytes are set.
@@ -245,6 +245,40 @@ impl Handle for Open {
             sender_uid: m.sender_uid,
             state: m.state,
         })
+    }
+
+    fn reserve(&self, len: usize, timeout: i64) -> Result<*mut u8> {
+        // SAFETY: as above.
+        let (slot, ()) = output(|out| done(unsafe { mqrs_reserve(self.0, len, timeout, out) }))?;
+        Ok(slot.cast())
+    }
+
+    fn commit(&self, slot: *mut u8, len: usize, prio: u32, timeout: i64) -> Result<()> {
+        // SAFETY: as above.
+        done(unsafe { mqrs_timedcommit(self.0, slot.cast(), len, prio, timeout) })
+    }
+
+    fn abort(&self, slot: *mut u8) -> Result<()> {
+        // SAFETY: as above.
+        done(unsafe { mqrs_abort(self.0, slot.cast()) })
+    }
+
+    fn acquire(&self, timeout: i64) -> Result<(*const u8, usize, u32)> {
+        let (data, (prio, len)) = output(|data| {
+            // SAFETY: as above.
+            output(|prio| length(unsafe { mqrs_acquire(self.0, timeout, data, prio) }))
+        })?;
+        Ok((data.cast(), len, prio))
+    }
+
+    fn release(&self, data: *const u8) -> Result<()> {
+        // SAFETY: as above.
+        done(unsafe { mqrs_release(self.0, data.cast()) })
+    }
+
+    fn requeue(&self, data: *const u8) -> Result<()> {
+        // SAFETY: as above.
+        done(unsafe { mqrs_requeue(self.0, data.cast()) })
     }
 
     fn attr(&self) -> Result<Attr> {

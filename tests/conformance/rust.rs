@@ -94,6 +94,33 @@ impl Handle for queue::Queue {
         }))
     }
 
+    fn reserve(&self, len: usize, timeout: i64) -> Result<*mut u8> {
+        let wait = deadline::Wait::timeout(timeout);
+        answer(wait.and_then(|wait| queue::Queue::reserve(self, len, wait)))
+    }
+
+    fn commit(&self, slot: *mut u8, len: usize, prio: u32, timeout: i64) -> Result<()> {
+        let wait = deadline::Wait::timeout(timeout);
+        answer(wait.and_then(|wait| queue::Queue::commit(self, slot, len, prio, wait)))
+    }
+
+    fn abort(&self, slot: *mut u8) -> Result<()> {
+        answer(queue::Queue::abort(self, slot))
+    }
+
+    fn acquire(&self, timeout: i64) -> Result<(*const u8, usize, u32)> {
+        let wait = deadline::Wait::timeout(timeout);
+        answer(wait.and_then(|wait| queue::Queue::acquire(self, wait)))
+    }
+
+    fn release(&self, data: *const u8) -> Result<()> {
+        answer(queue::Queue::release(self, data))
+    }
+
+    fn requeue(&self, data: *const u8) -> Result<()> {
+        answer(queue::Queue::requeue(self, data))
+    }
+
     fn attr(&self) -> Result<Attr> {
         answer(queue::Queue::attr(self))
     }

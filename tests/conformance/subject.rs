@@ -123,6 +123,12 @@ pub trait Handle: Send + Sync {
     fn receive(&self, buffer: &mut [u8], wait: Wait) -> Result<(usize, u32)>;
     fn send_message(&self, message: &Outgoing, timeout: i64) -> Result<()>;
     fn receive_message(&self, request: &Request, timeout: i64) -> Result<Incoming>;
+    fn reserve(&self, len: usize, timeout: i64) -> Result<*mut u8>;
+    fn commit(&self, slot: *mut u8, len: usize, prio: u32, timeout: i64) -> Result<()>;
+    fn abort(&self, slot: *mut u8) -> Result<()>;
+    fn acquire(&self, timeout: i64) -> Result<(*const u8, usize, u32)>;
+    fn release(&self, data: *const u8) -> Result<()>;
+    fn requeue(&self, data: *const u8) -> Result<()>;
     fn attr(&self) -> Result<Attr>;
     fn stats(&self) -> Result<Stats>;
     fn set_nonblock(&self, on: bool) -> Result<()>;

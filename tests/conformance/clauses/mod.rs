@@ -8,6 +8,7 @@ mod arguments;
 mod attr;
 mod callback;
 pub mod descriptor;
+mod in_place;
 mod list;
 pub mod message;
 mod names;
@@ -92,6 +93,7 @@ pub fn all() -> impl Iterator<Item = &'static Clause> {
         attr::CLAUSES,
         list::CLAUSES,
         message::CLAUSES,
+        in_place::CLAUSES,
         descriptor::CLAUSES,
         arguments::CLAUSES,
         posix::CLAUSES,

@@ -85,6 +85,19 @@ pub fn messages_have_no_type(s: &Subject) {
     assert_eq!(incoming.kind, 0);
 }
 
+pub fn nothing_is_done_in_place(s: &Subject) {
+    let queue = s.queue();
+    let mut room = [0; 8];
+    let slot = room.as_mut_ptr();
+
+    is_not_there(s, queue.reserve(8, 0), capability::ZERO_COPY);
+    s.fails(libc::ENOTSUP, queue.commit(slot, 8, 0, 0));
+    s.fails(libc::ENOTSUP, queue.abort(slot));
+    s.fails(libc::ENOTSUP, queue.acquire(0));
+    s.fails(libc::ENOTSUP, queue.release(slot));
+    s.fails(libc::ENOTSUP, queue.requeue(slot));
+}
+
 pub fn no_message_is_dropped(s: &Subject) {
     let (_, queue) = s.create(2, 16);
     queue.fill(16);

@@ -100,6 +100,16 @@ pub const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         transport: Posix,
+        clauses: &[
+            "a_message_can_be_written_and_read_in_place",
+            "a_reserved_slot_can_be_given_back",
+            "an_acquired_message_can_be_sent_again",
+        ],
+        because: "the kernel copies messages; nobody else can see where they lie",
+        instead: instead::nothing_is_done_in_place,
+    },
+    Exception {
+        transport: Posix,
         clauses: &["a_full_queue_may_drop_its_oldest_message"],
         because: "to receive and then to send would not be one step: another's message could be dropped, or a place be taken",
         instead: instead::no_message_is_dropped,
@@ -212,6 +222,16 @@ pub const EXCEPTIONS: &[Exception] = &[
         clauses: &["looking_begins_with_the_highest_priority"],
         because: "the kernel shows messages by their position, in the order in which they were sent",
         instead: instead::looking_begins_with_the_oldest,
+    },
+    Exception {
+        transport: Sysv,
+        clauses: &[
+            "a_message_can_be_written_and_read_in_place",
+            "a_reserved_slot_can_be_given_back",
+            "an_acquired_message_can_be_sent_again",
+        ],
+        because: "the kernel copies messages; nobody else can see where they lie",
+        instead: instead::nothing_is_done_in_place,
     },
     Exception {
         transport: Sysv,
