@@ -33,6 +33,7 @@ pub enum Place {
 enum What {
     Flow { senders: usize, receivers: usize, place: Place },
     Calls,
+    InPlace,
     BothWays,
     RoundTrip(Manner, Place),
     Pair,
@@ -131,6 +132,9 @@ pub fn all() -> Vec<Scenario> {
             add("throughput", format!("{size}/{depth}"), Unit::Rate, flow, size, depth, 1);
         }
     }
+    for size in [64, 65536] {
+        add("in place", format!("{size}/64"), Unit::Rate, What::InPlace, size, 64, 1);
+    }
     for (name, manner, place) in [
         ("polling", Manner::Polling, Place::Apart),
         ("blocking", Manner::Blocking, Place::Apart),
@@ -180,6 +184,7 @@ impl Scenario {
             What::Flow { place: Place::Apart, .. }
                 | What::RoundTrip(_, Place::Apart)
                 | What::BothWays
+                | What::InPlace
                 | What::Calls
         )
     }
@@ -205,6 +210,7 @@ impl Scenario {
         let spec = self.spec();
         match self.what {
             What::Flow { place, .. } => flow::flow::<T>(&spec, setting, place),
+            What::InPlace => flow::in_place::<T>(&spec, setting),
             What::Calls => flow::calls::<T>(&spec, setting),
             What::BothWays => flow::both_ways::<T>(&spec, setting),
             What::RoundTrip(manner, place) => {

@@ -76,6 +76,8 @@ pub enum Role {
 pub trait Transport: Sized {
     /// The queue, seen by a process that uses it.
     type End: End;
+    /// Whether messages can be written and read where they lie.
+    const IN_PLACE: bool = false;
     /// Make one; [`cannot`] says that this transport has nothing like it.
     fn create(spec: &Spec) -> io::Result<Self>;
     /// Use it, in a process that was forked since.
@@ -92,6 +94,14 @@ pub trait End {
     fn send(&mut self, message: &[u8], priority: u32) -> io::Result<()>;
     /// Receive a message as long as the buffer.
     fn receive(&mut self, message: &mut [u8]) -> io::Result<()>;
+    /// Send a message of so many bytes, of which only the first ones are written: its number.
+    fn send_in_place(&mut self, _size: usize, _number: u64) -> io::Result<()> {
+        Err(cannot())
+    }
+    /// Receive a message of so many bytes, of which only the number is read.
+    fn receive_in_place(&mut self, _size: usize) -> io::Result<u64> {
+        Err(cannot())
+    }
 }
 
 /// This transport cannot do what the scenario asks for.

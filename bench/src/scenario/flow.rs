@@ -2,7 +2,7 @@
 
 use super::{Figures, Place, Priorities, Setting};
 use crate::process::{Counts, Crew};
-use crate::transport::{End, Role, Spec, Transport};
+use crate::transport::{End, Role, Spec, Transport, cannot};
 use std::hint::black_box;
 use std::time::Duration;
 use std::{io, thread};
@@ -35,6 +35,40 @@ pub fn calls<T: Transport>(spec: &Spec, setting: &Setting) -> io::Result<Figures
     let calls = after.calls.zip(before.calls).map_or(0, |(after, before)| after - before) as f64;
     let messages = after.done_since(&before)[1];
     Ok(Figures::typical(calls / messages.max(1.0)))
+}
+
+/// From one sender to one receiver where they lie: of each message only the number is touched,
+/// so that what is measured is the queue. The receiver checks the order.
+pub fn in_place<T: Transport>(spec: &Spec, setting: &Setting) -> io::Result<Figures> {
+    if !T::IN_PLACE {
+        return Err(cannot());
+    }
+    let queue = T::create(spec)?;
+    let mut crew = Crew::new()?;
+    crew.start(setting.processor(Place::Apart, true), |seat| {
+        let mut end = queue.open(Role::Sender)?;
+        for number in 0u64.. {
+            end.send_in_place(spec.size, number)?;
+            seat.count(number + 1);
+        }
+        Ok(())
+    })?;
+    crew.start(setting.processor(Place::Apart, false), |seat| {
+        let mut end = queue.open(Role::Receiver(0))?;
+        for number in 0u64.. {
+            if end.receive_in_place(spec.size)? != number {
+                return Err(io::Error::other("a message is lost or out of order"));
+            }
+            seat.count(number + 1);
+        }
+        Ok(())
+    })?;
+    let (before, after) = watch(&mut crew, spec, setting.span)?;
+    let messages = after.done_since(&before)[1];
+    Ok(Figures {
+        sleeps: Some((after.sleeps - before.sleeps) as f64 / messages.max(1.0)),
+        ..Figures::typical(messages / after.seconds_since(&before) / 1e6)
+    })
 }
 
 /// Start the senders, then the receivers.

@@ -40,6 +40,15 @@ unsafe extern "C" {
     fn mqrs_unlink(name: *const c_char) -> c_int;
     fn mqrs_send(q: *mut c_void, msg: *const c_void, len: size_t, prio: u32) -> c_int;
     fn mqrs_receive(q: *mut c_void, buf: *mut c_void, cap: size_t, prio: *mut u32) -> ssize_t;
+    fn mqrs_reserve(q: *mut c_void, len: size_t, timeout: i64, slot: *mut *mut c_void) -> c_int;
+    fn mqrs_commit(q: *mut c_void, slot: *mut c_void, len: size_t, prio: u32) -> c_int;
+    fn mqrs_acquire(
+        q: *mut c_void,
+        timeout: i64,
+        data: *mut *const c_void,
+        prio: *mut u32,
+    ) -> ssize_t;
+    fn mqrs_release(q: *mut c_void, data: *const c_void) -> c_int;
 }
 
 /// The same of one build. Both builds are called through these, so that neither is nearer.
@@ -60,13 +69,19 @@ pub struct Functions {
 
 /// A build of the library.
 pub trait Build {
+    /// Whether it is the linked one, whose functions for messages in place are used.
+    const IS_LINKED: bool;
     fn functions() -> Functions;
 }
+
+/// Wait as long as it takes.
+const FOREVER: i64 = -1;
 
 /// The one that this program is linked with.
 pub struct Linked;
 
 impl Build for Linked {
+    const IS_LINKED: bool = true;
     fn functions() -> Functions {
         Functions {
             open: mqrs_open,
@@ -84,6 +99,7 @@ pub struct Other;
 static OTHER: OnceLock<Functions> = OnceLock::new();
 
 impl Build for Other {
+    const IS_LINKED: bool = false;
     fn functions() -> Functions {
         *OTHER.get().expect("loaded before it is measured")
     }
@@ -137,6 +153,7 @@ fn open<B: Build>(name: &CStr, oflag: c_int, options: Option<&Options>) -> io::R
 
 impl<B: Build> Transport for Shm<B> {
     type End = Handle;
+    const IN_PLACE: bool = B::IS_LINKED;
 
     fn create(spec: &Spec) -> io::Result<Shm<B>> {
         let flags =
@@ -187,6 +204,32 @@ impl End for Handle {
         // SAFETY: an open handle, so many bytes to write, and a place for the priority.
         let len = unsafe { (self.functions.receive)(self.queue, start, room, &mut priority) };
         checked(len, || -len as i32).and_then(|len| whole(len, room))
+    }
+
+    #[inline]
+    fn send_in_place(&mut self, size: usize, number: u64) -> io::Result<()> {
+        let mut slot = null_mut();
+        // SAFETY: an open handle of the linked build, and a place for the address.
+        let err = unsafe { mqrs_reserve(self.queue, size, FOREVER, &mut slot) };
+        checked(err as isize, || -err)?;
+        // SAFETY: room for more than a number, reserved by this handle.
+        let err = unsafe {
+            slot.cast::<u64>().write_unaligned(number);
+            mqrs_commit(self.queue, slot, size, 0)
+        };
+        checked(err as isize, || -err).map(drop)
+    }
+
+    #[inline]
+    fn receive_in_place(&mut self, size: usize) -> io::Result<u64> {
+        let mut data = null();
+        // SAFETY: as above.
+        let len = unsafe { mqrs_acquire(self.queue, FOREVER, &mut data, null_mut()) };
+        checked(len, || -len as i32).and_then(|len| whole(len, size))?;
+        // SAFETY: a message of a number and more, acquired by this handle.
+        let (number, err) =
+            unsafe { (data.cast::<u64>().read_unaligned(), mqrs_release(self.queue, data)) };
+        checked(err as isize, || -err).map(|_| number)
     }
 }
 
