@@ -37,7 +37,7 @@ mqueue_bench: mqueue_rs beside the kernel's queues, other libraries and bare rin
 
   --rounds N     measure everything N times (5)
   --only NAME    only scenarios whose name begins so: throughput, 'throughput 64/',
-                 'round trip', contention, 'one process', mixed, 'system calls',
+                 'round trip', 'in place', contention, 'one process', mixed, 'system calls',
                  memory; may be repeated
   --peers LIST   only these, with commas between; mqueue_rs, 'kernel mq' and vyukov always
   --against FILE another build of the library, a libmqueue_rs.so, beside this one
