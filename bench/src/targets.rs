@@ -124,13 +124,13 @@ pub fn write(text: &mut String, report: &Report) -> fmt::Result {
     if verdicts.is_empty() {
         return Ok(());
     }
-    write!(text, "\n{:27}{:28}", "targets", "")?;
+    write!(text, "\n{:27}{:34}", "targets", "")?;
     for placement in JUDGED {
         write!(text, "{:26}", placement.to_string())?;
     }
     writeln!(text)?;
     for Verdict { scenario, demand, measured } in verdicts {
-        write!(text, "{scenario:27}{:28}", demand.to_string())?;
+        write!(text, "{scenario:27}{:34}", demand.to_string())?;
         for measured in measured {
             let cell = measured.map_or_else(String::new, |(value, rounds)| {
                 let word = if demand.is_met_by(value) { "met" } else { "missed" };

@@ -76,6 +76,8 @@ fn words_in_use() -> Vec<usize> {
     }
     // SAFETY: a byte of its own.
     unsafe { stage.queue.receive(&mut 0, 1, Wait::Never) }.expect("one is there");
+    stage.queue.acquire(Wait::Never).expect("another");
+    stage.queue.reserve(1, Wait::Never).expect("there is room");
     let base = stage.engine().segment().base();
     // SAFETY: aligned words inside the mapping.
     let word = |at: &usize| unsafe { &*base.wrapping_add(*at).cast::<AtomicU64>() };
@@ -102,6 +104,19 @@ fn try_word(step: u32, at: usize) {
     assert_eq!(child.look(), Fate::Exited(0), "{what}");
 }
 
+fn send_in_place(queue: &ShmQueue, prio: u32) -> Result<(), Errno> {
+    let slot = queue.reserve(8, Wait::For(1000))?;
+    // SAFETY: room for 8 bytes, inside the mapping whatever the words say.
+    unsafe { slot.cast::<u64>().write(1) };
+    queue.commit(slot, 8, prio, Wait::For(1000)).or_else(|_| queue.abort(slot))
+}
+
+fn receive_in_place(queue: &ShmQueue) -> Result<(), Errno> {
+    let (data, len, _) = queue.acquire(Wait::For(1000))?;
+    assert!(len <= 64, "more than a slot holds");
+    queue.requeue(data).or_else(|_| queue.release(data))
+}
+
 fn use_while_changing(queue: &ShmQueue, step: u32, at: usize, how: u32, mixed: bool) {
     // SAFETY: the handler is a function as sigaction wants it.
     unsafe {
@@ -115,7 +130,7 @@ fn use_while_changing(queue: &ShmQueue, step: u32, at: usize, how: u32, mixed: b
     STEP.store(step, Relaxed);
     for round in 0..6 {
         let prio = if mixed { round % 3 } else { 0 };
-        for call in 0..4 {
+        for call in 0..6 {
             WORD.store(base.wrapping_add(at).cast(), SeqCst);
             arm(self::step(), 1, libc::SIGUSR1);
             // SAFETY: bytes of these buffers.
@@ -123,13 +138,25 @@ fn use_while_changing(queue: &ShmQueue, step: u32, at: usize, how: u32, mixed: b
                 match call {
                     0 | 1 => queue.send(message.as_ptr(), 8, prio, Wait::For(1000)),
                     2 => queue.receive(buffer.as_mut_ptr(), 64, Wait::For(1000)).map(drop),
+                    3 => send_in_place(queue, prio),
+                    4 => receive_in_place(queue),
                     _ => queue.attr().map(drop),
                 }
             };
             arm(None, u64::MAX, 0);
             WORD.store(std::ptr::null_mut(), SeqCst);
-            let expected =
-                [libc::EAGAIN, libc::ETIMEDOUT, libc::EINTR, libc::EBADMSG, libc::EMSGSIZE];
+            let expected = [
+                libc::EAGAIN,
+                libc::ETIMEDOUT,
+                libc::EINTR,
+                libc::EBADMSG,
+                libc::EMSGSIZE,
+                // The permit is not what it was, or somebody else's.
+                libc::EINVAL,
+                libc::ENOBUFS,
+                // A tail that was changed may say that the queue was shut down.
+                libc::EPIPE,
+            ];
             if let Err(Errno(error)) = answer {
                 assert!(expected.contains(&error), "errno {error}");
             }
