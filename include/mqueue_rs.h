@@ -1243,7 +1243,8 @@ int mqrs_abort(mqrs_queue *q,
  * If the process dies before that, or closes the handle, the message is gone, as after a
  * receive; but in a queue made with MQRS_OPT_REDELIVER it is sent again, as the newest of its
  * priority and marked MQRS_MSG_REDELIVERED, as soon as somebody notices the death and there
- * is room. Waiting receivers notice it within a second.
+ * is room; several in no certain order. Waiting receivers notice it within a second, others
+ * when they call mqrs_acquire, or find the queue empty. (The mark is told by mqrs_recvmsg.)
  *
  * Returns the message's length in bytes; or, having received nothing and written nothing,
  * an error of mqrs_timedreceive, or

@@ -141,7 +141,8 @@ pub unsafe extern "C" fn mqrs_abort(q: *mut mqrs_queue, slot: *mut c_void) -> c_
 /// If the process dies before that, or closes the handle, the message is gone, as after a
 /// receive; but in a queue made with MQRS_OPT_REDELIVER it is sent again, as the newest of its
 /// priority and marked MQRS_MSG_REDELIVERED, as soon as somebody notices the death and there
-/// is room. Waiting receivers notice it within a second.
+/// is room; several in no certain order. Waiting receivers notice it within a second, others
+/// when they call mqrs_acquire, or find the queue empty. (The mark is told by mqrs_recvmsg.)
 ///
 /// Returns the message's length in bytes; or, having received nothing and written nothing,
 /// an error of mqrs_timedreceive, or
