@@ -53,11 +53,14 @@ fn work(q: &Engine, returns: bool) -> Option<u8> {
     let mut value = 0;
     // SAFETY: one writable byte; a slot of ours.
     unsafe { q.segment().read_payload(slot, &mut value, 1) };
-    let loan = q.borrow(slot, Lent::Acquired).expect("lent to us");
+    let mut loan = q.borrow(slot, Lent::Acquired).expect("lent to us");
     if returns {
         match q.try_requeue(loan) {
             Ok(()) => return None,
-            Err(Refused::WouldBlock) => {}
+            Err(Refused::WouldBlock) => {
+                q.keep(loan);
+                loan = q.borrow(slot, Lent::Acquired).expect("acquired still");
+            }
             Err(other) => panic!("requeue: {other:?}"),
         }
     }
