@@ -36,6 +36,8 @@ impl Polled {
     /// Show what has become ready.
     pub(super) fn look(&self) {
         let engine = self.engine();
+        // What a dead process had acquired may become ready, too.
+        engine.look_for_the_dead();
         engine.descriptor().look(engine);
     }
 }

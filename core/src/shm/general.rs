@@ -161,7 +161,10 @@ impl ShmQueue {
                 Waited::InVain(Slept::Interrupted) if !self.access().restart => {
                     return Err(interrupted());
                 }
-                Waited::InVain(Slept::TimedOut) => slice = (slice * 2).min(SLICE_MOST),
+                Waited::InVain(Slept::TimedOut) => {
+                    slice = (slice * 2).min(SLICE_MOST);
+                    engine.look_for_the_dead();
+                }
                 Waited::InVain(_) => slice = SLICE,
             }
         }
