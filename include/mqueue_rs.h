@@ -100,8 +100,9 @@
  * each queue, unless the process has CAP_SYS_RESOURCE; fs.mqueue.queues_max; and RLIMIT_MSGQUEUE
  * for all queues of a user, (msgsize + 96) * maxmsg bytes each, which nine queues of the default
  * size use up. The kernel measures waits on CLOCK_REALTIME: a timeout on another clock is
- * converted, and looked at again when it seems to be up. If the clock is set back during such a
- * wait, the wait can take as much longer. The kernel drops a registration for notification when
+ * converted, and looked at again when it seems to be up, and ten times a second. If the clock is
+ * set back during a wait, that look, and with it the end of the wait, can come as much later, or
+ * mqrs_cancel be noticed. The kernel drops a registration for notification when
  * its process closes any descriptor of the queue; the library keeps its own open as long as that
  * matters, but a program that closes one of mqrs_dup_fd or mq_open loses the registration.
  * Where a program has closed the descriptor of a handle itself, calls on the handle are -EBADF.
@@ -109,9 +110,9 @@
  * System V. A priority p is the message type 32768 - p, and the lowest type is received first; a
  * type above 32768, which other programs may use, counts as priority 0. A queue is full when its
  * bytes or its number of messages reach msg_qbytes (mqrs_set_maxbytes). The kernel knows no
- * timeouts here: who waits with one is woken at once by the users of this library, and looks for
- * messages of others every 8 ms. Waits without a timeout end with -EINTR after any signal
- * handler, SA_RESTART or not, unless the handle has MQRS_OPT_RESTART. Removed queues answer
+ * timeouts here, and no way to end a call: who waits with a timeout, or might be cancelled since
+ * the process has signal handlers or several threads, is woken at once by the users of this
+ * library, and looks for messages of others every 8 ms, sooner at first. Removed queues answer
  * -EIDRM, to those who wait, too. Each call checks the queue's permissions anew (-EACCES), also
  * for its creator.
  *
@@ -144,6 +145,10 @@
  * for some nanoseconds; mqrs_send_until and mqrs_receive_until until a time on a clock. On a
  * handle with O_NONBLOCK none of them waits: -EAGAIN, whatever the timeout. Waiting costs no
  * processor time after a short while of looking.
+ *
+ * mqrs_wait waits for any number of queues at once. mqrs_cancel ends the calls that run on a
+ * handle, and mqrs_set_cancelled forbids calls on it to wait: -ECANCELED. To close a handle that
+ * other threads use, forbid them to wait, wait until they have returned, then mqrs_close.
  *
  * In shared memory: if senders were killed or stopped in the middle of a send, more of them than
  * the queue has spare slots (a quarter of maxmsg, at least 32 and at most 64), a send may wait,
@@ -179,7 +184,8 @@
  * may go unnoticed, as with any system call.
  *
  * Async-signal-safe, that is, allowed in a handler, whatever it interrupted: the nine functions
- * that send and receive, on queues in shared memory, and mqrs_errname. A handler must return; a
+ * that send and receive, on queues in shared memory; mqrs_cancel, mqrs_set_cancelled; and
+ * mqrs_errname. A handler must return; a
  * longjmp out of one that interrupted such a call leaves a slot of the queue unused until the
  * process ends.
  *
@@ -797,7 +803,8 @@ const char *mqrs_name(const mqrs_queue *q);
  *                    System V: the kernel has none
  *   -EAGAIN          the queue is full, and the handle has O_NONBLOCK
  *   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
- *                    handle without MQRS_OPT_RESTART (System V: with SA_RESTART, too)
+ *                    handle without MQRS_OPT_RESTART
+ *   -ECANCELED       mqrs_cancel ended the call, or mqrs_set_cancelled forbids it to wait
  *   -EPIPE           the queue was shut down, before or while the call waited
  *   -EBADMSG         the queue is damaged
  *   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
@@ -969,7 +976,8 @@ ssize_t mqrs_sendmmsg(mqrs_queue *q,
  *   -ENOMEM          System V: no memory for a message of more than 8 KiB
  *   -EAGAIN          the queue is empty, and the handle has O_NONBLOCK
  *   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
- *                    handle without MQRS_OPT_RESTART (System V: with SA_RESTART, too)
+ *                    handle without MQRS_OPT_RESTART
+ *   -ECANCELED       mqrs_cancel ended the call, or mqrs_set_cancelled forbids it to wait
  *   -EPIPE           the queue was shut down, and is empty
  *   -EBADMSG         the queue is damaged
  *   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)

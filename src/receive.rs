@@ -30,7 +30,8 @@ use std::ffi::{c_int, c_void};
 ///   -ENOMEM          System V: no memory for a message of more than 8 KiB
 ///   -EAGAIN          the queue is empty, and the handle has O_NONBLOCK
 ///   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
-///                    handle without MQRS_OPT_RESTART (System V: with SA_RESTART, too)
+///                    handle without MQRS_OPT_RESTART
+///   -ECANCELED       mqrs_cancel ended the call, or mqrs_set_cancelled forbids it to wait
 ///   -EPIPE           the queue was shut down, and is empty
 ///   -EBADMSG         the queue is damaged
 ///   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)

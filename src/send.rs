@@ -32,7 +32,8 @@ use std::ffi::{c_int, c_void};
 ///                    System V: the kernel has none
 ///   -EAGAIN          the queue is full, and the handle has O_NONBLOCK
 ///   -EINTR           a signal handler without SA_RESTART ran while the call slept, on a
-///                    handle without MQRS_OPT_RESTART (System V: with SA_RESTART, too)
+///                    handle without MQRS_OPT_RESTART
+///   -ECANCELED       mqrs_cancel ended the call, or mqrs_set_cancelled forbids it to wait
 ///   -EPIPE           the queue was shut down, before or while the call waited
 ///   -EBADMSG         the queue is damaged
 ///   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
@@ -253,6 +254,7 @@ pub unsafe extern "C" fn mqrs_sendmmsg(
 /// # Safety
 /// `data` is null or readable for `len` bytes.
 unsafe fn send_all(queue: &Queue, data: *const u8, len: usize, prio: u32) -> Result<usize> {
+    let entered = queue.access().enter();
     queue.access().check_send(data, len, prio)?;
     if len > isize::MAX as usize {
         return Err(say(libc::EMSGSIZE, "the data is longer than SSIZE_MAX"));
@@ -266,8 +268,9 @@ unsafe fn send_all(queue: &Queue, data: *const u8, len: usize, prio: u32) -> Res
     let mut sent = 0;
     while sent < len {
         let part = longest.min(len - sent);
+        let wait = Wait::Unlimited;
         // SAFETY: `sent + part <= len`, within what the caller granted.
-        match unsafe { queue.send(data.add(sent), part, prio, Wait::Unlimited) } {
+        match unsafe { queue.send_since(entered, data.add(sent), part, prio, wait) } {
             Ok(()) => sent += part,
             Err(error) if sent == 0 => return Err(error),
             Err(_) => break,

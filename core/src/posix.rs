@@ -25,7 +25,7 @@ use crate::oflag::{Direction, OpenFlags};
 use crate::report::{failed, say};
 use crate::sys::file::{self, Descriptor, Identity};
 use crate::sys::{map, mq};
-use crate::transport::{Access, Transport, check_mode, not_here, too_long};
+use crate::transport::{Access, Entered, Transport, check_mode, not_here, too_long};
 use crate::waiting::Side;
 use core::ffi::CStr;
 use wait::Waiting;
@@ -128,17 +128,23 @@ impl PosixQueue {
         }
     }
 
-    fn waiting(&self, side: Side, wait: Wait) -> Waiting {
+    fn waiting(&self, side: Side, entered: Entered, wait: Wait) -> Waiting<'_> {
         let wait = self.access.wait_for(wait);
-        Waiting { fd: self.fd, side, wait, restart: self.access.restart }
+        Waiting { fd: self.fd, side, wait, access: &self.access, entered }
     }
 
     /// Receive where there is room for any message.
     ///
     /// # Safety
     /// `buf` is writable for `cap` bytes.
-    unsafe fn receive_whole(&self, buf: *mut u8, cap: usize, wait: Wait) -> Result<(usize, u32)> {
-        self.waiting(Side::Receiver, wait)
+    unsafe fn receive_whole(
+        &self,
+        entered: Entered,
+        buf: *mut u8,
+        cap: usize,
+        wait: Wait,
+    ) -> Result<(usize, u32)> {
+        self.waiting(Side::Receiver, entered, wait)
             // SAFETY: granted by the caller.
             .run(|until| unsafe { mq::receive(self.fd, buf, cap, until) })
             .map_err(|error| explained_call(error, "cannot receive"))
@@ -150,6 +156,7 @@ impl PosixQueue {
     /// `buf` is writable for `cap` bytes.
     #[inline(never)]
     unsafe fn receive_cut(&self, buf: *mut u8, cap: usize, wait: Wait) -> Result<(usize, u32)> {
+        let entered = self.access.enter();
         let mut small = [0u8; SMALL];
         let (_large, room) = if self.msgsize <= SMALL {
             (None, small.as_mut_ptr())
@@ -163,7 +170,7 @@ impl PosixQueue {
         // SAFETY: `room` has `msgsize` bytes, of which the kernel wrote `len`; `buf` is the
         // program's and so another place.
         unsafe {
-            let (len, prio) = self.receive_whole(room, self.msgsize, wait)?;
+            let (len, prio) = self.receive_whole(entered, room, self.msgsize, wait)?;
             if cap > 0 {
                 core::ptr::copy_nonoverlapping(room, buf, len.min(cap));
             }
@@ -276,24 +283,32 @@ impl Transport for PosixQueue {
         Ok(self.msgsize)
     }
 
-    unsafe fn send(&self, message: *const u8, len: usize, prio: u32, wait: Wait) -> Result<()> {
+    unsafe fn send_since(
+        &self,
+        entered: Entered,
+        message: *const u8,
+        len: usize,
+        prio: u32,
+        wait: Wait,
+    ) -> Result<()> {
         self.access.check_send(message, len, prio)?;
         if len > self.msgsize {
             return Err(too_long());
         }
-        self.waiting(Side::Sender, wait)
+        self.waiting(Side::Sender, entered, wait)
             // SAFETY: granted by the caller.
             .run(|until| unsafe { mq::send(self.fd, message, len, prio, until) })
             .map_err(|error| explained_call(error, "cannot send"))
     }
 
     unsafe fn receive(&self, buf: *mut u8, cap: usize, wait: Wait) -> Result<(usize, u32)> {
+        let entered = self.access.enter();
         self.access.check_receive(buf, cap)?;
         if cap < self.msgsize {
             return Err(small_buffer());
         }
         // SAFETY: granted by the caller.
-        unsafe { self.receive_whole(buf, cap, wait) }
+        unsafe { self.receive_whole(entered, buf, cap, wait) }
     }
 
     fn check_messages(&self, mut messages: impl Iterator<Item = Outgoing>) -> Result<()> {

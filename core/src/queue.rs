@@ -11,7 +11,7 @@ use crate::report::say;
 use crate::shm::ShmQueue;
 use crate::shm::handle as shm;
 use crate::sysv::{self, SysvQueue};
-use crate::transport::{Access, Transport, not_here};
+use crate::transport::{Access, Entered, Transport, not_here};
 use std::ffi::CStr;
 
 pub use crate::notify::{Notification, how};
@@ -109,6 +109,22 @@ impl Queue {
     pub unsafe fn send(&self, msg: *const u8, len: usize, prio: u32, wait: Wait) -> Result<()> {
         // SAFETY: granted by the caller.
         unsafe { carrier!(self, queue => queue.send(msg, len, prio, wait)) }
+    }
+
+    /// Send one message, in a call of several that came in at `entered`.
+    ///
+    /// # Safety
+    /// `msg` is null or readable for `len` bytes.
+    pub unsafe fn send_since(
+        &self,
+        entered: Entered,
+        msg: *const u8,
+        len: usize,
+        prio: u32,
+        wait: Wait,
+    ) -> Result<()> {
+        // SAFETY: granted by the caller.
+        unsafe { carrier!(self, queue => queue.send_since(entered, msg, len, prio, wait)) }
     }
 
     /// Take the oldest message of the highest priority; gives its length and priority.

@@ -38,7 +38,7 @@ use crate::sync::Ordering::Relaxed;
 use crate::sync::local::{AtomicBool, AtomicU64};
 use crate::sys::msg::{self, Settings, Status};
 use crate::text::Text;
-use crate::transport::{Access, Transport, check_mode, not_here};
+use crate::transport::{Access, Entered, Transport, check_mode, not_here};
 use bell::Bells;
 use core::ffi::{CStr, c_long};
 use message::{Ask, kind_of, prio_of};
@@ -213,16 +213,24 @@ impl Transport for SysvQueue {
         Ok(usize::try_from(message.min(queue)).unwrap_or(usize::MAX))
     }
 
-    unsafe fn send(&self, message: *const u8, len: usize, prio: u32, wait: Wait) -> Result<()> {
+    unsafe fn send_since(
+        &self,
+        entered: Entered,
+        message: *const u8,
+        len: usize,
+        prio: u32,
+        wait: Wait,
+    ) -> Result<()> {
         self.access.check_send(message, len, prio)?;
         // SAFETY: granted by the caller, and checked.
-        unsafe { self.put(message, len, kind_of(prio), wait) }
+        unsafe { self.put(entered, message, len, kind_of(prio), wait) }
     }
 
     unsafe fn receive(&self, buf: *mut u8, cap: usize, wait: Wait) -> Result<(usize, u32)> {
+        let entered = self.access.enter();
         self.access.check_receive(buf, cap)?;
         // SAFETY: granted by the caller, and checked.
-        let (len, kind) = unsafe { self.take(Ask::NEXT, buf, cap, wait) }?;
+        let (len, kind) = unsafe { self.take(entered, Ask::NEXT, buf, cap, wait) }?;
         Ok((len, prio_of(kind)))
     }
 
@@ -231,9 +239,10 @@ impl Transport for SysvQueue {
     }
 
     unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()> {
+        let entered = self.access.enter();
         self.check_message(message)?;
         // SAFETY: granted by the caller, and checked.
-        unsafe { self.put(message.data, message.len, kind_of_message(message)?, wait) }
+        unsafe { self.put(entered, message.data, message.len, kind_of_message(message)?, wait) }
     }
 
     fn check_requests(&self, mut requests: impl Iterator<Item = Request>) -> Result<()> {
@@ -241,10 +250,11 @@ impl Transport for SysvQueue {
     }
 
     unsafe fn receive_message(&self, request: &Request, wait: Wait) -> Result<Incoming> {
+        let entered = self.access.enter();
         self.check_request(request)?;
         let ask = asked_for(request)?;
         // SAFETY: granted by the caller, and checked.
-        let (len, kind) = unsafe { self.take(ask, request.data, request.cap, wait) }?;
+        let (len, kind) = unsafe { self.take(entered, ask, request.data, request.cap, wait) }?;
         let peeked = request.flags & receive::PEEK != 0;
         Ok(Incoming {
             len,
@@ -284,6 +294,10 @@ impl Transport for SysvQueue {
             last_receive_ns: status.received_s.saturating_mul(1_000_000_000),
             ..Stats::default()
         })
+    }
+
+    fn wake_waiting(&self) {
+        self.bells.of(self.id).ring_both();
     }
 
     fn check(&self) -> Result<()> {

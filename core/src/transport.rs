@@ -26,11 +26,28 @@ pub trait Transport: Send + Sync {
     /// Most bytes in a message, now.
     fn msgsize(&self) -> Result<usize>;
 
-    /// Send one message.
+    /// Send one message, in a call that came in at `entered`.
     ///
     /// # Safety
     /// `message` is null or readable for `len` bytes.
-    unsafe fn send(&self, message: *const u8, len: usize, prio: u32, wait: Wait) -> Result<()>;
+    unsafe fn send_since(
+        &self,
+        entered: Entered,
+        message: *const u8,
+        len: usize,
+        prio: u32,
+        wait: Wait,
+    ) -> Result<()>;
+
+    /// Send one message, in a call that comes in now.
+    ///
+    /// # Safety
+    /// `message` is null or readable for `len` bytes.
+    #[inline(always)]
+    unsafe fn send(&self, message: *const u8, len: usize, prio: u32, wait: Wait) -> Result<()> {
+        // SAFETY: granted by the caller.
+        unsafe { self.send_since(self.access().enter(), message, len, prio, wait) }
+    }
 
     /// Take the next message; gives its length and priority.
     ///

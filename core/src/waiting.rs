@@ -45,6 +45,11 @@ pub fn interrupted() -> Errno {
     say(libc::EINTR, "a signal handler ran while the call waited")
 }
 
+/// The answer of a call that would wait and must not any longer, since somebody ended it.
+pub fn cancelled() -> Errno {
+    say(libc::ECANCELED, "the call was ended by mqrs_cancel or mqrs_set_cancelled")
+}
+
 /// When a call's time is up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Limit {

@@ -3,6 +3,9 @@
 use crate::stuck::{Side, Stuck};
 use crate::world::*;
 
+/// Longest sleep in the kernel.
+const SLICE: i64 = 90 * MS;
+
 /// Each behaviour holds for both sides.
 fn on_both_sides_in_the_kernel(check: impl Fn(&Stuck)) {
     for side in [Side::Receiver, Side::Sender] {
@@ -16,8 +19,6 @@ fn a_wait_in_the_kernel_goes_on_when_its_clock_is_set_forwards() {
             [(S, Event::Step(YEAR)), (2 * S, Event::Suspend(HOUR)), (3 * S, Event::Step(2 * S))];
         let wait = wait_in(&events, BEGIN, || stuck.wait_for(5 * S));
         assert_over(&wait, 5 * S, 0);
-        // Once more after each of them.
-        assert_eq!(wait.kernel_waits, 4);
 
         let wait =
             wait_in(&events, BEGIN, || stuck.wait_until(libc::CLOCK_MONOTONIC, BEGIN + 5 * S));
@@ -31,11 +32,16 @@ fn a_wait_in_the_kernel_goes_on_when_its_clock_is_set_forwards() {
 }
 
 #[test]
-fn a_wait_in_the_kernel_becomes_longer_by_what_its_clock_is_set_back_and_no_more() {
+fn a_sleep_in_the_kernel_becomes_longer_by_what_its_clock_is_set_back_and_no_more() {
     on_both_sides_in_the_kernel(|stuck| {
         let events = [(S, Event::Step(-HOUR)), (4 * S, Event::Step(-S))];
         let wait = wait_in(&events, BEGIN, || stuck.wait_for(5 * S));
-        assert_over(&wait, 5 * S + HOUR + S, 0);
+        assert_over(&wait, S + HOUR + S, SLICE);
+
+        // Which is nothing to a wait that has as much time left.
+        let events = [(S, Event::Step(-2 * S)), (4 * S, Event::Step(-S / 2))];
+        let wait = wait_in(&events, BEGIN, || stuck.wait_for(5 * S));
+        assert_over(&wait, 5 * S, 0);
 
         // Unless it is set again.
         let events = [(S, Event::Step(-HOUR)), (2 * S, Event::Step(HOUR))];
@@ -58,7 +64,6 @@ fn a_wall_clock_deadline_in_the_kernel_follows_the_clock_at_once() {
             let wait = wait_in(&events, BEGIN, until);
 
             assert_over(&wait, at, 0);
-            assert_eq!(wait.kernel_waits, 1);
         }
     });
 }
@@ -111,9 +116,12 @@ fn the_ends_of_time_are_times_in_the_kernel() {
         ];
         for wait_beyond in beyond {
             let stuck = Stuck::in_kernel(side);
-            let events = [(YEAR, Event::Pass(stuck.queue))];
+            let events = [(HOUR, Event::Pass(stuck.queue))];
             let wait = wait_in(&events, BEGIN, || wait_beyond(&stuck));
-            assert_eq!((wait.answer, wait.took, wait.kernel_waits), (0, YEAR, 1));
+            assert_eq!((wait.answer, wait.took), (0, HOUR));
+            // A call that is cancelled looks ten times a second.
+            let looks = i64::from(wait.kernel_waits);
+            assert!((HOUR / SLICE..HOUR / SLICE + 2).contains(&looks), "{looks}");
         }
 
         let stuck = Stuck::in_kernel(side);

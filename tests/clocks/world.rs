@@ -65,7 +65,7 @@ fn real(name: &'static std::ffi::CStr) -> *mut c_void {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, to: *mut libc::timespec) -> c_int {
     let now = with_world(|world| match clock {
-        libc::CLOCK_REALTIME => world.realtime,
+        libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => world.realtime,
         libc::CLOCK_BOOTTIME => world.boottime,
         _ => world.monotonic.into(),
     });

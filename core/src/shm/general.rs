@@ -17,8 +17,8 @@ use crate::message::{Incoming, Outgoing, Request, receive, send, state};
 use crate::report::say;
 use crate::shm::{Slept, Waited};
 use crate::sys::clock;
-use crate::transport::{Transport, not_here, too_long};
-use crate::waiting::{Limit, Side, interrupted};
+use crate::transport::{Entered, Transport, not_here, too_long};
+use crate::waiting::{Limit, Side, cancelled, interrupted};
 
 impl ShmQueue {
     /// Check a message, but for what the queue holds.
@@ -52,6 +52,7 @@ impl ShmQueue {
     /// # Safety
     /// The message is readable.
     pub(super) unsafe fn send_dropping(&self, message: &Outgoing, wait: Wait) -> Result<()> {
+        let entered = self.access().enter();
         let Outgoing { len, prio, .. } = *message;
         let attachment = self.healthy()?;
         let engine = attachment.engine();
@@ -73,7 +74,7 @@ impl ShmQueue {
             attachment.sending().did_not_wait();
             return Ok(());
         }
-        self.waiting(engine, attachment.sending(), Side::Sender, wait).run(attempt)
+        self.waiting(engine, attachment.sending(), Side::Sender, entered, wait).run(attempt)
     }
 
     /// Receive with all that is known of the message, cut if the caller wants that.
@@ -81,6 +82,7 @@ impl ShmQueue {
     /// # Safety
     /// The buffer is writable.
     pub(super) unsafe fn receive_known(&self, request: &Request, wait: Wait) -> Result<Incoming> {
+        let entered = self.access().enter();
         let Request { cap, flags, .. } = *request;
         let cut = flags & receive::TRUNCATE != 0;
         let attachment = self.healthy()?;
@@ -92,7 +94,7 @@ impl ShmQueue {
             attachment.receiving().did_not_wait();
             return Ok(known.into());
         }
-        self.waiting(engine, attachment.receiving(), Side::Receiver, wait)
+        self.waiting(engine, attachment.receiving(), Side::Receiver, entered, wait)
             .run(attempt)
             .map(Incoming::from)
     }
@@ -110,6 +112,7 @@ impl ShmQueue {
         mut got: impl FnMut(usize, Incoming),
         wait: Wait,
     ) -> Result<usize> {
+        let entered = self.access().enter();
         let attachment = self.healthy()?;
         let engine = attachment.engine();
         let Request { prio, sequence, flags, .. } = request(0);
@@ -119,7 +122,7 @@ impl ShmQueue {
             let Request { data, cap, .. } = request(i);
             (if cap == 0 { core::ptr::dangling_mut() } else { data }, cap)
         };
-        self.wait_as_poller(attachment, wait, || {
+        self.wait_as_poller(attachment, entered, wait, || {
             let seen = |i, known: Known| got(i, known.into());
             // SAFETY: granted by the caller; nothing is written where cap is 0.
             unsafe { engine.try_look(behind, count, cut, room, seen) }
@@ -129,6 +132,7 @@ impl ShmQueue {
     fn wait_as_poller<T>(
         &self,
         attachment: &Attachment,
+        entered: Entered,
         wait: Wait,
         mut attempt: impl FnMut() -> core::result::Result<T, Refused>,
     ) -> Result<T> {
@@ -146,17 +150,26 @@ impl ShmQueue {
             return Err(Side::Receiver.would_block());
         }
         let event = &engine.segment().control().wait.0.pollers;
+        let is_cancelled = || self.access().is_cancelled(entered);
         let mut slice = SLICE;
         loop {
+            let mut was_cancelled = false;
             let waited = event.wait(
                 || {
                     engine.mark(READABLE);
                     look()
                 },
-                |announced| Some(event.sleep(announced, limit.sleep_until(slice)?)),
+                |announced| {
+                    let until = limit.sleep_until(slice)?;
+                    // We are announced: who cancels from now on wakes us.
+                    was_cancelled = is_cancelled();
+                    (!was_cancelled).then(|| event.sleep(announced, until))
+                },
             );
             match waited {
                 Waited::Done(done) => return done,
+                Waited::TimeUp if was_cancelled => return Err(cancelled()),
+                Waited::InVain(_) if is_cancelled() => return Err(cancelled()),
                 Waited::TimeUp => return Err(Side::Receiver.timed_out()),
                 Waited::InVain(Slept::Interrupted) if !self.access().restart => {
                     return Err(interrupted());
@@ -180,6 +193,7 @@ impl ShmQueue {
         message: impl Fn(usize) -> Outgoing,
         wait: Wait,
     ) -> Result<usize> {
+        let entered = self.access().enter();
         let attachment = self.healthy()?;
         let engine = attachment.engine();
         let attempt = |from: usize, look| {
@@ -196,7 +210,7 @@ impl ShmQueue {
                 sent
             }
             Err(_) => self
-                .waiting(engine, attachment.sending(), Side::Sender, wait)
+                .waiting(engine, attachment.sending(), Side::Sender, entered, wait)
                 .run(|look| attempt(0, look))?,
         };
         while sent < count {
@@ -219,6 +233,7 @@ impl ShmQueue {
         mut got: impl FnMut(usize, Incoming),
         wait: Wait,
     ) -> Result<usize> {
+        let entered = self.access().enter();
         let attachment = self.healthy()?;
         let engine = attachment.engine();
         let cut = request(0).flags & receive::TRUNCATE != 0;
@@ -237,7 +252,7 @@ impl ShmQueue {
                 received
             }
             Err(_) => self
-                .waiting(engine, attachment.receiving(), Side::Receiver, wait)
+                .waiting(engine, attachment.receiving(), Side::Receiver, entered, wait)
                 .run(|look| attempt(0, look))?,
         };
         while received < count {

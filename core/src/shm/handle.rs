@@ -33,7 +33,7 @@ use crate::sync::local::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64};
 use crate::sys::file::{self, Descriptor, Identity};
 use crate::sys::map::{self, Mapping};
 use crate::sys::process;
-use crate::transport::{Access, Transport, check_mode, one_by_one, too_long};
+use crate::transport::{Access, Entered, Transport, check_mode, one_by_one, too_long};
 use crate::waiting::Side;
 use core::ffi::CStr;
 
@@ -419,6 +419,7 @@ impl ShmQueue {
     unsafe fn send_or_wait(
         &self,
         attachment: &Attachment,
+        entered: Entered,
         message: *const u8,
         len: usize,
         prio: u32,
@@ -427,7 +428,7 @@ impl ShmQueue {
         let engine = &attachment.engine;
         let patience = &attachment.sending;
         // SAFETY: granted by the caller.
-        self.waiting(engine, patience, Side::Sender, wait)
+        self.waiting(engine, patience, Side::Sender, entered, wait)
             .run(|look| unsafe { engine.try_send(message, len, prio, look) })
     }
 
@@ -439,6 +440,7 @@ impl ShmQueue {
     unsafe fn receive_or_wait(
         &self,
         attachment: &Attachment,
+        entered: Entered,
         buf: *mut u8,
         cap: usize,
         wait: Wait,
@@ -446,19 +448,20 @@ impl ShmQueue {
         let engine = &attachment.engine;
         let patience = &attachment.receiving;
         // SAFETY: granted by the caller.
-        self.waiting(engine, patience, Side::Receiver, wait)
+        self.waiting(engine, patience, Side::Receiver, entered, wait)
             .run(|look| unsafe { engine.try_receive(buf, cap, look) })
     }
 
     pub(super) fn waiting<'a>(
-        &self,
+        &'a self,
         engine: &'a Engine,
         patience: &'a Patience,
         side: Side,
+        entered: Entered,
         wait: Wait,
     ) -> Waiting<'a> {
         let wait = self.access.wait_for(wait);
-        Waiting { engine, patience, side, wait, restart: self.access.restart }
+        Waiting { engine, patience, side, wait, access: &self.access, entered }
     }
 
     /// What this queue can do.
@@ -500,7 +503,14 @@ impl Transport for ShmQueue {
     }
 
     #[inline(always)]
-    unsafe fn send(&self, message: *const u8, len: usize, prio: u32, wait: Wait) -> Result<()> {
+    unsafe fn send_since(
+        &self,
+        entered: Entered,
+        message: *const u8,
+        len: usize,
+        prio: u32,
+        wait: Wait,
+    ) -> Result<()> {
         self.access.check_send(message, len, prio)?;
         if len > self.geometry.msgsize as usize {
             return Err(too_long());
@@ -517,11 +527,12 @@ impl Transport for ShmQueue {
             return Ok(());
         }
         // SAFETY: as above.
-        unsafe { self.send_or_wait(attachment, message, len, prio, wait) }
+        unsafe { self.send_or_wait(attachment, entered, message, len, prio, wait) }
     }
 
     #[inline(always)]
     unsafe fn receive(&self, buf: *mut u8, cap: usize, wait: Wait) -> Result<(usize, u32)> {
+        let entered = self.access.enter();
         self.access.check_receive(buf, cap)?;
         let attachment = self.attachment()?;
         let engine = &attachment.engine;
@@ -535,7 +546,7 @@ impl Transport for ShmQueue {
             return Ok(got);
         }
         // SAFETY: as above.
-        unsafe { self.receive_or_wait(attachment, buf, cap, wait) }
+        unsafe { self.receive_or_wait(attachment, entered, buf, cap, wait) }
     }
 
     fn check_messages(&self, mut messages: impl Iterator<Item = Outgoing>) -> Result<()> {
@@ -648,6 +659,13 @@ impl Transport for ShmQueue {
 
     fn check(&self) -> Result<()> {
         self.healthy().map(drop)
+    }
+
+    fn wake_waiting(&self) {
+        // A child that has no attachment yet has nobody who waits.
+        if let Some(attachment) = self.attachment_if_any() {
+            attachment.engine.wake_everybody();
+        }
     }
 
     fn attr(&self) -> Result<Attr> {

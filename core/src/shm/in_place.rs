@@ -17,6 +17,7 @@ use crate::waiting::Side;
 impl ShmQueue {
     /// Reserve a slot for up to `len` bytes.
     pub(super) fn reserve_slot(&self, len: usize, wait: Wait) -> Result<*mut u8> {
+        let entered = self.access().enter();
         self.access().check_send(core::ptr::dangling(), len, 0)?;
         if len > self.msgsize()? {
             return Err(too_long());
@@ -26,7 +27,7 @@ impl ShmQueue {
         let slot = match engine.try_reserve(len, Look::Glance) {
             Ok(slot) => slot,
             Err(_) => self
-                .waiting(engine, attachment.sending(), Side::Sender, wait)
+                .waiting(engine, attachment.sending(), Side::Sender, entered, wait)
                 .run(|look| engine.try_reserve(len, look))?,
         };
         Ok(engine.segment().payload(slot))
@@ -40,6 +41,7 @@ impl ShmQueue {
         prio: u32,
         wait: Wait,
     ) -> Result<()> {
+        let entered = self.access().enter();
         self.access().check_send(slot, 0, prio)?;
         let attachment = self.attachment()?;
         let engine = attachment.engine();
@@ -50,7 +52,7 @@ impl ShmQueue {
             attachment.sending().did_not_wait();
             Ok(())
         } else {
-            self.waiting(engine, attachment.sending(), Side::Sender, wait)
+            self.waiting(engine, attachment.sending(), Side::Sender, entered, wait)
                 .run(|look| engine.try_commit(loan, len, prio, look))
         };
         if sent.is_err() {
@@ -69,6 +71,7 @@ impl ShmQueue {
 
     /// Take the next message where it lies; gives its length and priority, too.
     pub(super) fn acquire_message(&self, wait: Wait) -> Result<(*const u8, usize, u32)> {
+        let entered = self.access().enter();
         self.access().check_receive(core::ptr::dangling(), 0)?;
         let attachment = self.healthy()?;
         let engine = attachment.engine();
@@ -79,7 +82,7 @@ impl ShmQueue {
                 acquired
             }
             Err(_) => self
-                .waiting(engine, attachment.receiving(), Side::Receiver, wait)
+                .waiting(engine, attachment.receiving(), Side::Receiver, entered, wait)
                 .run(|look| engine.try_acquire(look))?,
         };
         Ok((engine.segment().payload(slot), len, prio))

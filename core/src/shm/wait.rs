@@ -14,6 +14,9 @@
 //! that the two sides do not fight for a cache line and messages gather; how late, and
 //! whether at all, is learnt from what had gathered.
 //!
+//! A call that is cancelled ends where it would sleep: it looks whether it is after it has
+//! announced itself, and who cancels wakes everybody.
+//!
 //! A sleep lasts one slice at most. That covers a peer that was killed between its
 //! change and its wake, or a woken sleeper that was killed before it looked; nothing is
 //! lost then but time.
@@ -28,7 +31,8 @@ use crate::report::say;
 use crate::sync::local::AtomicU32;
 use crate::sync::{Ordering::Relaxed, pause, yield_now};
 use crate::sys::{clock, process};
-use crate::waiting::{Limit, Side, interrupted};
+use crate::transport::{Access, Entered};
+use crate::waiting::{Limit, Side, cancelled, interrupted};
 
 /// Pauses polled at least, about 8 microseconds.
 const POLL_LEAST: u32 = 300;
@@ -192,8 +196,10 @@ pub(super) struct Waiting<'a> {
     pub patience: &'a Patience,
     pub side: Side,
     pub wait: Wait,
-    /// Waits go on after a signal handler.
-    pub restart: bool,
+    /// The handle's, which may cancel the call.
+    pub access: &'a Access,
+    /// When the call came in.
+    pub entered: Entered,
 }
 
 impl Waiting<'_> {
@@ -363,10 +369,16 @@ impl Waiting<'_> {
         let event = event(self.side, self.words());
         let mut slice = SLICE;
         loop {
+            let mut is_cancelled = false;
             let waited = event.wait(
                 || self.look(&mut attempt),
                 |announced| {
                     let until = limit.sleep_until(slice)?;
+                    // We are announced: who cancels from now on wakes us.
+                    is_cancelled = self.access.is_cancelled(self.entered);
+                    if is_cancelled {
+                        return None;
+                    }
                     self.note_asleep(true);
                     let slept = event.sleep(announced, until);
                     self.note_asleep(false);
@@ -375,8 +387,12 @@ impl Waiting<'_> {
             );
             match waited {
                 Waited::Done(done) => return done,
+                Waited::TimeUp if is_cancelled => return Err(cancelled()),
                 Waited::TimeUp => return Err(self.side.timed_out()),
-                Waited::InVain(Slept::Interrupted) if !self.restart => {
+                Waited::InVain(_) if self.access.is_cancelled(self.entered) => {
+                    return Err(cancelled());
+                }
+                Waited::InVain(Slept::Interrupted) if !self.access.restart => {
                     return Err(interrupted());
                 }
                 Waited::InVain(Slept::TimedOut) => {

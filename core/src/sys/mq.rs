@@ -70,7 +70,7 @@ pub fn attr(fd: i32) -> Result<Attr> {
     Ok(attr)
 }
 
-/// mq_timedsend(2); waits for ever without `until`.
+/// mq_timedsend(2).
 ///
 /// # Safety
 /// `message` is readable for `len` bytes.
@@ -79,25 +79,20 @@ pub unsafe fn send(
     message: *const u8,
     len: usize,
     prio: u32,
-    until: Option<Moment>,
+    until: Moment,
 ) -> Result<()> {
     timed(TIMEDSEND, until, |number, until| {
-        // SAFETY: granted by the caller; `until` is null or a time as this call has it.
+        // SAFETY: granted by the caller; `until` is a time as this call has it.
         unsafe { libc::syscall(number, fd, message, len, prio, until) }
     })
     .map(drop)
 }
 
-/// mq_timedreceive(2); waits for ever without `until`. Gives length and priority.
+/// mq_timedreceive(2). Gives length and priority.
 ///
 /// # Safety
 /// `buf` is writable for `cap` bytes.
-pub unsafe fn receive(
-    fd: i32,
-    buf: *mut u8,
-    cap: usize,
-    until: Option<Moment>,
-) -> Result<(usize, u32)> {
+pub unsafe fn receive(fd: i32, buf: *mut u8, cap: usize, until: Moment) -> Result<(usize, u32)> {
     let mut prio: u32 = 0;
     let prio_at = &raw mut prio;
     let len = timed(TIMEDRECEIVE, until, |number, until| {
@@ -128,19 +123,16 @@ const TIMEDRECEIVE: Numbers = Numbers { wide: 419, narrow: libc::SYS_mq_timedrec
 /// Make a call with a time, by the older call where the kernel lacks the newer.
 fn timed(
     numbers: Numbers,
-    until: Option<Moment>,
+    until: Moment,
     call: impl Fn(c_long, *const c_void) -> c_long,
 ) -> Result<c_long> {
-    let at = until.as_ref().map_or(null(), |moment| moment.as_ptr().cast());
-    let result = checked(call(numbers.wide, at));
+    let result = checked(call(numbers.wide, until.as_ptr().cast()));
     #[cfg(target_pointer_width = "32")]
     if result == Err(Errno(libc::ENOSYS)) {
         // Seconds that do not fit end sooner: then the caller looks at the clock again.
-        let until = until.map(|[seconds, rest]| {
-            [c_long::try_from(seconds).unwrap_or(c_long::MAX), rest as c_long]
-        });
-        let at = until.as_ref().map_or(null(), |moment| moment.as_ptr().cast());
-        return checked(call(numbers.narrow, at));
+        let [seconds, rest] = until;
+        let until = [c_long::try_from(seconds).unwrap_or(c_long::MAX), rest as c_long];
+        return checked(call(numbers.narrow, until.as_ptr().cast()));
     }
     result
 }

@@ -1,5 +1,6 @@
 //! What this process is, and signals to it.
 
+use super::file;
 use super::thread::Uncancelled;
 use crate::error::{Errno, Result};
 
@@ -123,6 +124,39 @@ pub fn queue_signal(signo: i32, pid: u32, uid: u32, value: isize) -> Result<()> 
     if result < 0 { Err(Errno::last()) } else { Ok(()) }
 }
 
+/// Whether nothing of this process can run while its calling thread sleeps: it has no other
+/// thread, and no signal handler, but for those that its own faults call. False if that is
+/// not to be known.
+///
+/// Source: proc_pid_status(5).
+pub fn is_undisturbed() -> bool {
+    let mut text = [0; 4096];
+    let Ok(file) = file::open_at(libc::AT_FDCWD, c"/proc/self/status", libc::O_RDONLY, 0) else {
+        return false;
+    };
+    let Ok(len) = file::read_start(file.number(), &mut text) else { return false };
+    shows_nobody_else(text.get(..len).unwrap_or(&[]))
+}
+
+/// The same, from what the kernel shows.
+fn shows_nobody_else(status: &[u8]) -> bool {
+    const FAULTS: u64 = bit(libc::SIGILL)
+        | bit(libc::SIGTRAP)
+        | bit(libc::SIGBUS)
+        | bit(libc::SIGFPE)
+        | bit(libc::SIGSEGV);
+    const fn bit(signal: i32) -> u64 {
+        1 << (signal - 1)
+    }
+    let value = |key: &[u8]| {
+        let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(key))?;
+        core::str::from_utf8(line).ok().map(str::trim)
+    };
+    let threads = value(b"Threads:").and_then(|number| number.parse().ok());
+    let caught = value(b"SigCgt:").and_then(|set| u64::from_str_radix(set, 16).ok());
+    threads == Some(1) && caught.is_some_and(|caught| caught & !FAULTS == 0)
+}
+
 /// Whether `signo` is a signal that can be sent; 0 counts, as in mq_notify.
 pub fn is_signal(signo: i32) -> bool {
     (0..=64).contains(&signo)
@@ -158,4 +192,35 @@ pub fn may_exceed_limits() -> bool {
         }
     };
     result == 0 && sets[0] & 1 << CAP_SYS_RESOURCE != 0 && namespace == INITIAL
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shows_nobody_else;
+
+    #[test]
+    fn a_process_of_one_thread_without_handlers_is_alone() {
+        assert!(shows_nobody_else(b"Name:\tx\nThreads:\t1\nSigCgt:\t0000000000000000\n"));
+    }
+
+    #[test]
+    fn handlers_of_faults_do_not_count() {
+        // Rust's own two, for a stack that overflows.
+        assert!(shows_nobody_else(b"Threads:\t1\nSigCgt:\t0000000000000440\n"));
+    }
+
+    #[test]
+    fn another_thread_or_a_handler_is_somebody() {
+        assert!(!shows_nobody_else(b"Threads:\t2\nSigCgt:\t0000000000000000\n"));
+        assert!(!shows_nobody_else(b"Threads:\t1\nSigCgt:\t0000000000000002\n"));
+        assert!(!shows_nobody_else(b"Threads:\t1\nSigCgt:\t8000000000000440\n"));
+    }
+
+    #[test]
+    fn what_is_not_shown_is_somebody() {
+        assert!(!shows_nobody_else(b""));
+        assert!(!shows_nobody_else(b"Threads:\t1\nSigCgt:\t00".strip_suffix(b"00").unwrap_or(b"")));
+        assert!(!shows_nobody_else(b"Threads:\t1\n"));
+        assert!(!shows_nobody_else(b"SigCgt:\t0000000000000000\n"));
+    }
 }

@@ -16,7 +16,7 @@ use crate::report::{explain, say};
 use crate::sync::Ordering::Relaxed;
 use crate::sys::map;
 use crate::sys::msg::{self, TYPE_SIZE};
-use crate::transport::not_here;
+use crate::transport::{Entered, not_here};
 use crate::waiting::{Side, interrupted};
 use core::ffi::c_long;
 use core::mem::MaybeUninit;
@@ -98,6 +98,7 @@ impl SysvQueue {
     /// `message` is null or readable for `len` bytes; null only if `len` is 0.
     pub(super) unsafe fn put(
         &self,
+        entered: Entered,
         message: *const u8,
         len: usize,
         kind: c_long,
@@ -107,7 +108,7 @@ impl SysvQueue {
             self.check_length(len)?;
         }
         self.check_alive()?;
-        let mut patience = Patience::of(self.access.wait_for(wait));
+        let mut patience = Patience::of(entered, self.access.wait_for(wait));
         with_room(len, |room| {
             // SAFETY: there is room for both.
             unsafe {
@@ -116,19 +117,9 @@ impl SysvQueue {
                     bytes(room).copy_from_nonoverlapping(message, len);
                 }
             }
-            let attempt = |how| {
+            self.wait_for(Side::Sender, true, &mut patience, |how| {
                 // SAFETY: the room holds a type and `len` bytes.
                 unsafe { self.try_put(room, len, how) }
-            };
-            self.wait_for(Side::Sender, true, &mut patience, |how| {
-                // The kernel would wait for ever with what can never fit: that is found out
-                // where the message does not fit now.
-                if how == Try::Sleeping {
-                    if let Some(()) = attempt(Try::Now)? {
-                        return Ok(Some(()));
-                    }
-                }
-                attempt(how)
             })
         })
     }
@@ -157,13 +148,14 @@ impl SysvQueue {
     /// `buf` is null or writable for `cap` bytes; null only if `cap` is 0.
     pub(super) unsafe fn take(
         &self,
+        entered: Entered,
         ask: Ask,
         buf: *mut u8,
         cap: usize,
         wait: Wait,
     ) -> Result<(usize, c_long)> {
         self.check_alive()?;
-        let mut patience = Patience::of(self.access.wait_for(wait));
+        let mut patience = Patience::of(entered, self.access.wait_for(wait));
         let most = if ask.cut { isize::MAX as usize } else { cap };
         let mut space = most.min(SMALL);
         loop {

@@ -1,7 +1,6 @@
 //! What transports do where a clause does not hold: one body for each exception.
 
 use crate::clauses::message::{ANY, get, outgoing, put_typed};
-use crate::clauses::signals::{count_signal, full, interrupter};
 use crate::process::{as_user, need_root, set_umask, spawn};
 use crate::subject::{NOBODY, NOWAIT, Subject, Wait};
 use libc::{O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, SIGUSR1};
@@ -213,18 +212,6 @@ pub fn unlinking_ends_every_call(s: &Subject) {
     s.fails(libc::EIDRM, queue.send(b"x", 0, NOWAIT));
     s.fails(libc::EIDRM, queue.take_short(NOWAIT));
     s.fails(libc::EIDRM, queue.attr());
-}
-
-pub fn any_handler_ends_a_wait_without_a_timeout(s: &Subject) {
-    count_signal(SIGUSR1, libc::SA_RESTART);
-    let (empty, full) = (s.queue(), full(s));
-
-    let other = interrupter();
-    s.fails(libc::EINTR, empty.take_short(Wait::Plain));
-    other.kill();
-    let other = interrupter();
-    s.fails(libc::EINTR, full.send(&[0; 16], 0, Wait::Plain));
-    other.kill();
 }
 
 pub fn no_registration_stays(s: &Subject) {

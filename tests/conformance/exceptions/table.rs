@@ -167,15 +167,6 @@ pub const EXCEPTIONS: &[Exception] = &[
     Exception {
         transport: Sysv,
         clauses: &[
-            "a_receive_goes_on_after_a_handler_with_sa_restart",
-            "a_send_goes_on_after_a_handler_with_sa_restart",
-        ],
-        because: "msgrcv and msgsnd, in which a call without a timeout waits, never go on; with MQRS_OPT_RESTART the library goes on",
-        instead: instead::any_handler_ends_a_wait_without_a_timeout,
-    },
-    Exception {
-        transport: Sysv,
-        clauses: &[
             "a_message_on_an_empty_queue_sends_the_signal",
             "the_signal_tells_who_sent_the_message",
             "a_message_on_a_queue_that_is_not_empty_does_not_notify",
