@@ -1486,9 +1486,11 @@ int mqrs_fd(mqrs_queue *q);
  * MQRS_NOWAIT.
  *
  * To wait here is not to be a receiver that waits: a notification fires. Queues in shared
- * memory and POSIX queues are waited for without threads and without looking again and again.
- * With more than 120 queues in shared memory, with System V queues among them, and where the
- * system allows no inotify(7) for a mixture of the two, a change is noticed within 10 ms.
+ * memory and POSIX queues are waited for without threads and without looking again and again;
+ * for a mixture of the two inotify(7) tells, of which up to four descriptors are kept for
+ * the next wait. Within 10 ms is noticed what another program does to a System V queue; what
+ * happens to a queue in shared memory beyond the first 120, or beside POSIX queues where the
+ * system allows no inotify; and on Linux before 5.16 what happens to any but the first.
  *
  * Returns the number of structs whose revents is not 0; 0 when the time was up; or, with no
  * revents written,
@@ -1523,11 +1525,11 @@ int mqrs_wait(struct mqrs_wait_item *items,
  * it sleeps already; one that can be done at once may still succeed. Calls that begin later
  * are not concerned, nor are other handles and other processes.
  *
- * In shared memory it is immediate. POSIX and System V: it may take up to 0.1 s.
+ * In shared memory it is immediate. POSIX and System V: it may take up to 0.1 s, and with
+ * POSIX longer if CLOCK_REALTIME is set back at that moment.
  *
  * Returns 0, or
  *   -EBADF           q is NULL or no open handle
- *   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *
  * Threads: any.  Signals: async-signal-safe.  Fork: concerns this process only.  Blocks: no.
@@ -1549,7 +1551,6 @@ int mqrs_cancel(mqrs_queue *q);
  *
  * Returns 0, or
  *   -EBADF           q is NULL or no open handle
- *   -EUSERS          and others: only a forked child's first call (see FORK AND EXEC)
  *   -ENOTRECOVERABLE the library failed in an earlier call on q
  *
  * Threads: any.  Signals: async-signal-safe.  Fork: a child begins with its parent's setting,

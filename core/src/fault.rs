@@ -109,6 +109,14 @@ steps! {
     WaitAnnounced,
     /// Wait: asleep is over, the queue not yet looked at.
     WaitWoken,
+    /// Wait for several: announced and marked, the queues not yet looked at.
+    PollAnnounced,
+    /// Wait for several: asleep is over, the announcement not yet withdrawn.
+    PollWoken,
+    /// Wake: the mark is taken away, the pollers not yet woken.
+    WakeUnmarked,
+    /// Wake: the pollers are woken, the file not yet touched.
+    WakeUntouched,
     /// Reclaim: a dead owner's slot is found, not yet freed.
     ReclaimFound,
     /// Notification: the registration word is ours, the tail not yet armed.

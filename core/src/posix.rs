@@ -25,7 +25,7 @@ use crate::oflag::{Direction, OpenFlags};
 use crate::report::{failed, say};
 use crate::sys::file::{self, Descriptor, Identity};
 use crate::sys::{map, mq};
-use crate::transport::{Access, Entered, Transport, check_mode, not_here, too_long};
+use crate::transport::{Access, Entered, Sign, Transport, check_mode, not_here, too_long};
 use crate::waiting::Side;
 use core::ffi::CStr;
 use wait::Waiting;
@@ -359,6 +359,10 @@ impl Transport for PosixQueue {
 
     fn fd(&self) -> Result<i32> {
         self.probe()
+    }
+
+    fn sign(&self) -> Result<Sign<'_>> {
+        Ok(Sign::Descriptor(self.probe()?))
     }
 
     fn notify(&self, notification: Notification, flags: u64) -> Result<()> {

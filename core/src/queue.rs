@@ -11,7 +11,7 @@ use crate::report::say;
 use crate::shm::ShmQueue;
 use crate::shm::handle as shm;
 use crate::sysv::{self, SysvQueue};
-use crate::transport::{Access, Entered, Transport, not_here};
+use crate::transport::{Access, Entered, Sign, Transport, not_here};
 use std::ffi::CStr;
 
 pub use crate::notify::{Notification, how};
@@ -265,6 +265,16 @@ impl Queue {
             queue.wake_waiting();
         });
         Ok(())
+    }
+
+    /// By what it shows who waits for several that it is ready.
+    pub(crate) fn sign(&self) -> Result<Sign<'_>> {
+        carrier!(self, queue => queue.sign())
+    }
+
+    /// What is ready now, bits of `event`; where the sign does not tell.
+    pub(crate) fn ready(&self) -> Result<u32> {
+        carrier!(self, queue => queue.ready())
     }
 
     /// Register for the next arrival on an empty queue; bits of `notify::how`.

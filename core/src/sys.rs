@@ -12,3 +12,4 @@ pub mod process;
 pub mod segment;
 pub mod socket;
 pub mod thread;
+pub mod watch;

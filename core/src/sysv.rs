@@ -34,11 +34,12 @@ use crate::error::{Errno, Result};
 use crate::message::{Incoming, Outgoing, Request, receive, send};
 use crate::oflag::OpenFlags;
 use crate::report::say;
+use crate::shm::poll::event;
 use crate::sync::Ordering::Relaxed;
 use crate::sync::local::{AtomicBool, AtomicU64};
 use crate::sys::msg::{self, Settings, Status};
 use crate::text::Text;
-use crate::transport::{Access, Entered, Transport, check_mode, not_here};
+use crate::transport::{Access, Entered, Sign, Transport, check_mode, not_here};
 use bell::Bells;
 use core::ffi::{CStr, c_long};
 use message::{Ask, kind_of, prio_of};
@@ -306,6 +307,21 @@ impl Transport for SysvQueue {
             Ok(_) | Err(Errno(libc::EACCES)) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    fn sign(&self) -> Result<Sign<'_>> {
+        let bells = self.bells.of(self.id);
+        Ok(Sign::Bells(&bells.receivers, &bells.senders))
+    }
+
+    fn ready(&self) -> Result<u32> {
+        let status = match self.status() {
+            Err(Errno(libc::EIDRM)) => return Ok(event::ALL),
+            other => other?,
+        };
+        let has_room = status.bytes.max(status.count) < status.most_bytes;
+        let writable = if has_room { event::WRITABLE } else { 0 };
+        Ok(if status.count > 0 { event::READABLE | writable } else { writable })
     }
 
     fn set_owner(&self, mode: u32, uid: u32, gid: u32) -> Result<()> {

@@ -11,6 +11,8 @@ use crate::message::{Incoming, Outgoing, Request};
 use crate::notify::Notification;
 use crate::oflag::{Direction, OpenFlags};
 use crate::report::say;
+use crate::shm::poll::event;
+use crate::shm::{Engine, Event};
 use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sync::local::{AtomicBool, AtomicU32};
 use core::ffi::CStr;
@@ -173,6 +175,14 @@ pub trait Transport: Send + Sync {
         Err(not_here("this queue has no descriptor for poll"))
     }
 
+    /// By what it shows that it is ready.
+    fn sign(&self) -> Result<Sign<'_>>;
+
+    /// What is ready now, bits of `event`; where the sign does not tell.
+    fn ready(&self) -> Result<u32> {
+        Ok(event::ALL)
+    }
+
     /// Register for the next arrival on an empty queue; `flags` are known ones.
     fn notify(&self, _notification: Notification, _flags: u64) -> Result<()> {
         Err(not_here("this queue cannot notify"))
@@ -182,6 +192,16 @@ pub trait Transport: Send + Sync {
     fn notify_cancel(&self) -> Result<()> {
         Ok(())
     }
+}
+
+/// By what a queue shows who waits for several that it is ready.
+pub enum Sign<'a> {
+    /// In shared memory: the word of its pollers; and its file, by this descriptor.
+    Word(&'a Engine, i32),
+    /// By a descriptor for poll.
+    Descriptor(i32),
+    /// By bells, which only some ring who change the queue: that of receivers, of senders.
+    Bells(&'a Event, &'a Event),
 }
 
 /// The answer of a transport that cannot do it.

@@ -126,7 +126,7 @@ impl Event {
 
     /// Say that this thread is not asleep after all; if anything else happened meanwhile, it
     /// takes a vain wake to find that out.
-    fn withdraw(&self, announced: u32) {
+    pub fn withdraw(&self, announced: u32) {
         if announced & ASLEEP != ASLEEP {
             let _ = self.word.compare_exchange(
                 announced,
@@ -163,6 +163,7 @@ impl Event {
     fn wake_as_seen(&self, seen: u32, marked: impl FnOnce()) -> bool {
         let woke = seen & ASLEEP != 0 && self.wake(1);
         if seen & MARK != 0 && self.word.fetch_and(!MARK, Ordering::SeqCst) & MARK != 0 {
+            step!(WakeUnmarked);
             marked();
         }
         woke

@@ -33,7 +33,7 @@ use crate::sync::local::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64};
 use crate::sys::file::{self, Descriptor, Identity};
 use crate::sys::map::{self, Mapping};
 use crate::sys::process;
-use crate::transport::{Access, Entered, Transport, check_mode, one_by_one, too_long};
+use crate::transport::{Access, Entered, Sign, Transport, check_mode, one_by_one, too_long};
 use crate::waiting::Side;
 use core::ffi::CStr;
 
@@ -708,6 +708,10 @@ impl Transport for ShmQueue {
 
     fn fd(&self) -> Result<i32> {
         notify::descriptor::open(self.healthy()?, &self.eventfd)
+    }
+
+    fn sign(&self) -> Result<Sign<'_>> {
+        Ok(Sign::Word(&self.attachment()?.engine, self.probe.load(Relaxed)))
     }
 
     fn notify(&self, notification: Notification, flags: u64) -> Result<()> {

@@ -18,7 +18,9 @@
 //! by themselves, every second at least.
 
 use super::engine::Engine;
+use super::event::Event;
 use super::word::Tail;
+use crate::fault::step;
 use crate::sync::{Ordering, dekker_barrier};
 
 /// Readiness, as the C header has it.
@@ -55,6 +57,11 @@ impl Engine {
         }
     }
 
+    /// The word on which pollers sleep.
+    pub fn pollers(&self) -> &Event {
+        &self.control().wait.0.pollers
+    }
+
     /// Have the file touched at the next wake of the pollers; mark afterwards.
     pub fn want_touch(&self) {
         self.control().wait.0.watchers.store(1, Ordering::SeqCst);
@@ -65,6 +72,7 @@ impl Engine {
     pub(super) fn wake_pollers(&self) {
         let wait = &self.control().wait.0;
         wait.pollers.wake_all();
+        step!(WakeUntouched);
         if wait.watchers.load(Ordering::SeqCst) != 0 && wait.watchers.swap(0, Ordering::SeqCst) != 0
         {
             self.owners.touch_file();

@@ -103,17 +103,19 @@ pub fn open_directory(path: &CStr) -> Result<Descriptor> {
 }
 
 /// `/proc/self/fd/N` in a buffer of its own: composing it allocates nothing.
-struct ProcPath([u8; 32]);
+pub struct ProcPath([u8; 32]);
 
 impl ProcPath {
-    fn of(fd: i32) -> ProcPath {
+    /// Of this descriptor.
+    pub fn of(fd: i32) -> ProcPath {
         use std::io::Write;
         let mut bytes = [0; 32];
         // 14 + 10 digits + the zero fit; a write into a slice does not fail otherwise.
         let _ = write!(&mut bytes[..31], "/proc/self/fd/{fd}");
         ProcPath(bytes)
     }
-    fn as_c_str(&self) -> &CStr {
+    /// The path.
+    pub fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
     }
 }

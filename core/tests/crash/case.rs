@@ -13,6 +13,7 @@ use mqueue_core::fault::Step;
 use mqueue_core::queue::{Notification, Queue, how};
 use mqueue_core::sync::AtomicU64;
 use mqueue_core::sync::Ordering::SeqCst;
+use mqueue_core::wait_many::{self, event};
 use std::ffi::c_void;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,7 @@ pub const NOTIFIED: usize = 1;
 pub const READY: usize = 2;
 pub const GO: usize = 3;
 const OTHERS: usize = 4;
+pub const POLLED: usize = 12;
 
 impl Board {
     pub fn new() -> Board {
@@ -95,6 +97,7 @@ impl Case {
             Reclaimer => self.accomplice_claims(NSLOTS),
             Notifier => self.accomplice_registers(0),
             StayingNotifier => self.accomplice_registers(how::PERSISTENT),
+            Waker => self.accomplice_polls(),
             _ => {}
         }
     }
@@ -206,6 +209,19 @@ impl Case {
         wait_until(|| self.board.get(READY) > 0).expect("the accomplice registers");
     }
 
+    /// Sleeps until there is a message, and then looks for more until all is over.
+    fn accomplice_polls(&mut self) {
+        let child = spawn(|| {
+            let queue = self.stage.open();
+            assert_eq!(poll(&queue, Wait::Unlimited), event::READABLE);
+            self.board.count(POLLED);
+            poll_until_over(&queue, &self.board);
+        });
+        self.accomplices.push(child);
+        let word = || self.stage.engine().segment().control().wait.0.receivers.word().load(SeqCst);
+        wait_until(|| word() & 128 != 0).expect("the accomplice leaves a mark");
+    }
+
     pub fn victim(&self, role: Role, traps: &[Trap]) -> Child {
         spawn(|| {
             set_traps(traps);
@@ -231,6 +247,7 @@ impl Case {
                         drop(self.stage.open());
                     }
                 }
+                Poller => poll_until_over(&self.stage.open(), board),
                 Registrant => {
                     let queue = self.stage.open();
                     while !board.is_over() {
@@ -395,6 +412,17 @@ fn register(queue: &Queue, board: &Board, flags: u64) -> mqueue_core::error::Res
     let callback =
         Notification::Callback { function: notified, argument, user: std::ptr::null_mut() };
     queue.notify(callback, flags)
+}
+
+/// Wait for the queue among several, of which it is the only one.
+fn poll(queue: &Queue, wait: Wait) -> u32 {
+    wait_many::wait(1, |_| Some((queue, event::READABLE)), wait).expect("polled")[0]
+}
+
+fn poll_until_over(queue: &Queue, board: &Board) {
+    while !board.is_over() {
+        poll(queue, Wait::For(20_000_000));
+    }
 }
 
 fn send_until_over(ledger: &Ledger, board: &Board, queue: &Queue, number: u64, role: Role) {

@@ -62,6 +62,10 @@ pub enum Role {
     Shutter,
     /// The same with one that stays.
     StayingNotifier,
+    /// Sends to an empty queue for which another waits among several.
+    Waker,
+    /// Waits for the queue among several.
+    Poller,
 }
 
 /// Which roles must reach a step.
@@ -102,6 +106,8 @@ pub fn roles(step: Step) -> &'static [Role] {
         Step::WaitAnnounced | Step::WaitWoken => {
             &[LaneSender, MixedSender, LaneReceiver, MixedReceiver]
         }
+        Step::PollAnnounced | Step::PollWoken => &[Poller],
+        Step::WakeUnmarked | Step::WakeUntouched => &[Waker],
         Step::ReclaimFound => &[Reclaimer, Successor],
         Step::NotifyRegistered | Step::NotifyDisarmed => &[Registrant],
         Step::NotifyFired | Step::NotifyUnwoken => &[Notifier, StayingNotifier],
@@ -194,6 +200,7 @@ impl Role {
                 | Unlinker
                 | Notifier
                 | StayingNotifier
+                | Waker
         )
     }
 }

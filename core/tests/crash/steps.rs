@@ -1,7 +1,7 @@
 //! Every step, in every role that gets there, by every blow.
 
 use crate::Report;
-use crate::case::{Case, MAXMSG, NOTIFIED, NSLOTS, PATIENCE, wait_until};
+use crate::case::{Case, MAXMSG, NOTIFIED, NSLOTS, PATIENCE, POLLED, wait_until};
 use crate::endings;
 use crate::processes::work::{How, MSGSIZE, Receiver};
 use crate::processes::{Child, Fate, Rng, Stage, new_name, options, pause, spawn};
@@ -184,6 +184,9 @@ pub fn carry_on(
         && !matches!(step, Step::SendClaimed | Step::SendCopied)
     {
         wait_until(|| case.board.get(NOTIFIED) > 0).map_err(|_| "the registrant is deaf")?;
+    }
+    if role == Waker {
+        wait_until(|| case.board.get(POLLED) > 0).map_err(|_| "the poller sleeps on")?;
     }
     if role.is_alone() {
         *others = case.others(role);

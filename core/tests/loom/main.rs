@@ -21,6 +21,7 @@ mod histories;
 mod history;
 mod loans;
 mod modes;
+mod polling;
 mod shown;
 mod slots;
 mod waiting;
