@@ -443,12 +443,12 @@ HELPER void *shared_memory(size_t size)
     return memory;
 }
 
-/* Whether the thread waits in the kernel as a call of the library does: on a futex, or in a
- * queue of the kernel's. */
+/* Whether the thread waits in the kernel as a call of the library does: on a futex, in a
+ * queue of the kernel's, or for several of them. */
 HELPER int is_asleep(pid_t thread)
 {
     static const long waits[] = {
-        SYS_futex, SYS_mq_timedsend, SYS_mq_timedreceive,
+        SYS_futex, SYS_mq_timedsend, SYS_mq_timedreceive, SYS_ppoll,
 #ifdef SYS_msgsnd
         SYS_msgsnd, SYS_msgrcv,
 #endif
@@ -458,7 +458,7 @@ HELPER int is_asleep(pid_t thread)
 #if defined __x86_64__ || defined __i386__
         /* futex and the queues' calls in programs of 64 and of 32 bits; the thread may be
          * either's. */
-        202, 242, 243, 69, 70, 240, 279, 280, 418, 419, 400, 401, 117,
+        202, 242, 243, 69, 70, 271, 240, 279, 280, 418, 419, 400, 401, 117, 309,
 #endif
     };
     char path[64], line[32] = "";

@@ -76,6 +76,7 @@ programs! {
     blocking_receive
     blocking_send
     bounded
+    cancel
     closed_descriptors_underneath
     creation_race
     deadlines
@@ -125,6 +126,7 @@ programs! {
     transports
     truncated_while_open
     unlink_while_open
+    wait_many
 }
 
 /// The program that is started in both word sizes at once.

@@ -356,6 +356,27 @@ impl Handle for Open {
         done(unsafe { mqrs_notify_cancel(self.0) })
     }
 
+    fn cancel(&self) -> Result<()> {
+        // SAFETY: as above.
+        done(unsafe { mqrs_cancel(self.0) })
+    }
+
+    fn set_cancelled(&self, on: bool) -> Result<()> {
+        // SAFETY: as above.
+        done(unsafe { mqrs_set_cancelled(self.0, on.into()) })
+    }
+
+    fn wait(&self, events: u32, timeout: i64) -> Result<u32> {
+        let mut item = mqrs_wait_item { queue: self.0, events, revents: 77 };
+        // SAFETY: as above.
+        let count = number(unsafe { mqrs_wait(&mut item, size_of_val(&item), 1, timeout) });
+        let count = count.inspect_err(|_| {
+            assert_eq!(item.revents, 77, "a failed call wrote its output");
+        })?;
+        assert_eq!(count, i32::from(item.revents != 0));
+        Ok(item.revents)
+    }
+
     fn raw(&self) -> *mut mqrs_queue {
         self.0
     }

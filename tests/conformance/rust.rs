@@ -162,6 +162,23 @@ impl Handle for queue::Queue {
         answer(queue::Queue::notify_cancel(self))
     }
 
+    fn cancel(&self) -> Result<()> {
+        answer(queue::Queue::cancel(self))
+    }
+
+    fn set_cancelled(&self, on: bool) -> Result<()> {
+        answer(queue::Queue::set_cancelled(self, on))
+    }
+
+    fn wait(&self, events: u32, timeout: i64) -> Result<u32> {
+        let wait = answer(deadline::Wait::timeout(timeout))?;
+        // Beside nothing, too.
+        let asked = |i| (i == 1).then_some((self, events));
+        let ready = answer(mqueue_core::wait_many::wait(3, asked, wait))?;
+        assert_eq!((ready[0], ready[2]), (0, 0));
+        Ok(ready[1])
+    }
+
     fn raw(&self) -> *mut mqueue_rs::mqrs_queue {
         std::ptr::null_mut()
     }

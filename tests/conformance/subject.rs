@@ -140,6 +140,10 @@ pub trait Handle: Send + Sync {
     fn notify_signal_as(&self, signo: i32, value: isize, flags: u64) -> Result<()>;
     fn notify_callback(&self, function: Callback, user: *mut c_void) -> Result<()>;
     fn notify_cancel(&self) -> Result<()>;
+    fn cancel(&self) -> Result<()>;
+    fn set_cancelled(&self, on: bool) -> Result<()>;
+    /// Wait for this queue as for one of several; gives what is ready of the events.
+    fn wait(&self, events: u32, timeout: i64) -> Result<u32>;
     /// What the C functions take; null in other languages.
     fn raw(&self) -> *mut mqueue_rs::mqrs_queue;
 }

@@ -7,6 +7,7 @@ mod ancestors;
 mod arguments;
 mod attr;
 mod callback;
+mod cancel;
 pub mod descriptor;
 mod in_place;
 mod list;
@@ -86,6 +87,7 @@ pub fn all() -> impl Iterator<Item = &'static Clause> {
         send::CLAUSES,
         receive::CLAUSES,
         wait::CLAUSES,
+        cancel::CLAUSES,
         signals::CLAUSES,
         processes::CLAUSES,
         notify::CLAUSES,
