@@ -85,6 +85,8 @@ pub unsafe extern "C" fn mqrs_fd(q: *mut mqrs_queue) -> c_int {
 ///   -EINTR           a signal handler ran during the wait; not if all the queues were opened
 ///                    with MQRS_OPT_RESTART
 ///   -ENOMEM          no memory for the wait
+///   -EACCES          System V, before Linux 4.17: the queue's permissions do not let the
+///                    caller look at it
 ///   -EUSERS          and others: only a forked child's first call on a queue
 ///   -ENOTRECOVERABLE the library failed in an earlier call on one of the queues
 ///

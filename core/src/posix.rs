@@ -362,7 +362,10 @@ impl Transport for PosixQueue {
     }
 
     fn sign(&self) -> Result<Sign<'_>> {
-        Ok(Sign::Descriptor(self.probe()?))
+        match self.probe() {
+            Err(Errno(libc::EBADF)) => Ok(Sign::Always),
+            fd => fd.map(Sign::Descriptor),
+        }
     }
 
     fn notify(&self, notification: Notification, flags: u64) -> Result<()> {

@@ -200,6 +200,8 @@ pub enum Sign<'a> {
     Word(&'a Engine, i32),
     /// By a descriptor for poll.
     Descriptor(i32),
+    /// It is ready for whatever is asked: no call will wait any more.
+    Always,
     /// By bells, which only some ring who change the queue: that of receivers, of senders.
     Bells(&'a Event, &'a Event),
 }

@@ -27,7 +27,7 @@ mod descriptors;
 mod words;
 
 use crate::deadline::Wait;
-use crate::error::{Errno, Result};
+use crate::error::Result;
 use crate::queue::Queue;
 use crate::report::say;
 use crate::shm::Slept;
@@ -53,7 +53,7 @@ struct Item<'a> {
     events: u32,
     /// When we came in, for its handle.
     entered: Entered,
-    /// By what it shows that it is ready; `None` if it is of no use any more.
+    /// By what it shows that it is ready; asked for when all have been entered.
     sign: Option<Sign<'a>>,
 }
 
@@ -98,18 +98,13 @@ impl<'a> Many<'a> {
             let (queue, events) = asked(i)?;
             Some(Item { queue, events, entered: queue.access().enter(), sign: None })
         }));
-        let mut descriptors = 0;
-        for item in items.iter_mut().flatten() {
-            item.sign = match item.queue.sign() {
-                // The program has closed its descriptor: no call will wait.
-                Err(Errno(libc::EBADF)) => None,
-                sign => Some(sign?),
-            };
-            descriptors += usize::from(matches!(item.sign, Some(Sign::Descriptor(_))));
-        }
         let mut ready = reserved(count)?;
         ready.resize(count, 0);
-        Ok(Many { items, ready, polled: reserved(descriptors + 1)? })
+        let polled = reserved(count + 1)?;
+        for item in items.iter_mut().flatten() {
+            item.sign = Some(item.queue.sign()?);
+        }
+        Ok(Many { items, ready, polled })
     }
 
     fn items(&self) -> impl Iterator<Item = &Item<'a>> {
@@ -128,7 +123,7 @@ impl<'a> Many<'a> {
                     Some(Sign::Word(engine, _)) => engine.ready(),
                     Some(Sign::Descriptor(_)) => polled.next().map_or(0, descriptors::ready),
                     Some(Sign::Bells(..)) => item.queue.ready()?,
-                    None => event::ALL,
+                    Some(Sign::Always) | None => event::ALL,
                 };
             is_any |= *ready != 0;
         }

@@ -50,13 +50,23 @@ impl WaitOn {
 /// The kernel (or a filter) has no futex_waitv.
 static NO_WAITV: AtomicBool = AtomicBool::new(false);
 
+/// Sleep while all words have their values; `None` if the kernel has no such call, which is
+/// asked only once.
+pub fn wait_several(words: &[WaitOn], until_ns: i64) -> Option<Slept> {
+    if NO_WAITV.load(Relaxed) {
+        return None;
+    }
+    let slept = wait_any(words, until_ns);
+    if slept.is_none() {
+        NO_WAITV.store(true, Relaxed);
+    }
+    slept
+}
+
 /// Sleep while `word` is `value`, at most until `until_ns` on the monotonic clock.
 pub fn wait(word: &AtomicU32, value: u32, until_ns: i64) -> Slept {
-    if !NO_WAITV.load(Relaxed) {
-        match wait_any(&[WaitOn::new(word, value)], until_ns) {
-            Some(slept) => return slept,
-            None => NO_WAITV.store(true, Relaxed),
-        }
+    if let Some(slept) = wait_several(&[WaitOn::new(word, value)], until_ns) {
+        return slept;
     }
     let until = clock::timespec(until_ns);
     // SAFETY: FUTEX_WAIT_BITSET reads the word and the timespec, both alive here; the

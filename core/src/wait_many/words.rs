@@ -36,7 +36,7 @@ pub struct Words<'a> {
 impl<'a> Words<'a> {
     /// Whether whatever changes is told by a word that there is room for.
     pub fn are_told(many: &Many<'a>) -> bool {
-        let is_word = |sign: &Option<Sign>| matches!(sign, Some(Sign::Word(..)) | None);
+        let is_word = |sign: &Option<Sign>| !matches!(sign, Some(Sign::Bells(..)));
         many.items().count() <= WORDS && many.items().all(|item| is_word(&item.sign))
     }
 
@@ -66,7 +66,7 @@ impl<'a> Words<'a> {
                         words.add(senders);
                     }
                 }
-                Some(Sign::Descriptor(_)) | None => {}
+                Some(Sign::Descriptor(_) | Sign::Always) | None => {}
             }
         }
         for (event, seen) in words.events.iter().flatten().zip(&mut words.seen) {
@@ -101,7 +101,8 @@ impl<'a> Words<'a> {
         }
         match (self.pairs().next(), words.get(..self.count)) {
             (Some((event, seen)), Some(words)) => {
-                let slept = if self.count > 1 { futex::wait_any(words, until(ns)) } else { None };
+                let slept =
+                    if self.count > 1 { futex::wait_several(words, until(ns)) } else { None };
                 slept.unwrap_or_else(|| {
                     // One, or a kernel that can wait for no more than one.
                     let most = if self.count > 1 { UNTOLD.1 } else { ns };
