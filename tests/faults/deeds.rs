@@ -10,6 +10,7 @@ mod notify;
 mod open;
 mod posix;
 mod sysv;
+mod wait;
 
 use super::kinds::Kind;
 use super::stage::{Stage, Transport};
@@ -28,6 +29,7 @@ pub fn all() -> impl Iterator<Item = &'static Deed> {
         list::DEEDS,
         posix::DEEDS,
         sysv::DEEDS,
+        wait::DEEDS,
     ]
     .into_iter()
     .flatten()

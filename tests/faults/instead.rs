@@ -141,6 +141,8 @@ instead_of! {
         Some(Kind::MakeRoom);
     getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, len: *mut c_uint)
         -> c_int, Some(Kind::AskRoom);
+    inotify_init1(flags: c_int) -> c_int, Some(Kind::MakeWatcher);
+    inotify_add_watch(fd: c_int, path: *const c_char, mask: c_uint) -> c_int, Some(Kind::Watch);
     eventfd(count: c_uint, flags: c_int) -> c_int, Some(Kind::MakeBell);
     pwrite(fd: c_int, from: *const c_void, len: usize, at: libc::off_t) -> isize,
         Some(Kind::WriteRecord);

@@ -115,6 +115,10 @@ kinds! {
     FileSystem: EIO ENOMEM ENOSYS;
     /// ppoll.
     Poll: EINTR ENOMEM;
+    /// inotify_init1.
+    MakeWatcher: EMFILE ENFILE ENOMEM;
+    /// inotify_add_watch.
+    Watch: EACCES ENOENT ENOMEM ENOSPC;
     /// mq_open of a queue that is there.
     FindPosix: EACCES EINTR EMFILE ENFILE ENOENT ENOMEM ENOSYS;
     /// mq_open, O_CREAT.
@@ -212,6 +216,7 @@ pub const INFALLIBLE: &[(&str, &str)] = &[
     ("getpid", "always succeeds"),
     ("gettid", "always succeeds"),
     ("geteuid", "always succeeds"),
+    ("inotify_rm_watch", "the watch is there, and nothing depends on it"),
     ("kill", "only the fault points of other tests"),
     ("pthread_detach", "the thread is there"),
     ("pthread_sigmask", "the arguments are right"),

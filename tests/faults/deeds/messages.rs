@@ -13,7 +13,7 @@ use mqueue_rs::*;
 use std::ptr::null_mut;
 
 /// Longer than a call takes to fall asleep.
-const SHORT_NS: i64 = 3_000_000;
+pub const SHORT_NS: i64 = 3_000_000;
 
 pub const DEEDS: &[Deed] = &[
     SEND,
