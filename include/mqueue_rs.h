@@ -90,8 +90,14 @@
  *     unlink             users keep the queue  users keep the queue  users get -EIDRM
  *     notification       yes                   yes                   -ENOTSUP
  *     ...that stays      yes                   -ENOTSUP              -ENOTSUP
- *     types, peeking     -ENOTSUP              -ENOTSUP              yes
+ *     message types      -ENOTSUP              -ENOTSUP              yes
+ *     peeking            in order of receipt   -ENOTSUP              in order of arrival
+ *     batches            one step for 8 to 16  one by one            one by one
+ *     in place, drop oldest, shutdown, stamps, exact statistics:
+ *                        yes                   -ENOTSUP              -ENOTSUP
  *     mqrs_fd            yes                   yes                   -ENOTSUP
+ *     mqrs_wait          at once               at once               others' within 10 ms
+ *     mqrs_cancel        at once               within 0.1 s          at once
  *
  * mqrs_getattr tells what a queue can do, as MQRS_CAP_... bits, and mqrs_getlimits what a
  * transport allows here and now. What is said below is true of all three, unless one is named.
@@ -153,12 +159,22 @@
  * In shared memory: if senders were killed or stopped in the middle of a send, more of them than
  * the queue has spare slots (a quarter of maxmsg, at least 32 and at most 64), a send may wait,
  * or return -EAGAIN, though the queue is not full, until those that died are noticed or the
- * stopped continue.
+ * stopped continue. One in the middle of a batch counts for up to a quarter of these slots, and
+ * what is reserved and acquired in place takes up to half of them.
  *
  * PRIORITIES
  *
  * go from 0 to MQRS_PRIO_MAX (32767). The order is strict: a receive that starts after a send
  * of a higher priority has returned never gets a lower one.
+ *
+ * MORE THAN SEND AND RECEIVE
+ *
+ * mqrs_sendmsg and mqrs_recvmsg are the general form: they look at messages and leave them, cut
+ * those that are too long, drop the oldest instead of waiting for room, and tell a message's
+ * number and, with MQRS_OPT_STAMP, its sender and time. mqrs_sendmmsg and mqrs_recvmmsg move
+ * several messages in one call. mqrs_reserve and mqrs_commit write a message where it will lie,
+ * mqrs_acquire and mqrs_release read it there, so that it is copied by nobody. mqrs_shutdown
+ * ends a queue: what was sent is received, then everybody gets -EPIPE.
  *
  * NOTIFICATION
  *
@@ -172,8 +188,9 @@
  *
  * Any function may be called on one handle by any number of threads at a time, except
  * mqrs_close, which must be the last. The library starts no thread, but one helper thread when
- * a notification is registered, or mqrs_fd called on a queue in shared memory. No function is a cancellation point of pthread_cancel(3), and
- * a thread must not be cancelled asynchronously in one.
+ * a notification is registered, or mqrs_fd called on a queue in shared memory. No function is a
+ * cancellation point of pthread_cancel(3), and a thread must not be cancelled asynchronously in
+ * one.
  *
  * SIGNALS
  *
@@ -183,11 +200,11 @@
  * forbidden, -EINTR may come with SA_RESTART too.) A handler that runs before the call sleeps
  * may go unnoticed, as with any system call.
  *
- * Async-signal-safe, that is, allowed in a handler, whatever it interrupted: the nine functions
- * that send and receive, on queues in shared memory; mqrs_cancel, mqrs_set_cancelled; and
- * mqrs_errname. A handler must return; a
- * longjmp out of one that interrupted such a call leaves a slot of the queue unused until the
- * process ends.
+ * Async-signal-safe, that is, allowed in a handler, whatever it interrupted: on queues in shared
+ * memory all functions that send and receive but mqrs_sendmmsg and mqrs_recvmmsg, those that do
+ * it in place, and mqrs_shutdown; on all queues mqrs_cancel, mqrs_set_cancelled and mqrs_errname.
+ * A handler must return; a longjmp out of one that interrupted such a call leaves a slot of the
+ * queue unused until the process ends.
  *
  * FORK AND EXEC
  *
@@ -203,9 +220,10 @@
  *
  * at any instruction, or is stopped there, nobody else is held up and the queue stays whole.
  * A send that was killed has sent its message or not; a message that a killed receiver was
- * about to take is there still or gone with it, as in the kernel's queues. No message comes
- * twice. Somebody who sleeps may notice up to a second later what a killed process did last (in
- * shared memory).
+ * about to take is there still or gone with it, as in the kernel's queues, and no message comes
+ * twice. A queue made with MQRS_OPT_REDELIVER sends what is gone with it again: such a message
+ * may come twice. Somebody who sleeps may notice up to a second later what a killed process did
+ * last (in shared memory).
  *
  * WHAT IS NOT PROMISED
  *
