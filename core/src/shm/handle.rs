@@ -467,7 +467,8 @@ impl ShmQueue {
     /// What this queue can do.
     fn capabilities(&self) -> u64 {
         let stamped = if self.options & option::STAMP != 0 { capability::SENDER } else { 0 };
-        capability::NOTIFY
+        capability::FD
+            | capability::NOTIFY
             | capability::SMALL_BUFFER
             | capability::PERSISTENT_NOTIFY
             | capability::PEEK
