@@ -9,7 +9,7 @@ use super::poll::event::READABLE;
 use super::receive::Known;
 use super::room::Dropped;
 use super::stats::{Counts, Use, Users};
-use super::wait::{SLICE, SLICE_MOST, damaged, failure};
+use super::wait::{SLICE, SLICE_MOST, damaged, failure, note_refusal};
 use crate::attr::{PRIO_MAX, Stats};
 use crate::deadline::{Clock, Wait};
 use crate::error::Result;
@@ -126,6 +126,12 @@ impl ShmQueue {
             let seen = |i, known: Known| got(i, known.into());
             // SAFETY: granted by the caller; nothing is written where cap is 0.
             unsafe { engine.try_look(behind, count, cut, room, seen) }
+        })
+        .inspect_err(|&error| {
+            // Behind others there may be nothing in a queue that is not empty.
+            if behind.is_none() {
+                note_refusal(engine, Side::Receiver, error);
+            }
         })
     }
 

@@ -211,8 +211,8 @@ impl Waiting<'_> {
     ) -> Result<T> {
         let (engine, side) = (self.engine, self.side);
         let came = self.try_or_wait(attempt);
-        if let Err(Errno(libc::EAGAIN | libc::ETIMEDOUT | libc::EINTR | libc::ECANCELED)) = came {
-            engine.descriptor().refused(engine, side);
+        if let Err(error) = came {
+            note_refusal(engine, side, error);
         }
         came
     }
@@ -454,6 +454,13 @@ impl Waiting<'_> {
                 row.asleep.fetch_sub(asleep(self.side), Relaxed);
             }
         }
+    }
+}
+
+/// A call ends so: if the queue has refused it, the descriptor for poll must not say otherwise.
+pub(super) fn note_refusal(engine: &Engine, side: Side, error: Errno) {
+    if matches!(error.0, libc::EAGAIN | libc::ETIMEDOUT | libc::EINTR | libc::ECANCELED) {
+        engine.descriptor().refused(engine, side);
     }
 }
 
