@@ -233,13 +233,16 @@ fn one_that_stays_tells_of_what_comes_after_the_drain() {
         let q = Queue::new(2, 2);
         let owner = q.owner(0);
         let mut ticket = owner.register(true).unwrap();
+        let helper = {
+            let owner = owner.clone();
+            thread::spawn(move || {
+                let told = deliveries(&owner, &mut ticket) > 0;
+                (if told { drain(&owner) } else { vec![] }, ticket)
+            })
+        };
         let s = q.owner(1);
-        let sender = thread::spawn(move || assert!(send(&s, 1, 0) && send(&s, 2, 0)));
-        let mut got = vec![];
-        if deliveries(&owner, &mut ticket) > 0 {
-            got = drain(&owner);
-        }
-        sender.join().unwrap();
+        assert!(send(&s, 1, 0) && send(&s, 2, 0));
+        let (mut got, mut ticket) = helper.join().unwrap();
         if got.len() < 2 {
             assert!(deliveries(&owner, &mut ticket) > 0, "silent over a message");
             got.extend(drain(&owner));
@@ -255,10 +258,13 @@ fn a_sender_left_in_a_notification_that_stays_leaves_it_to_the_next() {
             let q = Queue::new(2, 2);
             let owner = q.owner(0);
             let mut ticket = owner.register(true).unwrap();
+            let helper = {
+                let owner = owner.clone();
+                thread::spawn(move || owner.watch_arrival(ticket, 0))
+            };
             let dead = q.owner(1);
-            let left = thread::spawn(move || abandon_at(step, || send(&dead, 1, 0)));
-            owner.watch_arrival(ticket, 0);
-            left.join().unwrap();
+            abandon_at(step, || send(&dead, 1, 0));
+            helper.join().unwrap();
             owner.watch_arrival(ticket, 0);
             assert_eq!(times_fired(&owner), 1);
             assert_eq!(deliveries(&owner, &mut ticket), 1);
