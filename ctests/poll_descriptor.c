@@ -370,7 +370,7 @@ static void killed_senders_do_not_silence_it(void)
     mqrs_queue *queue = create_queue(name, 4, 16, 0);
     int fd = get_fd(queue);
 
-    for (int round = 0; round < 100; round++) {
+    for (int round = 0; round < 60; round++) {
         const struct timespec moment = {0, 1000 * (round % 50)};
         pid_t child;
 
@@ -392,6 +392,25 @@ static void killed_senders_do_not_silence_it(void)
             CHECK_EQUAL(POLLIN, polled(fd, POLLIN, FOR_EVER));
         drain(queue);
     }
+    close_and_unlink(queue, name);
+}
+
+static void a_queue_that_is_shut_down_is_readable_and_writable(void)
+{
+    const char *name = new_name();
+    mqrs_queue *queue = create_queue(name, 2, 16, 0);
+    int fd = get_fd(queue);
+    pid_t child;
+
+    CHECK_EQUAL(POLLOUT, polled(fd, POLLIN | POLLOUT, 0));
+    if ((child = start_child()) == 0) {
+        CHECK_OK(mqrs_shutdown(queue));
+        CHILD_END;
+    }
+    CHECK_EQUAL(POLLIN, polled(fd, POLLIN, FOR_EVER));
+    JOIN(child);
+    CHECK_ERROR(EPIPE, mqrs_timedreceive(queue, (char[16]){0}, 16, MQRS_NOWAIT, NULL));
+    CHECK_EQUAL(POLLIN | POLLOUT, polled(fd, POLLIN | POLLOUT, 0));
     close_and_unlink(queue, name);
 }
 
@@ -466,6 +485,7 @@ int main(void)
     RUN(who_polls_is_no_receiver_that_waits);
     RUN(calls_in_signal_handlers_keep_it_right);
     RUN(killed_senders_do_not_silence_it);
+    RUN(a_queue_that_is_shut_down_is_readable_and_writable);
     RUN(a_stranger_with_its_number_is_left_alone);
     RUN(many_queues_are_polled_at_once);
     return check_end();
