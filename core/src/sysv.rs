@@ -236,7 +236,10 @@ impl Transport for SysvQueue {
     }
 
     fn check_messages(&self, mut messages: impl Iterator<Item = Outgoing>) -> Result<()> {
-        messages.try_for_each(|message| self.check_message(&message))
+        messages.try_for_each(|message| {
+            self.check_message(&message)?;
+            self.check_length(message.len)
+        })
     }
 
     unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()> {

@@ -104,9 +104,7 @@ impl SysvQueue {
         kind: c_long,
         wait: Wait,
     ) -> Result<()> {
-        if len as u64 > self.longest.load(Relaxed) {
-            self.check_length(len)?;
-        }
+        self.check_length(len)?;
         self.check_alive()?;
         let mut patience = Patience::of(entered, self.access.wait_for(wait));
         with_room(len, |room| {
@@ -135,7 +133,7 @@ impl SysvQueue {
             }
             Err(Errno(libc::EAGAIN)) => self.check_room(len).map(|()| None),
             Err(Errno(libc::EINVAL)) => {
-                self.check_length(len)?;
+                self.ask_length(len)?;
                 Err(say(libc::EINVAL, "the kernel refuses the message"))
             }
             Err(error) => Err(self.explained(error)),
@@ -226,8 +224,16 @@ impl SysvQueue {
         }
     }
 
+    /// Check a message's length; the kernel is asked only if it is longer than any might be.
+    pub(super) fn check_length(&self, len: usize) -> Result<()> {
+        if len as u64 > self.longest.load(Relaxed) {
+            return self.ask_length(len);
+        }
+        Ok(())
+    }
+
     /// Ask the kernel whether a message may be so long.
-    fn check_length(&self, len: usize) -> Result<()> {
+    fn ask_length(&self, len: usize) -> Result<()> {
         let (message, queue) = self.learn_longest()?;
         if len as u64 > message.min(queue) {
             return Err(limits::too_long(len, message, queue));
