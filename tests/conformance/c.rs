@@ -158,6 +158,55 @@ fn attr_of(attr: &mqrs_attr) -> Attr {
     }
 }
 
+fn given(message: &Outgoing) -> mqrs_msg {
+    mqrs_msg {
+        data: message.data.cast_mut().cast(),
+        len: message.len,
+        prio: message.prio,
+        r#type: message.kind,
+        ..mqrs_msg::default()
+    }
+}
+
+fn asked(request: &Request) -> mqrs_msg {
+    mqrs_msg {
+        data: request.data.cast(),
+        cap: request.cap,
+        prio: request.prio,
+        r#type: request.kind,
+        sequence: request.sequence,
+        // Only outputs, which shows when they are written.
+        len: 7_777,
+        sender_pid: 7,
+        state: 7,
+        sent_ns: 7,
+        ..mqrs_msg::default()
+    }
+}
+
+/// What a struct says of the message that it was filled with.
+fn told(m: &mqrs_msg, before: &mqrs_msg) -> Incoming {
+    assert_eq!((m.data, m.cap), (before.data, before.cap), "the buffer is the caller's");
+    Incoming {
+        len: m.len,
+        prio: m.prio,
+        kind: m.r#type,
+        sequence: m.sequence,
+        sent_ns: m.sent_ns,
+        sender_pid: m.sender_pid,
+        sender_uid: m.sender_uid,
+        state: m.state,
+    }
+}
+
+fn assert_untouched(m: &mqrs_msg, before: &mqrs_msg) {
+    let all = |m: &mqrs_msg| {
+        let who = (m.sender_pid, m.sender_uid, m.state, m.sent_ns);
+        ((m.data, m.cap), m.len, m.prio, m.r#type, m.sequence, who)
+    };
+    assert_eq!(all(m), all(before), "what received no message was written");
+}
+
 // The handle is open and every pointer valid in all that follows.
 impl Handle for Open {
     fn name(&self) -> CString {
@@ -195,56 +244,51 @@ impl Handle for Open {
     }
 
     fn send_message(&self, message: &Outgoing, timeout: i64) -> Result<()> {
-        let m = mqrs_msg {
-            data: message.data.cast_mut().cast(),
-            len: message.len,
-            prio: message.prio,
-            r#type: message.kind,
-            ..mqrs_msg::default()
-        };
+        let m = given(message);
         // SAFETY: as above.
         done(unsafe { mqrs_sendmsg(self.0, &m, size_of_val(&m), message.flags, timeout) })
     }
 
     fn receive_message(&self, request: &Request, timeout: i64) -> Result<Incoming> {
-        let before = mqrs_msg {
-            data: request.data.cast(),
-            cap: request.cap,
-            prio: request.prio,
-            r#type: request.kind,
-            sequence: request.sequence,
-            // Only outputs, which shows when they are written.
-            len: 7_777,
-            sender_pid: 7,
-            state: 7,
-            sent_ns: 7,
-            ..mqrs_msg::default()
-        };
+        let before = asked(request);
         let mut m = before;
         // SAFETY: as above.
         let len = length(unsafe {
             mqrs_recvmsg(self.0, &mut m, size_of_val(&m), request.flags, timeout)
         });
-        assert_eq!((m.data, m.cap), (before.data, before.cap), "the buffer is the caller's");
-        let Ok(len) = len else {
-            let outputs = |m: &mqrs_msg| {
-                let who = (m.sender_pid, m.sender_uid, m.state, m.sent_ns);
-                (m.len, m.prio, m.r#type, m.sequence, who)
-            };
-            assert_eq!(outputs(&m), outputs(&before), "a failed call wrote its output");
-            return Err(len.expect_err("an errno"));
-        };
-        assert_eq!(m.len, len);
-        Ok(Incoming {
-            len,
-            prio: m.prio,
-            kind: m.r#type,
-            sequence: m.sequence,
-            sent_ns: m.sent_ns,
-            sender_pid: m.sender_pid,
-            sender_uid: m.sender_uid,
-            state: m.state,
+        match len {
+            Ok(len) => {
+                assert_eq!(m.len, len);
+                Ok(told(&m, &before))
+            }
+            Err(errno) => {
+                assert_untouched(&m, &before);
+                Err(errno)
+            }
+        }
+    }
+
+    fn send_batch(&self, messages: &[Outgoing], timeout: i64) -> Result<usize> {
+        let v: Vec<_> = messages.iter().map(given).collect();
+        let flags = messages.first().map_or(0, |message| message.flags);
+        // SAFETY: as above.
+        length(unsafe {
+            mqrs_sendmmsg(self.0, v.as_ptr(), size_of::<mqrs_msg>(), v.len(), flags, timeout)
         })
+    }
+
+    fn receive_batch(&self, requests: &[Request], timeout: i64) -> Result<Vec<Incoming>> {
+        let before: Vec<_> = requests.iter().map(asked).collect();
+        let mut v = before.clone();
+        let flags = requests.first().map_or(0, |request| request.flags);
+        // SAFETY: as above.
+        let count = length(unsafe {
+            mqrs_recvmmsg(self.0, v.as_mut_ptr(), size_of::<mqrs_msg>(), v.len(), flags, timeout)
+        });
+        let got = count.unwrap_or(0);
+        v.iter().zip(&before).skip(got).for_each(|(m, before)| assert_untouched(m, before));
+        count?;
+        Ok(v.iter().zip(&before).take(got).map(|(m, before)| told(m, before)).collect())
     }
 
     fn reserve(&self, len: usize, timeout: i64) -> Result<*mut u8> {
@@ -307,6 +351,11 @@ impl Handle for Open {
             last_send_ns: stats.last_send_ns,
             last_receive_ns: stats.last_receive_ns,
         })
+    }
+
+    fn shutdown(&self) -> Result<()> {
+        // SAFETY: as above.
+        done(unsafe { mqrs_shutdown(self.0) })
     }
 
     fn set_nonblock(&self, on: bool) -> Result<()> {

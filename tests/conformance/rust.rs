@@ -94,6 +94,29 @@ impl Handle for queue::Queue {
         }))
     }
 
+    fn send_batch(&self, messages: &[Outgoing], timeout: i64) -> Result<usize> {
+        answer(deadline::Wait::timeout(timeout).and_then(|wait| {
+            self.check_messages(messages.iter().copied())?;
+            // SAFETY: clauses give what is readable.
+            unsafe { queue::Queue::send_batch(self, messages.len(), |i| messages[i], wait) }
+        }))
+    }
+
+    fn receive_batch(&self, requests: &[Request], timeout: i64) -> Result<Vec<Incoming>> {
+        let mut all = Vec::new();
+        let count = answer(deadline::Wait::timeout(timeout).and_then(|wait| {
+            self.check_requests(requests.iter().copied())?;
+            let got = |i, incoming| {
+                assert_eq!(i, all.len(), "one after the other");
+                all.push(incoming);
+            };
+            // SAFETY: clauses give what is writable.
+            unsafe { queue::Queue::receive_batch(self, requests.len(), |i| requests[i], got, wait) }
+        }))?;
+        assert_eq!(all.len(), count);
+        Ok(all)
+    }
+
     fn reserve(&self, len: usize, timeout: i64) -> Result<*mut u8> {
         let wait = deadline::Wait::timeout(timeout);
         answer(wait.and_then(|wait| queue::Queue::reserve(self, len, wait)))
@@ -127,6 +150,10 @@ impl Handle for queue::Queue {
 
     fn stats(&self) -> Result<Stats> {
         answer(queue::Queue::stats(self))
+    }
+
+    fn shutdown(&self) -> Result<()> {
+        answer(queue::Queue::shutdown(self))
     }
 
     fn set_nonblock(&self, on: bool) -> Result<()> {

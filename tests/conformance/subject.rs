@@ -123,6 +123,10 @@ pub trait Handle: Send + Sync {
     fn receive(&self, buffer: &mut [u8], wait: Wait) -> Result<(usize, u32)>;
     fn send_message(&self, message: &Outgoing, timeout: i64) -> Result<()>;
     fn receive_message(&self, request: &Request, timeout: i64) -> Result<Incoming>;
+    /// How many were sent. The flags are those of the first message.
+    fn send_batch(&self, messages: &[Outgoing], timeout: i64) -> Result<usize>;
+    /// What was received. The flags are those of the first request.
+    fn receive_batch(&self, requests: &[Request], timeout: i64) -> Result<Vec<Incoming>>;
     fn reserve(&self, len: usize, timeout: i64) -> Result<*mut u8>;
     fn commit(&self, slot: *mut u8, len: usize, prio: u32, timeout: i64) -> Result<()>;
     fn abort(&self, slot: *mut u8) -> Result<()>;
@@ -131,6 +135,7 @@ pub trait Handle: Send + Sync {
     fn requeue(&self, data: *const u8) -> Result<()>;
     fn attr(&self) -> Result<Attr>;
     fn stats(&self) -> Result<Stats>;
+    fn shutdown(&self) -> Result<()>;
     fn set_nonblock(&self, on: bool) -> Result<()>;
     fn set_maxbytes(&self, bytes: u64) -> Result<()>;
     fn set_owner(&self, mode: u32, uid: u32, gid: u32) -> Result<()>;
@@ -159,6 +164,14 @@ impl dyn Handle {
     pub fn put(&self, message: impl AsRef<[u8]>, prio: u32) {
         if let Err(errno) = self.send(message.as_ref(), prio, NOWAIT) {
             panic!("a send failed: {}", errname(errno));
+        }
+    }
+
+    /// Send several of one priority.
+    #[track_caller]
+    pub fn put_all<const N: usize>(&self, messages: [&str; N], prio: u32) {
+        for message in messages {
+            self.put(message, prio);
         }
     }
 
@@ -201,11 +214,17 @@ impl dyn Handle {
     /// Take everything; how many messages there were.
     #[track_caller]
     pub fn drain(&self) -> usize {
+        self.drain_until(libc::EAGAIN)
+    }
+
+    /// Take messages until there is this error instead; how many messages there were.
+    #[track_caller]
+    pub fn drain_until(&self, end: i32) -> usize {
         let mut count = 0;
         loop {
             match self.take_by(NOWAIT) {
                 Ok(_) => count += 1,
-                Err(libc::EAGAIN) => return count,
+                Err(errno) if errno == end => return count,
                 Err(errno) => panic!("message {count}: {}", errname(errno)),
             }
         }

@@ -6,11 +6,14 @@
 mod ancestors;
 mod arguments;
 mod attr;
+mod batches;
 mod callback;
 mod cancel;
 pub mod descriptor;
+mod dropping;
 mod in_place;
 mod list;
+mod looking;
 pub mod message;
 mod names;
 mod notify;
@@ -21,6 +24,7 @@ mod processes;
 mod receive;
 mod rights;
 mod send;
+mod shutdown;
 pub mod signals;
 mod sysv;
 mod unlink;
@@ -95,6 +99,11 @@ pub fn all() -> impl Iterator<Item = &'static Clause> {
         attr::CLAUSES,
         list::CLAUSES,
         message::CLAUSES,
+        batches::CLAUSES,
+        looking::CLAUSES,
+        looking::IN_C,
+        dropping::CLAUSES,
+        shutdown::CLAUSES,
         in_place::CLAUSES,
         descriptor::CLAUSES,
         arguments::CLAUSES,
