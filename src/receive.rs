@@ -233,7 +233,7 @@ pub unsafe extern "C" fn mqrs_recvmmsg(
             check_size::<mqrs_msg>(size)?;
             queue.access().check_receive(std::ptr::null(), 0)?;
             let v = Elements::new(v, size, count)?;
-            let asked = |i| {
+            let asked = move |i| {
                 let m = v.in_place(i);
                 Request {
                     data: (&raw const (*m).data).read_unaligned().cast(),
@@ -246,7 +246,7 @@ pub unsafe extern "C" fn mqrs_recvmmsg(
             };
             (0..count).try_for_each(|i| check_one_of(&v, i))?;
             queue.check_requests((0..count).map(asked))?;
-            let got = |i, incoming: Incoming| write_received(v.in_place(i), &incoming);
+            let got = move |i, incoming: Incoming| write_received(v.in_place(i), &incoming);
             if flags & message::receive::PEEK == 0 {
                 return queue.receive_batch(count, asked, got, wait);
             }

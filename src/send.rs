@@ -234,7 +234,7 @@ pub unsafe extern "C" fn mqrs_sendmmsg(
             check_size::<mqrs_msg>(size)?;
             queue.access().check_send(std::ptr::null(), 0, 0)?;
             let v = Elements::new(v.cast_mut(), size, count)?;
-            let message = |i| {
+            let message = move |i| {
                 let m = v.in_place(i);
                 Outgoing {
                     data: (&raw const (*m).data).read_unaligned().cast(),

@@ -111,6 +111,7 @@ impl<T: SizedStruct> Output<T> {
 }
 
 /// An array of structs of the caller's version, its stride the size that he gives.
+#[derive(Clone, Copy)]
 pub(crate) struct Elements<T> {
     at: *mut T,
     size: usize,

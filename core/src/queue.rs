@@ -190,7 +190,7 @@ impl Queue {
     pub unsafe fn send_batch(
         &self,
         count: usize,
-        message: impl Fn(usize) -> Outgoing,
+        message: impl Fn(usize) -> Outgoing + Copy,
         wait: Wait,
     ) -> Result<usize> {
         // SAFETY: granted by the caller.
@@ -206,8 +206,8 @@ impl Queue {
     pub unsafe fn receive_batch(
         &self,
         count: usize,
-        request: impl Fn(usize) -> Request,
-        got: impl FnMut(usize, Incoming),
+        request: impl Fn(usize) -> Request + Copy,
+        got: impl Fn(usize, Incoming) + Copy,
         wait: Wait,
     ) -> Result<usize> {
         // SAFETY: granted by the caller.

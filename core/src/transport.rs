@@ -83,7 +83,7 @@ pub trait Transport: Send + Sync {
     unsafe fn send_batch(
         &self,
         count: usize,
-        message: impl Fn(usize) -> Outgoing,
+        message: impl Fn(usize) -> Outgoing + Copy,
         wait: Wait,
     ) -> Result<usize> {
         // SAFETY: granted by the caller.
@@ -98,8 +98,8 @@ pub trait Transport: Send + Sync {
     unsafe fn receive_batch(
         &self,
         count: usize,
-        request: impl Fn(usize) -> Request,
-        mut got: impl FnMut(usize, Incoming),
+        request: impl Fn(usize) -> Request + Copy,
+        got: impl Fn(usize, Incoming) + Copy,
         wait: Wait,
     ) -> Result<usize> {
         one_by_one(count, wait, |i, wait| {

@@ -25,7 +25,8 @@ use super::send::{Gate, confirmation};
 use super::stats::NOTED;
 use super::word::{BATCH, Head, MIX, SEQ_MASK, TAKE_MASK, Tail, Word};
 use crate::fault::step;
-use crate::sync::{Ordering, overwrite};
+use crate::sync::Ordering;
+use core::mem::MaybeUninit;
 
 /// A message that is to be sent: its bytes, how many, its priority.
 #[derive(Clone, Copy)]
@@ -38,48 +39,78 @@ pub struct Content {
     pub prio: u32,
 }
 
-/// A slot, its claim, and the priority of the message in it.
-#[derive(Clone, Copy)]
-struct Filled<'a> {
-    slot: Slot<'a>,
-    claim: Word,
-    prio: u32,
-}
-
-/// Up to [`BATCH`] of a kind, in the order of their messages; at least one.
-struct Several<T> {
-    all: [T; BATCH],
+/// Slots of successive messages, and what their words were.
+struct Several<'a> {
+    all: [MaybeUninit<Candidate<'a>>; BATCH],
     len: usize,
 }
 
-impl<T: Copy> Several<T> {
+impl<'a> Several<'a> {
     #[inline(always)]
-    fn beginning_with(first: T) -> Several<T> {
-        Several { all: [first; BATCH], len: 1 }
+    fn none() -> Several<'a> {
+        Several { all: [MaybeUninit::uninit(); BATCH], len: 0 }
     }
     #[inline(always)]
-    fn push(&mut self, one: T) {
-        if let Some(place) = self.all.get_mut(self.len) {
-            *place = one;
-            self.len += 1;
-        }
+    fn as_slice(&self) -> &[Candidate<'a>] {
+        // SAFETY: `push` has written the first `len`, of which there are at most BATCH.
+        unsafe { core::slice::from_raw_parts(self.all.as_ptr().cast(), self.len) }
     }
-    /// The first ones.
-    #[inline(always)]
-    fn first(&self, number: usize) -> &[T] {
-        &self.all[..number.min(BATCH)]
-    }
+}
+
+/// Messages in claimed slots, about to be sent.
+struct Filled<'a> {
+    slots: &'a [Candidate<'a>],
+    /// The word of the first; those of the others are chained.
+    claim: Word,
+    /// Whether all have the same priority.
+    is_uniform: bool,
 }
 
 impl Engine {
     /// Most messages in one batch.
+    #[inline(always)]
     fn batch_most(&self) -> usize {
         let spare = spare_slots(self.segment.geometry().maxmsg as u64) as usize;
         BATCH.min(spare / 4)
     }
 
+    /// Add the slots that the index has from a place on, up to `most` (and BATCH), as long as
+    /// `is_one` says so of the next.
+    #[inline(always)]
+    fn add_indexed<'a>(
+        &self,
+        several: &mut Several<'a>,
+        segment: &'a SegmentRef,
+        mut place: Place,
+        most: usize,
+        is_one: impl Fn(usize, &Candidate<'_>) -> bool,
+    ) {
+        let mut len = 0;
+        for (i, to) in several.all.iter_mut().take(most).enumerate() {
+            let Some(slot) = segment.slot(place.slot(segment)) else { break };
+            let next = Candidate { slot, word: Word(slot.word.load(Ordering::Acquire)) };
+            if !is_one(i, &next) {
+                break;
+            }
+            to.write(next);
+            len = i + 1;
+            place = place.next(segment);
+        }
+        several.len = len;
+    }
+
+    /// Fetch the slots that the index has from a place on.
+    #[inline(always)]
+    fn fetch_ahead(&self, segment: &SegmentRef, mut place: Place, slots: u32) {
+        for _ in 0..slots {
+            segment.prefetch(place.slot(segment));
+            place = place.next(segment);
+        }
+    }
+
     /// Send up to `most` messages at once, at least one; gives how many. (One, where a single
-    /// send says more: at the queue's edges, or where somebody is to be notified.)
+    /// send says more: at the queue's edges, where somebody is to be notified, or where the
+    /// index does not know of free slots.)
     ///
     /// # Safety
     /// What `content` gives is readable; its lengths are at most msgsize, its priorities at
@@ -94,19 +125,16 @@ impl Engine {
         if self.known_room(t) == 0 {
             self.check_room(look, Gate::Open)?;
         }
-        let room = self.known_room(t) as usize;
-        let wanted = most.min(self.batch_most()).min(room);
+        let wanted = most.min(self.batch_most()).min(self.known_room(t) as usize);
         if wanted > 1 && !t.is_armed() {
             let segment = &self.view();
+            let place = self.place(t.take_count());
+            let mut free = Several::none();
+            self.add_indexed(&mut free, segment, place, wanted, |_, slot| slot.word.is_free());
             // SAFETY: granted by the caller.
-            if let Some(filled) = unsafe { self.fill_several(segment, t, wanted, &content) } {
-                let sent = self.publish_several(segment, t, &filled);
-                for filled in &filled.first(filled.len)[sent..] {
-                    self.release(&filled.slot);
-                }
-                if sent > 0 {
-                    return Ok(sent);
-                }
+            let sent = unsafe { self.send_to(segment, (t, place), free.as_slice(), &content) };
+            if sent > 0 {
+                return Ok(sent);
             }
         }
         let Content { data, len, prio } = content(0);
@@ -114,70 +142,76 @@ impl Engine {
         unsafe { self.try_send(data, len, prio, look) }.map(|()| 1)
     }
 
-    /// Claim slots for the messages that come behind `t`, and fill them.
+    /// Send as many messages together as there are slots, if more than one; gives how many.
     ///
     /// # Safety
     /// As in `try_send_several`.
     #[inline(always)]
-    unsafe fn fill_several<'a>(
-        &'a self,
-        segment: &'a SegmentRef,
-        t: Tail,
-        wanted: usize,
+    unsafe fn send_to(
+        &self,
+        segment: &SegmentRef,
+        (t, place): (Tail, Place),
+        free: &[Candidate<'_>],
         content: &impl Fn(usize) -> Content,
-    ) -> Option<Several<Filled<'a>>> {
-        let mut place = self.place(t.take_count());
+    ) -> usize {
         // SAFETY: granted by the caller.
-        let first = unsafe { self.fill(segment, place, None, content(0)) }?;
-        let mut filled = Several::beginning_with(first);
-        let mut before = first.slot.number();
-        while filled.len < wanted {
-            place = place.next(segment);
-            // SAFETY: as above.
-            let next = unsafe { self.fill(segment, place, Some(before), content(filled.len)) };
-            let Some(next) = next else { break };
-            before = next.slot.number();
-            filled.push(next);
-        }
+        let filled = unsafe { self.fill(segment, t, free, content) };
         step!(SendCopied);
-        Some(filled)
+        let sent = self.publish_several(segment, (t, place), &filled);
+        for unsent in filled.slots.iter().skip(sent) {
+            self.release(&unsent.slot);
+        }
+        sent
     }
 
-    /// Claim a slot and fill it with a message, sent together with the one in the slot before.
+    /// Claim the slots and fill them with the messages that come behind `t`.
     ///
     /// # Safety
-    /// The message is readable.
+    /// As in `try_send_several`.
     #[inline(always)]
     unsafe fn fill<'a>(
-        &'a self,
-        segment: &'a SegmentRef,
-        place: Place,
-        before: Option<u32>,
-        content: Content,
-    ) -> Option<Filled<'a>> {
-        let (slot, mut claim) = match self.try_claim(segment, place.slot(segment)) {
-            None => self.search_free(place)?,
-            Some(claimed) => claimed,
-        };
-        step!(SendClaimed);
-        let Content { data, len, prio } = content;
-        // Relaxed: the word orders the header and the payload.
-        slot.len.store(len as u32, Ordering::Relaxed);
-        slot.prio.store(prio, Ordering::Relaxed);
-        slot.sender.store(self.sender, Ordering::Relaxed);
-        if let Some(before) = before {
+        &self,
+        segment: &SegmentRef,
+        t: Tail,
+        free: &'a [Candidate<'a>],
+        content: &impl Fn(usize) -> Content,
+    ) -> Filled<'a> {
+        // I5: the stamp is read here, between seeing the slots free and claiming them.
+        let stamp = Tail(self.tail_word().load(Ordering::Acquire)).count();
+        let claim = Word::claimed(self.owner, stamp);
+        let mut before = 0;
+        let mut is_uniform = true;
+        let first = content(0).prio;
+        let mut filled = free.len();
+        for (i, &Candidate { slot, word }) in free.iter().enumerate() {
+            let claim = claim.chained(i > 0);
+            if slot
+                .word
+                .compare_exchange(word.0, claim.0, Ordering::AcqRel, Ordering::Relaxed)
+                .is_err()
+            {
+                filled = i;
+                break;
+            }
+            step!(SendClaimed);
+            let Content { data, len, prio } = content(i);
+            is_uniform &= prio == first;
+            // Relaxed: the word orders the header and the payload; the tail's exchange orders
+            // number and link (I6).
+            slot.seq.store((t.count() + i as u64) & SEQ_MASK, Ordering::Relaxed);
+            slot.len.store(len as u32, Ordering::Relaxed);
+            slot.prio.store(prio, Ordering::Relaxed);
             slot.link.store(before, Ordering::Relaxed);
-            claim = claim.chained(true);
-            // Ours alone until the tail names it.
-            overwrite(&slot.word, claim.0);
+            slot.sender.store(self.sender, Ordering::Relaxed);
+            before = slot.number();
+            // SAFETY: a slot of ours, and claimed; the caller grants the message.
+            unsafe { segment.write_payload(slot, data, len) };
+            #[cfg(not(loom))]
+            if self.features.stamp {
+                self.stamp(&slot);
+            }
         }
-        // SAFETY: a slot of ours, and claimed; the caller grants the message.
-        unsafe { segment.write_payload(slot, data, len) };
-        #[cfg(not(loom))]
-        if self.features.stamp {
-            self.stamp(&slot);
-        }
-        Some(Filled { slot, claim, prio })
+        Filled { slots: &free[..filled], claim, is_uniform }
     }
 
     /// Name as many of them as possible in the tail; gives how many, the first ones. None where
@@ -186,37 +220,40 @@ impl Engine {
     fn publish_several(
         &self,
         segment: &SegmentRef,
-        begun: Tail,
-        filled: &Several<Filled<'_>>,
+        (begun, mut place): (Tail, Place),
+        filled: &Filled<'_>,
     ) -> usize {
-        let first = filled.all[0].prio;
         let mut progress = Progress::new();
+        let mut several = filled.slots.len();
         loop {
             let t = Tail(self.tail_word().load(Ordering::Acquire));
-            let mut several = filled.len;
             if t != begun {
-                several = several.min(self.known_room(t) as usize);
+                several = filled.slots.len().min(self.known_room(t) as usize);
             }
             if several < 2 || t.is_armed() || t.0 & Gate::Open.stops() != 0 {
                 return 0;
             }
-            let mut last = (0, first);
-            let mut is_uniform = true;
-            for (i, &Filled { slot, prio, .. }) in filled.first(several).iter().enumerate() {
-                // I6. Relaxed: the tail's exchange orders it.
-                slot.seq.store((t.count() + i as u64) & SEQ_MASK, Ordering::Relaxed);
-                is_uniform &= prio == first;
-                last = (slot.number(), prio);
+            let slots = &filled.slots[..several];
+            let (Some(first), Some(last)) = (slots.first(), slots.last()) else { return 0 };
+            let first_prio = first.slot.prio.load(Ordering::Relaxed);
+            let last_prio = last.slot.prio.load(Ordering::Relaxed);
+            if t != begun {
+                place = self.place(t.take_count());
+                for (i, message) in slots.iter().enumerate() {
+                    // I6. Relaxed: the tail's exchange orders it.
+                    let seq = (t.count() + i as u64) & SEQ_MASK;
+                    message.slot.seq.store(seq, Ordering::Relaxed);
+                }
             }
             let hint = self.control().confirmed.0.load(Ordering::Acquire);
             let mut flags = t.flags();
-            if !is_uniform || t.is_mixed() || hint != confirmation(t, first) {
-                flags = self.flags_after(t, first).0;
-                if !is_uniform {
+            if !filled.is_uniform || t.is_mixed() || hint != confirmation(t, first_prio) {
+                flags = self.flags_after(t, first_prio).0;
+                if !filled.is_uniform {
                     flags |= MIX;
                 }
             }
-            let next = Tail::new(t.count() + several as u64, last.0, flags);
+            let next = Tail::new(t.count() + several as u64, last.slot.number(), flags);
             if !self.change_tail_by_sends(t, next) {
                 if progress.is_overtaken_again() {
                     return 0;
@@ -224,53 +261,54 @@ impl Engine {
                 continue;
             }
             step!(SendPublished);
-            self.follow_up_several(segment, t, next, filled, several, last.1);
+            self.confirm_several(slots, filled.claim, next);
+            self.control().confirmed.0.store(confirmation(next, last_prio), Ordering::Release);
+            step!(SendHinted);
+            // Else they are where the index says.
+            if t != begun {
+                let mut place = place;
+                for message in slots {
+                    place.set_slot(segment, message.slot.number());
+                    place = place.next(segment);
+                }
+            }
+            step!(SendIndexed);
+            if t.count() / NOTED != next.count() / NOTED {
+                self.note_count(next);
+            }
+            let ahead = self.place_after(place, several as u32 + self.prefetch);
+            self.fetch_ahead(segment, ahead, several as u32);
+            if next.is_mixed() {
+                self.finish_send(t, next, None);
+            } else {
+                step!(SendUnwoken);
+                self.wake_receiver();
+            }
             return several;
         }
     }
 
-    /// What is left to do when the tail names them.
+    /// Make them QUEUED, from the last, which `next` names, to the first.
     #[inline(always)]
-    fn follow_up_several(
-        &self,
-        segment: &SegmentRef,
-        t: Tail,
-        next: Tail,
-        filled: &Several<Filled<'_>>,
-        several: usize,
-        last_prio: u32,
-    ) {
+    fn confirm_several(&self, slots: &[Candidate<'_>], claim: Word, next: Tail) {
         let mut seq = next.count();
-        for &Filled { slot, claim, prio } in filled.first(several).iter().rev() {
+        let mut confirm = |slot: &Slot<'_>, is_chained: bool| {
             seq = seq.wrapping_sub(1) & SEQ_MASK;
-            let queued = Word::queued(prio, seq).chained(claim.is_chained());
-            // A helper may have been faster.
-            let _ =
-                slot.word.compare_exchange(claim.0, queued.0, Ordering::AcqRel, Ordering::Relaxed);
+            // Relaxed: ours if the exchange succeeds. A helper may have been faster.
+            let queued = Word::queued(slot.prio.load(Ordering::Relaxed), seq);
+            let _ = slot.word.compare_exchange(
+                claim.chained(is_chained).0,
+                queued.chained(is_chained).0,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
             step!(SendConfirmed);
+        };
+        let Some((first, others)) = slots.split_first() else { return };
+        for other in others.iter().rev() {
+            confirm(&other.slot, true);
         }
-        self.control().confirmed.0.store(confirmation(next, last_prio), Ordering::Release);
-        step!(SendHinted);
-        let mut place = self.place(t.take_count());
-        for Filled { slot, .. } in filled.first(several) {
-            place.set_slot(segment, slot.number());
-            place = place.next(segment);
-        }
-        step!(SendIndexed);
-        if t.count() / NOTED != next.count() / NOTED {
-            self.note_count(next);
-        }
-        let mut ahead = self.place_after(place, self.prefetch);
-        for _ in 0..several {
-            segment.prefetch(ahead.slot(segment));
-            ahead = ahead.next(segment);
-        }
-        if next.is_mixed() {
-            self.finish_send(t, next, None);
-        } else {
-            step!(SendUnwoken);
-            self.wake_receiver();
-        }
+        confirm(&first.slot, false);
     }
 
     fn change_tail_by_sends(&self, t: Tail, next: Tail) -> bool {
@@ -298,11 +336,12 @@ impl Engine {
             self.finalize(h);
             let segment = &self.view();
             let fits = |i, len| cut || len <= room(i).1;
-            if let Some(next) = self.next_of_lane(segment, h, most, fits)
-                // SAFETY: granted by the caller.
-                && unsafe { self.take_several(segment, h, &next, &room, &mut got) }
-            {
-                return Ok(next.len);
+            let mut next = Several::none();
+            self.add_next_of_lane(&mut next, segment, h, most, fits);
+            let next = next.as_slice();
+            // SAFETY: granted by the caller.
+            if next.len() > 1 && unsafe { self.take_several(segment, h, next, &room, &mut got) } {
+                return Ok(next.len());
             }
         }
         let (to, cap) = room(0);
@@ -312,37 +351,25 @@ impl Engine {
         Ok(1)
     }
 
-    /// The next messages of a lane that are where the index says and fit their buffers.
+    /// Add the next messages of a lane that are where the index says and fit their buffers.
     #[inline(always)]
-    fn next_of_lane<'a>(
+    fn add_next_of_lane<'a>(
         &self,
+        several: &mut Several<'a>,
         segment: &'a SegmentRef,
         h: Head,
         most: usize,
         fits: impl Fn(usize, usize) -> bool,
-    ) -> Option<Several<Candidate<'a>>> {
+    ) {
         // What the dead have received must be found message by message if it is to be sent again.
         let batch_most = if self.features.redeliver { 1 } else { self.batch_most() };
         let most = most.min(batch_most).min(self.known_messages(h) as usize);
-        let mut place = self.place(h.count());
-        let next_at = |place: Place, i: usize| {
-            let slot = segment.slot(place.slot(segment))?;
-            let word = Word(slot.word.load(Ordering::Acquire));
-            let is_next =
-                word.is_queued() && word.take() == h.count().wrapping_add(i as u32) & TAKE_MASK;
-            let fits = fits(i, slot.len.load(Ordering::Relaxed) as usize);
-            (is_next && fits).then_some(Candidate { slot, word })
+        let is_next = |i: usize, Candidate { slot, word }: &Candidate<'_>| {
+            word.is_queued()
+                && word.take() == h.count().wrapping_add(i as u32) & TAKE_MASK
+                && fits(i, slot.len.load(Ordering::Relaxed) as usize)
         };
-        if most < 2 {
-            return None;
-        }
-        let mut next = Several::beginning_with(next_at(place, 0)?);
-        while next.len < most {
-            place = place.next(segment);
-            let Some(candidate) = next_at(place, next.len) else { break };
-            next.push(candidate);
-        }
-        (next.len > 1).then_some(next)
+        self.add_indexed(several, segment, self.place(h.count()), most, is_next);
     }
 
     /// Take them all, if the head is still `h` and so they all are the next; whether it was.
@@ -354,15 +381,15 @@ impl Engine {
         &'a self,
         segment: &'a SegmentRef,
         h: Head,
-        next: &Several<Candidate<'a>>,
+        next: &[Candidate<'a>],
         room: impl Fn(usize) -> (*mut u8, usize),
         got: &mut impl FnMut(usize, Known),
     ) -> bool {
-        let len = next.len;
-        let Some(&last) = next.first(len).last() else { return false };
+        let len = next.len();
+        let Some(&last) = next.last() else { return false };
         let Round::Got(_) = self.stamp_and_advance_by(len as u32, h, last) else { return false };
         let numbered = self.number_of(last.word.seq()).wrapping_sub(len as u64 - 1);
-        for (i, &Candidate { slot, .. }) in next.first(len).iter().enumerate() {
+        for (i, &Candidate { slot, .. }) in next.iter().enumerate() {
             let (to, cap) = room(i);
             let known = self.known_as(&slot, numbered + i as u64);
             // SAFETY: a slot that we have received; at most `cap` bytes, which the caller grants.
@@ -378,12 +405,9 @@ impl Engine {
         step!(ReceiveUnwoken);
         self.wake_sender();
         // Fetch ahead, as many as were taken.
-        let mut place = self.place(h.count().wrapping_add(len as u32));
+        let place = self.place(h.count().wrapping_add(len as u32));
         let known = self.known_messages(h).saturating_sub(len as u32);
-        for _ in 0..known.min(len as u32) {
-            segment.prefetch(place.slot(segment));
-            place = place.next(segment);
-        }
+        self.fetch_ahead(segment, place, known.min(len as u32));
         true
     }
 }

@@ -196,14 +196,14 @@ impl ShmQueue {
     pub(super) unsafe fn send_several(
         &self,
         count: usize,
-        message: impl Fn(usize) -> Outgoing,
+        message: impl Fn(usize) -> Outgoing + Copy,
         wait: Wait,
     ) -> Result<usize> {
         let entered = self.access().enter();
         let attachment = self.healthy()?;
         let engine = attachment.engine();
         let attempt = |from: usize, look| {
-            let content = |i| {
+            let content = move |i| {
                 let Outgoing { data, len, prio, .. } = message(from + i);
                 Content { data: if len == 0 { core::ptr::dangling() } else { data }, len, prio }
             };
@@ -235,20 +235,20 @@ impl ShmQueue {
     pub(super) unsafe fn receive_several(
         &self,
         count: usize,
-        request: impl Fn(usize) -> Request,
-        mut got: impl FnMut(usize, Incoming),
+        request: impl Fn(usize) -> Request + Copy,
+        got: impl Fn(usize, Incoming) + Copy,
         wait: Wait,
     ) -> Result<usize> {
         let entered = self.access().enter();
         let attachment = self.healthy()?;
         let engine = attachment.engine();
         let cut = request(0).flags & receive::TRUNCATE != 0;
-        let mut attempt = |from: usize, look| {
-            let room = |i| {
+        let attempt = |from: usize, look| {
+            let room = move |i| {
                 let Request { data, cap, .. } = request(from + i);
                 (if cap == 0 { core::ptr::dangling_mut() } else { data }, cap)
             };
-            let got = |i, known: Known| got(from + i, known.into());
+            let got = move |i, known: Known| got(from + i, known.into());
             // SAFETY: granted by the caller; nothing is written where cap is 0.
             unsafe { engine.try_receive_several(count - from, cut, room, got, look) }
         };

@@ -572,7 +572,7 @@ impl Transport for ShmQueue {
     unsafe fn send_batch(
         &self,
         count: usize,
-        message: impl Fn(usize) -> Outgoing,
+        message: impl Fn(usize) -> Outgoing + Copy,
         wait: Wait,
     ) -> Result<usize> {
         if count == 0 || message(0).flags & message::send::DROP_OLDEST != 0 {
@@ -587,8 +587,8 @@ impl Transport for ShmQueue {
     unsafe fn receive_batch(
         &self,
         count: usize,
-        request: impl Fn(usize) -> Request,
-        mut got: impl FnMut(usize, Incoming),
+        request: impl Fn(usize) -> Request + Copy,
+        got: impl Fn(usize, Incoming) + Copy,
         wait: Wait,
     ) -> Result<usize> {
         if count == 0 {
