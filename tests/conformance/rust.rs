@@ -103,16 +103,18 @@ impl Handle for queue::Queue {
     }
 
     fn receive_batch(&self, requests: &[Request], timeout: i64) -> Result<Vec<Incoming>> {
-        let mut all = Vec::new();
+        let all = std::cell::RefCell::new(Vec::new());
         let count = answer(deadline::Wait::timeout(timeout).and_then(|wait| {
             self.check_requests(requests.iter().copied())?;
             let got = |i, incoming| {
+                let mut all = all.borrow_mut();
                 assert_eq!(i, all.len(), "one after the other");
                 all.push(incoming);
             };
             // SAFETY: clauses give what is writable.
             unsafe { queue::Queue::receive_batch(self, requests.len(), |i| requests[i], got, wait) }
         }))?;
+        let all = all.into_inner();
         assert_eq!(all.len(), count);
         Ok(all)
     }
