@@ -22,6 +22,7 @@ pub const CLAUSES: &[Clause] = clauses![C:
     pointers_come_after_direction_and_before_length,
     a_struct_of_less_than_its_first_size_is_invalid,
     a_larger_struct_has_zeros_where_we_know_nothing,
+    the_size_in_an_array_is_the_stride,
     reserved_fields_and_unknown_flags_are_refused,
     options_are_a_pointer_and_a_size_or_neither,
     a_list_goes_on_where_it_was_after_a_bad_pointer,
@@ -66,6 +67,11 @@ fn refuse_all(q: *mut mqrs_queue) {
         is(EBADF, mqrs_receive_until(q, data, 8, CLOCK_MONOTONIC, 0, null_mut()) as i64);
         is(EBADF, mqrs_sendmsg(q, &m, MSG, 0, 0));
         is(EBADF, mqrs_recvmsg(q, &mut m, MSG, 0, 0) as i64);
+        is(EBADF, mqrs_sendmmsg(q, &m, MSG, 1, 0, 0) as i64);
+        is(EBADF, mqrs_recvmmsg(q, &mut m, MSG, 1, 0, 0) as i64);
+        is(EBADF, mqrs_cancel(q));
+        is(EBADF, mqrs_set_cancelled(q, 1));
+        is(EBADF, mqrs_shutdown(q));
         is(EBADF, mqrs_getattr(q, &mut attr, ATTR));
         is(EBADF, mqrs_getstats(q, &mut stats, STATS));
         is(EBADF, mqrs_set_nonblock(q, 1));
@@ -80,6 +86,8 @@ fn refuse_all(q: *mut mqrs_queue) {
         // The handle is looked at before anything else.
         is(EBADF, mqrs_send(q, null(), 1, u32::MAX));
         is(EBADF, mqrs_timedreceive(q, null_mut(), 1, -2, null_mut()) as i64);
+        is(EBADF, mqrs_sendmmsg(q, null(), 0, 1, u64::MAX, -2) as i64);
+        is(EBADF, mqrs_recvmmsg(q, null_mut(), 0, 1, u64::MAX, -2) as i64);
     }
 }
 
@@ -117,6 +125,8 @@ fn missing_pointers_are_a_fault(s: &Subject) {
         is(EFAULT, mqrs_receive(q, null_mut(), 64, none) as i64);
         is(EFAULT, mqrs_sendmsg(q, null(), MSG, 0, 0));
         is(EFAULT, mqrs_recvmsg(q, null_mut(), MSG, 0, 0) as i64);
+        is(EFAULT, mqrs_sendmmsg(q, null(), MSG, 1, 0, 0) as i64);
+        is(EFAULT, mqrs_recvmmsg(q, null_mut(), MSG, 1, 0, 0) as i64);
         is(EFAULT, mqrs_getattr(q, null_mut(), ATTR));
         is(EFAULT, mqrs_getstats(q, null_mut(), STATS));
         is(EFAULT, mqrs_getlimits(s.transport.number(), null_mut(), size_of::<mqrs_limits>()));
@@ -160,9 +170,19 @@ fn pointers_come_after_direction_and_before_length(s: &Subject) {
         is(EBADF, mqrs_receive(sender.raw(), null_mut(), 1, null_mut()) as i64);
         is(EBADF, mqrs_sendmsg(receiver.raw(), null(), MSG, 0, 0));
         is(EBADF, mqrs_recvmsg(sender.raw(), null_mut(), MSG, 0, 0) as i64);
+        is(EBADF, mqrs_sendmmsg(receiver.raw(), null(), MSG, 1, 0, 0) as i64);
+        is(EBADF, mqrs_recvmmsg(sender.raw(), null_mut(), MSG, 1, 0, 0) as i64);
         is(EFAULT, mqrs_send(queue.raw(), null(), 1 << 30, 0));
         is(EINVAL, mqrs_send(queue.raw(), null(), 1, 32768));
         is(EINVAL, mqrs_timedreceive(queue.raw(), null_mut(), 1, -2, null_mut()) as i64);
+        for (size, flags, timeout) in [(MSG, 1 << 40, 0), (MSG, 0, -2), (MSG - 1, 0, 0)] {
+            is(EINVAL, mqrs_sendmsg(receiver.raw(), null(), size, flags, timeout));
+            is(EINVAL, mqrs_recvmsg(sender.raw(), null_mut(), size, flags, timeout) as i64);
+            is(EINVAL, mqrs_sendmmsg(receiver.raw(), null(), size, 1, flags, timeout) as i64);
+            is(EINVAL, mqrs_recvmmsg(sender.raw(), null_mut(), size, 1, flags, timeout) as i64);
+            is(EINVAL, mqrs_sendmmsg(queue.raw(), null(), size, 0, flags, timeout) as i64);
+            is(EINVAL, mqrs_recvmmsg(queue.raw(), null_mut(), size, 0, flags, timeout) as i64);
+        }
     }
 }
 
@@ -183,6 +203,8 @@ fn a_struct_of_less_than_its_first_size_is_invalid(s: &Subject) {
         is(EINVAL, mqrs_getlimits(1, &mut limits, size_of_val(&limits) - 1));
         is(EINVAL, mqrs_sendmsg(q, &m, MSG - 1, 0, 0));
         is(EINVAL, mqrs_recvmsg(q, &mut m, MSG - 1, 0, 0) as i64);
+        is(EINVAL, mqrs_sendmmsg(q, &m, MSG - 8, 1, 0, 0) as i64);
+        is(EINVAL, mqrs_recvmmsg(q, &mut m, 0, 1, 0, 0) as i64);
         is(EINVAL, mqrs_open(address.as_ptr(), O_RDWR, &options, OPTIONS - 1, &mut null_mut()));
     }
     assert_eq!((attr, stats), (mqrs_attr::default(), mqrs_stats::default()));
@@ -225,6 +247,31 @@ fn a_larger_struct_has_zeros_where_we_know_nothing(s: &Subject) {
     assert_eq!(queue.curmsgs(), 1);
 }
 
+fn the_size_in_an_array_is_the_stride(s: &Subject) {
+    let (_, queue) = s.create(4, 16);
+    let (mut bytes, q) = ([5u8, 6, 7], queue.raw());
+    let message = |data: &mut u8| mqrs_msg {
+        data: (&raw mut *data).cast(),
+        len: 1,
+        cap: 1 << 16,
+        ..mqrs_msg::default()
+    };
+    let mut v = bytes.each_mut().map(|byte| Later { ours: message(byte), more: [0; 2] });
+    let stride = size_of_val(&v[0]);
+    let at = (&raw mut v).cast::<mqrs_msg>();
+    // SAFETY: as above.
+    unsafe {
+        is(EINVAL, mqrs_sendmmsg(q, at, stride - 1, 3, 0, 0) as i64);
+        is(EINVAL, mqrs_recvmmsg(q, at, stride - 1, 3, 0, 0) as i64);
+        is(EFAULT, mqrs_sendmmsg(q, at, stride, usize::MAX / 8, 0, 0) as i64);
+        assert_eq!(mqrs_sendmmsg(q, at, stride, 3, 0, 0), 3);
+        (&raw mut (*at.byte_add(2 * stride).cast::<Later<mqrs_msg>>()).more[1]).write(1);
+        is(E2BIG, mqrs_sendmmsg(q, at, stride, 3, 0, 0) as i64);
+        is(E2BIG, mqrs_recvmmsg(q, at, stride, 3, 0, 0) as i64);
+    }
+    assert_eq!([(); 3].map(|()| queue.take().0), [[5], [6], [7]]);
+}
+
 fn reserved_fields_and_unknown_flags_are_refused(s: &Subject) {
     let (address, queue) = s.create(4, 16);
     let (q, name) = (queue.raw(), address.as_ptr());
@@ -242,6 +289,8 @@ fn reserved_fields_and_unknown_flags_are_refused(s: &Subject) {
         is(EINVAL, mqrs_open_fd(-1, O_RDWR, 1 << 40, &mut null_mut()));
         is(EINVAL, mqrs_sendmsg(q, &m, MSG, 1 << 40, 0));
         is(EINVAL, mqrs_recvmsg(q, &mut m, MSG, 1 << 40, 0) as i64);
+        is(EINVAL, mqrs_sendmmsg(q, &m, MSG, 1, 1 << 40, 0) as i64);
+        is(EINVAL, mqrs_recvmmsg(q, &mut m, MSG, 1, 1 << 40, 0) as i64);
         is(EINVAL, mqrs_notify_signal(q, 0, 0, 1 << 40));
         is(EINVAL, mqrs_notify_callback(q, Some(nothing), null_mut(), 1 << 40));
     }

@@ -88,6 +88,7 @@ fn a_capability_is_there_where_its_functions_are(s: &Subject) {
         (capability::TYPES, queue.receive_message(&request(receive::TYPE), 0).map(drop)),
         (capability::PEEK, queue.receive_message(&request(receive::PEEK), 0).map(drop)),
         (capability::DROP_OLDEST, queue.send_message(&message(send::DROP_OLDEST), 0)),
+        (capability::SHUTDOWN, queue.shutdown()),
     ] {
         assert_eq!(result != Err(libc::ENOTSUP), capabilities & bit != 0, "bit {bit}");
     }

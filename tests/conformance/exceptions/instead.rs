@@ -52,7 +52,10 @@ pub fn nobody_can_look_at_messages(s: &Subject) {
     let queue = s.queue();
     queue.put("x", 0);
 
-    is_not_there(s, get(&queue, Request { flags: receive::PEEK, ..ANY }, 0), capability::PEEK);
+    let look = Request { flags: receive::PEEK, ..ANY };
+    is_not_there(s, get(&queue, look, 0), capability::PEEK);
+    s.fails(libc::ENOTSUP, get(&queue, look, -1));
+    s.fails(libc::ENOTSUP, queue.receive_batch(&[look; 2], 0));
 
     assert_eq!(queue.take().0, b"x");
 }
@@ -69,6 +72,12 @@ pub fn looking_begins_with_the_oldest(s: &Subject) {
     let (message, incoming) = look(1).expect("a message");
     assert_eq!((message, incoming.prio, incoming.sequence), (b"highest".to_vec(), 2, 2));
     s.fails(libc::EAGAIN, look(2));
+
+    // What is looked at last is a place, which the others move up to.
+    queue.put("newest", 1);
+    assert_eq!(queue.take().0, b"highest");
+    assert_eq!(look(1).expect("a message").0, b"newest");
+    s.fails(libc::EAGAIN, look(2));
 }
 
 pub fn messages_have_no_type(s: &Subject) {
@@ -76,6 +85,8 @@ pub fn messages_have_no_type(s: &Subject) {
     queue.put("no type", 0);
 
     is_not_there(s, put_typed(&queue, "x", 1), capability::TYPES);
+    let typed = Outgoing { kind: 1, flags: send::TYPE, ..outgoing(b"x") };
+    s.fails(libc::ENOTSUP, queue.send_batch(&[typed; 2], 0));
     for flags in [receive::TYPE, receive::TYPE | receive::EXCEPT] {
         s.fails(libc::ENOTSUP, get(&queue, Request { kind: 1, flags, ..ANY }, 0));
     }
@@ -103,8 +114,31 @@ pub fn no_message_is_dropped(s: &Subject) {
     let newest = Outgoing { flags: send::DROP_OLDEST, ..outgoing(b"x") };
 
     is_not_there(s, queue.send_message(&newest, 0), capability::DROP_OLDEST);
+    s.fails(libc::ENOTSUP, queue.send_message(&newest, -1));
+    s.fails(libc::ENOTSUP, queue.send_batch(&[newest; 2], 0));
 
     assert_eq!(queue.drain(), 2);
+}
+
+pub fn messages_have_no_number(s: &Subject) {
+    let queue = s.queue();
+    queue.put("a", 0);
+    queue.put("b", 1);
+
+    for _ in 0..2 {
+        assert_eq!(get(&queue, ANY, 0).expect("a message").1.sequence, 0);
+    }
+}
+
+pub fn a_queue_cannot_be_shut_down(s: &Subject) {
+    let (address, queue) = s.create(4, 16);
+
+    is_not_there(s, queue.shutdown(), capability::SHUTDOWN);
+    // For whatever direction it was opened.
+    s.fails(libc::ENOTSUP, s.another(&address, O_RDONLY).shutdown());
+
+    queue.put("x", 0);
+    assert_eq!(queue.take().0, b"x");
 }
 
 pub fn a_queue_keeps_its_size(s: &Subject) {
@@ -133,6 +167,11 @@ pub fn a_short_buffer_is_refused_at_once(s: &Subject) {
         s.fails(libc::EMSGSIZE, queue.receive(&mut [], Wait::Plain));
         queue.put("x", 0);
     }
+
+    let mut buffers = [[0; 64]; 2];
+    let mut requests = buffers.each_mut().map(|b| Request { data: b.as_mut_ptr(), cap: 64, ..ANY });
+    requests[1].cap = 63;
+    s.fails(libc::EMSGSIZE, queue.receive_batch(&requests, -1));
 
     assert_eq!(queue.curmsgs(), 2);
     assert_eq!(queue.receive(&mut [0; 64], NOWAIT), Ok((1, 0)));
