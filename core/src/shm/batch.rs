@@ -17,7 +17,7 @@
 //! To the others they are so many sends or receives, one right after the other. A batch holds a
 //! quarter of the spare slots at most, so that one that is stopped leaves the others theirs.
 
-use super::engine::{Engine, Look, Place, Progress, Refused, SegmentRef};
+use super::engine::{Engine, Look, Place, Progress, Refused, SegmentRef, set_entry};
 use super::layout::spare_slots;
 use super::receive::{Candidate, Known, Round};
 use super::segment::Slot;
@@ -25,7 +25,7 @@ use super::send::{Gate, confirmation};
 use super::stats::NOTED;
 use super::word::{BATCH, Head, MIX, SEQ_MASK, TAKE_MASK, Tail, Word};
 use crate::fault::step;
-use crate::sync::Ordering;
+use crate::sync::{AtomicU32, Ordering};
 use core::mem::MaybeUninit;
 
 /// A message that is to be sent: its bytes, how many, its priority.
@@ -39,22 +39,30 @@ pub struct Content {
     pub prio: u32,
 }
 
-/// Slots of successive messages, and what their words were.
-struct Several<'a> {
-    all: [MaybeUninit<Candidate<'a>>; BATCH],
-    len: usize,
-}
+/// Room for the slots of a batch.
+type Room<'a> = [MaybeUninit<Candidate<'a>>; BATCH];
 
-impl<'a> Several<'a> {
-    #[inline(always)]
-    fn none() -> Several<'a> {
-        Several { all: [MaybeUninit::uninit(); BATCH], len: 0 }
+/// The slots that these entries of the index name and what their words are, up to BATCH, as long
+/// as `is_one` says so of the next.
+#[inline(always)]
+fn look_at<'r, 'a>(
+    room: &'r mut Room<'a>,
+    segment: &'a SegmentRef,
+    entries: &[AtomicU32],
+    is_one: impl Fn(usize, &Candidate<'_>) -> bool,
+) -> &'r [Candidate<'a>] {
+    let mut len = 0;
+    for (i, (entry, to)) in entries.iter().zip(&mut *room).enumerate() {
+        let Some(slot) = segment.slot(entry.load(Ordering::Acquire)) else { break };
+        let next = Candidate { slot, word: Word(slot.word.load(Ordering::Acquire)) };
+        if !is_one(i, &next) {
+            break;
+        }
+        to.write(next);
+        len = i + 1;
     }
-    #[inline(always)]
-    fn as_slice(&self) -> &[Candidate<'a>] {
-        // SAFETY: `push` has written the first `len`, of which there are at most BATCH.
-        unsafe { core::slice::from_raw_parts(self.all.as_ptr().cast(), self.len) }
-    }
+    // SAFETY: the first `len` are written.
+    unsafe { core::slice::from_raw_parts(room.as_ptr().cast(), len) }
 }
 
 /// Messages in claimed slots, about to be sent.
@@ -74,37 +82,11 @@ impl Engine {
         BATCH.min(spare / 4)
     }
 
-    /// Add the slots that the index has from a place on, up to `most` (and BATCH), as long as
-    /// `is_one` says so of the next.
-    #[inline(always)]
-    fn add_indexed<'a>(
-        &self,
-        several: &mut Several<'a>,
-        segment: &'a SegmentRef,
-        mut place: Place,
-        most: usize,
-        is_one: impl Fn(usize, &Candidate<'_>) -> bool,
-    ) {
-        let mut len = 0;
-        for (i, to) in several.all.iter_mut().take(most).enumerate() {
-            let Some(slot) = segment.slot(place.slot(segment)) else { break };
-            let next = Candidate { slot, word: Word(slot.word.load(Ordering::Acquire)) };
-            if !is_one(i, &next) {
-                break;
-            }
-            to.write(next);
-            len = i + 1;
-            place = place.next(segment);
-        }
-        several.len = len;
-    }
-
     /// Fetch the slots that the index has from a place on.
     #[inline(always)]
-    fn fetch_ahead(&self, segment: &SegmentRef, mut place: Place, slots: u32) {
-        for _ in 0..slots {
-            segment.prefetch(place.slot(segment));
-            place = place.next(segment);
+    fn fetch_ahead(&self, segment: &SegmentRef, place: Place, slots: usize) {
+        for entry in place.entries(segment, slots) {
+            segment.prefetch(entry.load(Ordering::Relaxed));
         }
     }
 
@@ -129,10 +111,11 @@ impl Engine {
         if wanted > 1 && !t.is_armed() {
             let segment = &self.view();
             let place = self.place(t.take_count());
-            let mut free = Several::none();
-            self.add_indexed(&mut free, segment, place, wanted, |_, slot| slot.word.is_free());
+            let entries = place.entries(segment, wanted);
+            let mut room = [const { MaybeUninit::uninit() }; BATCH];
+            let free = look_at(&mut room, segment, entries, |_, slot| slot.word.is_free());
             // SAFETY: granted by the caller.
-            let sent = unsafe { self.send_to(segment, (t, place), free.as_slice(), &content) };
+            let sent = unsafe { self.send_to(segment, (t, place), free, &content) };
             if sent > 0 {
                 return Ok(sent);
             }
@@ -179,8 +162,12 @@ impl Engine {
         // I5: the stamp is read here, between seeing the slots free and claiming them.
         let stamp = Tail(self.tail_word().load(Ordering::Acquire)).count();
         let claim = Word::claimed(self.owner, stamp);
+        #[cfg(not(loom))]
+        let has_stamps = self.features.stamp;
+        let sender = self.sender;
         let mut before = 0;
-        let mut is_uniform = true;
+        let mut differing = 0;
+        let mut seq = t.count();
         let first = content(0).prio;
         let mut filled = free.len();
         for (i, &Candidate { slot, word }) in free.iter().enumerate() {
@@ -195,23 +182,24 @@ impl Engine {
             }
             step!(SendClaimed);
             let Content { data, len, prio } = content(i);
-            is_uniform &= prio == first;
+            differing |= prio ^ first;
             // Relaxed: the word orders the header and the payload; the tail's exchange orders
             // number and link (I6).
-            slot.seq.store((t.count() + i as u64) & SEQ_MASK, Ordering::Relaxed);
+            slot.seq.store(seq, Ordering::Relaxed);
+            seq = (seq + 1) & SEQ_MASK;
             slot.len.store(len as u32, Ordering::Relaxed);
             slot.prio.store(prio, Ordering::Relaxed);
             slot.link.store(before, Ordering::Relaxed);
-            slot.sender.store(self.sender, Ordering::Relaxed);
+            slot.sender.store(sender, Ordering::Relaxed);
             before = slot.number();
             // SAFETY: a slot of ours, and claimed; the caller grants the message.
             unsafe { segment.write_payload(slot, data, len) };
             #[cfg(not(loom))]
-            if self.features.stamp {
+            if has_stamps {
                 self.stamp(&slot);
             }
         }
-        Filled { slots: &free[..filled], claim, is_uniform }
+        Filled { slots: &free[..filled], claim, is_uniform: differing == 0 }
     }
 
     /// Name as many of them as possible in the tail; gives how many, the first ones. None where
@@ -266,10 +254,8 @@ impl Engine {
             step!(SendHinted);
             // Else they are where the index says.
             if t != begun {
-                let mut place = place;
-                for message in slots {
-                    place.set_slot(segment, message.slot.number());
-                    place = place.next(segment);
+                for (entry, message) in place.entries(segment, several).iter().zip(slots) {
+                    set_entry(entry, message.slot.number());
                 }
             }
             step!(SendIndexed);
@@ -277,7 +263,7 @@ impl Engine {
                 self.note_count(next);
             }
             let ahead = self.place_after(place, several as u32 + self.prefetch);
-            self.fetch_ahead(segment, ahead, several as u32);
+            self.fetch_ahead(segment, ahead, several);
             if next.is_mixed() {
                 self.finish_send(t, next, None);
             } else {
@@ -336,9 +322,8 @@ impl Engine {
             self.finalize(h);
             let segment = &self.view();
             let fits = |i, len| cut || len <= room(i).1;
-            let mut next = Several::none();
-            self.add_next_of_lane(&mut next, segment, h, most, fits);
-            let next = next.as_slice();
+            let mut slots = [const { MaybeUninit::uninit() }; BATCH];
+            let next = self.next_of_lane(&mut slots, segment, h, most, fits);
             // SAFETY: granted by the caller.
             if next.len() > 1 && unsafe { self.take_several(segment, h, next, &room, &mut got) } {
                 return Ok(next.len());
@@ -351,16 +336,16 @@ impl Engine {
         Ok(1)
     }
 
-    /// Add the next messages of a lane that are where the index says and fit their buffers.
+    /// The next messages of a lane that are where the index says and fit their buffers.
     #[inline(always)]
-    fn add_next_of_lane<'a>(
+    fn next_of_lane<'r, 'a>(
         &self,
-        several: &mut Several<'a>,
+        slots: &'r mut Room<'a>,
         segment: &'a SegmentRef,
         h: Head,
         most: usize,
         fits: impl Fn(usize, usize) -> bool,
-    ) {
+    ) -> &'r [Candidate<'a>] {
         // What the dead have received must be found message by message if it is to be sent again.
         let batch_most = if self.features.redeliver { 1 } else { self.batch_most() };
         let most = most.min(batch_most).min(self.known_messages(h) as usize);
@@ -369,7 +354,8 @@ impl Engine {
                 && word.take() == h.count().wrapping_add(i as u32) & TAKE_MASK
                 && fits(i, slot.len.load(Ordering::Relaxed) as usize)
         };
-        self.add_indexed(several, segment, self.place(h.count()), most, is_next);
+        let entries = self.place(h.count()).entries(segment, most);
+        look_at(slots, segment, entries, is_next)
     }
 
     /// Take them all, if the head is still `h` and so they all are the next; whether it was.
@@ -389,9 +375,11 @@ impl Engine {
         let Some(&last) = next.last() else { return false };
         let Round::Got(_) = self.stamp_and_advance_by(len as u32, h, last) else { return false };
         let numbered = self.number_of(last.word.seq()).wrapping_sub(len as u64 - 1);
+        let msgsize = segment.geometry().msgsize as usize;
+        let is_stamped = self.features.stamp;
         for (i, &Candidate { slot, .. }) in next.iter().enumerate() {
             let (to, cap) = room(i);
-            let known = self.known_as(&slot, numbered + i as u64);
+            let known = Known::read(&slot, numbered + i as u64, msgsize, is_stamped);
             // SAFETY: a slot that we have received; at most `cap` bytes, which the caller grants.
             unsafe { segment.read_payload(slot, to, known.len.min(cap)) };
             step!(ReceiveCopied);
@@ -407,7 +395,7 @@ impl Engine {
         // Fetch ahead, as many as were taken.
         let place = self.place(h.count().wrapping_add(len as u32));
         let known = self.known_messages(h).saturating_sub(len as u32);
-        self.fetch_ahead(segment, place, known.min(len as u32));
+        self.fetch_ahead(segment, place, len.min(known as usize));
         true
     }
 }

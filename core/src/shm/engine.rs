@@ -40,7 +40,7 @@ use super::word::{
     BATCH, Head, MIX, SEQ_BITS, SEQ_MASK, TAKE_MASK, Tail, Word, seq_distance, take_distance,
 };
 use crate::sync::local;
-use crate::sync::{AtomicU64, Ordering, dekker_barrier, fence, pause};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, dekker_barrier, fence, pause};
 
 /// How many places are tried before the search for a free slot begins.
 const NEIGHBOURS: u32 = if cfg!(loom) { 2 } else { 16 };
@@ -60,11 +60,10 @@ pub type SegmentRef = std::sync::Arc<Segment>;
 pub(super) struct Place(u32);
 
 impl Place {
-    /// The place behind it.
+    /// The entries of the index from there on, up to `most`; fewer at its end.
     #[inline(always)]
-    pub(super) fn next(self, segment: &SegmentRef) -> Place {
-        let next = self.0 + 1;
-        Place(if next < segment.geometry().nslots { next } else { 0 })
+    pub(super) fn entries(self, segment: &SegmentRef, most: usize) -> &[AtomicU32] {
+        segment.entries(self.0, most)
     }
 
     /// The slot that the index has there.
@@ -76,10 +75,15 @@ impl Place {
     /// Note in the index which slot belongs there.
     #[inline(always)]
     pub(super) fn set_slot(self, segment: &SegmentRef, slot: u32) {
-        let entry = segment.entry(self.0);
-        if entry.load(Ordering::Relaxed) != slot {
-            entry.store(slot, Ordering::Release);
-        }
+        set_entry(segment.entry(self.0), slot);
+    }
+}
+
+/// Note in an entry of the index which slot belongs there.
+#[inline(always)]
+pub(super) fn set_entry(entry: &AtomicU32, slot: u32) {
+    if entry.load(Ordering::Relaxed) != slot {
+        entry.store(slot, Ordering::Release);
     }
 }
 

@@ -551,7 +551,17 @@ impl Transport for ShmQueue {
     }
 
     fn check_messages(&self, mut messages: impl Iterator<Item = Outgoing>) -> Result<()> {
-        messages.try_for_each(|message| self.check_outgoing(&message))
+        let longest = self.geometry.msgsize as usize;
+        let may_send = self.access.direction != Direction::Receive;
+        messages.try_for_each(|message| {
+            let Outgoing { data, len, prio, flags, .. } = message;
+            let is_right = may_send
+                && len <= longest
+                && prio <= PRIO_MAX
+                && (!data.is_null() || len == 0)
+                && flags & message::send::TYPE == 0;
+            if is_right { Ok(()) } else { self.check_outgoing(&message) }
+        })
     }
 
     unsafe fn send_message(&self, message: &Outgoing, wait: Wait) -> Result<()> {
@@ -566,7 +576,13 @@ impl Transport for ShmQueue {
     }
 
     fn check_requests(&self, mut requests: impl Iterator<Item = Request>) -> Result<()> {
-        requests.try_for_each(|request| self.check_asked(&request))
+        let may_receive = self.access.direction != Direction::Send;
+        requests.try_for_each(|request| {
+            let is_right = may_receive
+                && (!request.data.is_null() || request.cap == 0)
+                && request.flags & !message::receive::TRUNCATE == 0;
+            if is_right { Ok(()) } else { self.check_asked(&request) }
+        })
     }
 
     unsafe fn send_batch(

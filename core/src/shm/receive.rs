@@ -82,6 +82,27 @@ pub struct Known {
     pub sent_ns: i64,
 }
 
+impl Known {
+    /// What the header of a slot says about the message of this number.
+    #[inline(always)]
+    pub(super) fn read(slot: &SlotHeader, number: u64, msgsize: usize, is_stamped: bool) -> Known {
+        // Relaxed: as in `copy_out`.
+        let (sender, sent_ns) = match is_stamped {
+            true => (slot.sender.load(Ordering::Relaxed), slot.sent_ns.load(Ordering::Relaxed)),
+            false => (0, 0),
+        };
+        let prio = slot.prio.load(Ordering::Relaxed);
+        Known {
+            len: (slot.len.load(Ordering::Relaxed) as usize).min(msgsize),
+            prio: prio & crate::attr::PRIO_MAX,
+            is_redelivered: prio & REDELIVERED != 0,
+            number,
+            sender,
+            sent_ns: sent_ns as i64,
+        }
+    }
+}
+
 /// What a receiver is told who found nothing up to `t`.
 pub(super) fn emptiness(t: Tail) -> Refused {
     if t.is_shut() { Refused::Shut } else { Refused::WouldBlock }
@@ -126,30 +147,9 @@ impl Engine {
 
     /// What the header of a slot says, which is ours or whose word is tested afterwards.
     pub(super) fn known_of(&self, slot: &SlotHeader) -> Known {
-        self.known_as(slot, self.number_of(slot.seq.load(Ordering::Relaxed)))
-    }
-
-    /// The same of the message that has this number.
-    #[inline(always)]
-    pub(super) fn known_as(&self, slot: &SlotHeader, number: u64) -> Known {
+        let number = self.number_of(slot.seq.load(Ordering::Relaxed));
         let msgsize = self.segment.geometry().msgsize as usize;
-        let prio = slot.prio.load(Ordering::Relaxed);
-        let known = Known {
-            len: (slot.len.load(Ordering::Relaxed) as usize).min(msgsize),
-            prio: prio & crate::attr::PRIO_MAX,
-            is_redelivered: prio & REDELIVERED != 0,
-            number,
-            sender: 0,
-            sent_ns: 0,
-        };
-        if !self.features.stamp {
-            return known;
-        }
-        Known {
-            sender: slot.sender.load(Ordering::Relaxed),
-            sent_ns: slot.sent_ns.load(Ordering::Relaxed) as i64,
-            ..known
-        }
+        Known::read(slot, number, msgsize, self.features.stamp)
     }
 
     /// Take the slot of the oldest message of the highest priority, of at most `cap` bytes.

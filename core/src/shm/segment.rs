@@ -141,6 +141,20 @@ mod mapped {
             unsafe { &*self.index.add(4 * place).cast() }
         }
 
+        /// Up to `most` entries of the index from `place` on; fewer at its end.
+        #[inline(always)]
+        pub fn entries(&self, place: u32, most: usize) -> &[AtomicU32] {
+            let nslots = self.geometry.nslots;
+            let place = place.min(nslots);
+            let number = most.min((nslots - place) as usize);
+            // SAFETY: place + number <= nslots, so they lie between `index` and `heap_keys`;
+            // 4-aligned, and atomics, for which any bytes do.
+            unsafe {
+                let first = self.index.add(4 * place as usize);
+                core::slice::from_raw_parts(first.cast(), number)
+            }
+        }
+
         /// The finder's heap: keys, and the slots that belong to them.
         #[inline(always)]
         pub fn heap(&self) -> (&[AtomicU64], &[AtomicU32]) {
@@ -405,6 +419,10 @@ mod modelled {
         }
         pub fn entry(&self, place: u32) -> &AtomicU32 {
             &self.index[place as usize]
+        }
+        pub fn entries(&self, place: u32, most: usize) -> &[AtomicU32] {
+            let from_there = &self.index[place as usize..];
+            &from_there[..most.min(from_there.len())]
         }
         pub fn heap(&self) -> (&[AtomicU64], &[AtomicU32]) {
             (&self.heap.0, &self.heap.1)
