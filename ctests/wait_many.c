@@ -363,7 +363,7 @@ static void a_queue_that_is_shut_down_is_ready(void)
 /* A sender that is killed wherever it is: what it has sent is noticed. */
 static void what_a_killed_sender_sent_is_noticed(void)
 {
-    enum { ROUNDS = 20 };
+    enum { ROUNDS = 6 };
     uint64_t state = 99;
 
     FOR_EACH_MIXTURE(mixture) {
