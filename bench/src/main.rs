@@ -37,8 +37,8 @@ mqueue_bench: mqueue_rs beside the kernel's queues, other libraries and bare rin
 
   --rounds N     measure everything N times (5)
   --only NAME    only scenarios whose name begins so: throughput, 'throughput 64/',
-                 'round trip', 'in place', contention, 'one process', mixed, 'system calls',
-                 memory; may be repeated
+                 'round trip', 'in place', contention, 'one process', 'batches of 32',
+                 mixed, 'system calls', memory; may be repeated
   --peers LIST   only these, with commas between; mqueue_rs, 'kernel mq' and vyukov always
   --against FILE another build of the library, a libmqueue_rs.so, beside this one
   --quick        once and for a short time: to see that it works, not to be quoted

@@ -15,6 +15,9 @@ pub use round_trip::Manner;
 /// Bytes in a message, unless the scenario is about that.
 const SIZE: usize = 64;
 
+/// Messages in a batch.
+const BATCH: usize = 32;
+
 /// Messages in a queue, unless the scenario is about that.
 const DEPTH: usize = 1024;
 
@@ -34,6 +37,9 @@ enum What {
     Flow { senders: usize, receivers: usize, place: Place },
     Calls,
     InPlace,
+    Batches,
+    PairOfBatches,
+    SinglePairs,
     BothWays,
     RoundTrip(Manner, Place),
     Pair,
@@ -154,6 +160,9 @@ pub fn all() -> Vec<Scenario> {
         }
     }
     add("one process", "pair".to_owned(), Unit::Time, What::Pair, SIZE, DEPTH, 1);
+    add("batches of 32", "8/1024".to_owned(), Unit::Rate, What::Batches, 8, DEPTH, 1);
+    add("batches of 32", "pair".to_owned(), Unit::Time, What::PairOfBatches, 8, DEPTH, 1);
+    add("batches of 32", "single pair".to_owned(), Unit::Time, What::SinglePairs, 8, DEPTH, 1);
     for levels in [32, 32768] {
         let mut mixed = |name: &str, unit, what| {
             add("mixed", format!("{name} {levels}"), unit, what, SIZE, DEPTH, levels);
@@ -185,6 +194,7 @@ impl Scenario {
                 | What::RoundTrip(_, Place::Apart)
                 | What::BothWays
                 | What::InPlace
+                | What::Batches
                 | What::Calls
         )
     }
@@ -211,6 +221,9 @@ impl Scenario {
         match self.what {
             What::Flow { place, .. } => flow::flow::<T>(&spec, setting, place),
             What::InPlace => flow::in_place::<T>(&spec, setting),
+            What::Batches => flow::batches::<T>(&spec, setting),
+            What::SinglePairs => one_process::single_pairs::<T>(&spec, setting),
+            What::PairOfBatches => one_process::pair_of_batches::<T>(&spec, setting),
             What::Calls => flow::calls::<T>(&spec, setting),
             What::BothWays => flow::both_ways::<T>(&spec, setting),
             What::RoundTrip(manner, place) => {

@@ -27,7 +27,7 @@ enum Demand {
 
 use Demand::{ByKernel, ByLimit, ByOwn, Fairness, Lines, Memory, Time};
 
-const TARGETS: [(&str, Demand); 18] = [
+const TARGETS: [(&str, Demand); 20] = [
     ("throughput 64/1024", ByKernel(15.0)),
     ("throughput 64/1024", ByLimit(0.9)),
     ("throughput 64/10", ByKernel(10.0)),
@@ -40,6 +40,8 @@ const TARGETS: [(&str, Demand); 18] = [
     ("contention 4+4/1024", Fairness(0.8)),
     ("one process pair", Time(25.0)),
     ("one process pair", ByKernel(60.0)),
+    ("batches of 32 8/1024", ByOwn("throughput 8/1024", 2.5)),
+    ("batches of 32 pair", ByOwn("batches of 32 single pair", 2.5)),
     ("mixed 1+1 32", ByKernel(8.0)),
     ("mixed 1+1 32", ByKernel(12.0)),
     ("mixed 1+1 32768", ByKernel(8.0)),

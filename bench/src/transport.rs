@@ -26,7 +26,7 @@ pub use boost::Boost;
 pub use kernel::Kernel;
 pub use pipe::Pipe;
 pub use seqpacket::Seqpacket;
-pub use shm::{Linked, Other, Shm, load_other};
+pub use shm::{Batch, Linked, Other, Shm, load_other};
 pub use spsc::Spsc;
 pub use sysv::SysV;
 pub use vyukov::{Blocking as VyukovFutex, Spinning as VyukovSpin};
@@ -78,6 +78,8 @@ pub trait Transport: Sized {
     type End: End;
     /// Whether messages can be written and read where they lie.
     const IN_PLACE: bool = false;
+    /// Whether several messages can be sent and received in one call.
+    const BATCHES: bool = false;
     /// Make one; [`cannot`] says that this transport has nothing like it.
     fn create(spec: &Spec) -> io::Result<Self>;
     /// Use it, in a process that was forked since.
@@ -100,6 +102,14 @@ pub trait End {
     }
     /// Receive a message of so many bytes, of which only the number is read.
     fn receive_in_place(&mut self, _size: usize) -> io::Result<u64> {
+        Err(cannot())
+    }
+    /// Send some of the messages, at least one: the first ones. Gives how many.
+    fn send_batch(&mut self, _batch: &mut Batch, _most: usize) -> io::Result<usize> {
+        Err(cannot())
+    }
+    /// Receive some messages, at least one. Gives how many.
+    fn receive_batch(&mut self, _batch: &mut Batch, _most: usize) -> io::Result<usize> {
         Err(cannot())
     }
 }

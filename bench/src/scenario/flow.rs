@@ -1,8 +1,8 @@
 //! As many messages as possible, from some processes to others.
 
-use super::{Figures, Place, Priorities, Setting};
+use super::{BATCH, Figures, Place, Priorities, Setting};
 use crate::process::{Counts, Crew};
-use crate::transport::{End, Role, Spec, Transport, cannot};
+use crate::transport::{Batch, End, Role, Spec, Transport, cannot};
 use std::hint::black_box;
 use std::time::Duration;
 use std::{io, thread};
@@ -108,6 +108,49 @@ fn start<T: Transport>(
         })?;
     }
     Ok(())
+}
+
+/// From one sender to one receiver, several in each call. The receiver checks the order.
+pub fn batches<T: Transport>(spec: &Spec, setting: &Setting) -> io::Result<Figures> {
+    if !T::BATCHES {
+        return Err(cannot());
+    }
+    let queue = T::create(spec)?;
+    let mut crew = Crew::new()?;
+    crew.start(setting.processor(Place::Apart, true), |seat| {
+        let mut end = queue.open(Role::Sender)?;
+        let mut batch = Batch::new(BATCH, spec.size);
+        let mut number = 0u64;
+        loop {
+            for i in 0..BATCH {
+                batch.message(i)[..8].copy_from_slice(&(number + i as u64).to_ne_bytes());
+            }
+            // What there was no room for is made anew.
+            number += end.send_batch(black_box(&mut batch), BATCH)? as u64;
+            seat.count(number);
+        }
+    })?;
+    crew.start(setting.processor(Place::Apart, false), |seat| {
+        let mut end = queue.open(Role::Receiver(0))?;
+        let mut batch = Batch::new(BATCH, spec.size);
+        let mut number = 0u64;
+        loop {
+            let received = end.receive_batch(black_box(&mut batch), BATCH)?;
+            for i in 0..received {
+                if batch.message(i)[..8] != number.to_ne_bytes() {
+                    return Err(io::Error::other("a message is lost or out of order"));
+                }
+                number += 1;
+            }
+            seat.count(number);
+        }
+    })?;
+    let (before, after) = watch(&mut crew, spec, setting.span)?;
+    let messages = after.done_since(&before)[1];
+    Ok(Figures {
+        sleeps: Some((after.sleeps - before.sleeps) as f64 / messages.max(1.0)),
+        ..Figures::typical(messages / after.seconds_since(&before) / 1e6)
+    })
 }
 
 /// Two processes, both sending and receiving on one queue that stays half full.

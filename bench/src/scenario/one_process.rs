@@ -1,9 +1,9 @@
 //! One process sends and receives; nobody waits, nobody disturbs. What the queue's own work
 //! costs, in ns for each message sent and received.
 
-use super::{Figures, Place, Priorities, Setting};
+use super::{BATCH, Figures, Place, Priorities, Setting};
 use crate::process::Crew;
-use crate::transport::{End, Role, Spec, Transport};
+use crate::transport::{Batch, End, Role, Spec, Transport, cannot};
 use std::hint::black_box;
 use std::io;
 use std::time::Instant;
@@ -14,6 +14,32 @@ pub fn pair<T: Transport>(spec: &Spec, setting: &Setting) -> io::Result<Figures>
         end.send(black_box(message), 0)?;
         end.receive(black_box(message))?;
         Ok(1)
+    })
+}
+
+/// Send several messages in one call and receive them in one.
+pub fn pair_of_batches<T: Transport>(spec: &Spec, setting: &Setting) -> io::Result<Figures> {
+    if !T::BATCHES {
+        return Err(cannot());
+    }
+    let mut batch = Batch::new(BATCH, spec.size);
+    timed::<T>(spec, setting, 0, move |end, _, _| {
+        let sent = end.send_batch(black_box(&mut batch), BATCH)?;
+        let received = end.receive_batch(black_box(&mut batch), BATCH)?;
+        if sent == received { Ok(sent as u64) } else { Err(io::Error::other("a message is lost")) }
+    })
+}
+
+/// The same with a call for each message.
+pub fn single_pairs<T: Transport>(spec: &Spec, setting: &Setting) -> io::Result<Figures> {
+    timed::<T>(spec, setting, 0, |end, message, _| {
+        for _ in 0..BATCH {
+            end.send(black_box(message), 0)?;
+        }
+        for _ in 0..BATCH {
+            end.receive(black_box(message))?;
+        }
+        Ok(BATCH as u64)
     })
 }
 
@@ -44,10 +70,10 @@ fn timed<T: Transport>(
     spec: &Spec,
     setting: &Setting,
     filled: usize,
-    step: impl Fn(&mut T::End, &mut [u8], &mut Priorities) -> io::Result<u64>,
+    mut step: impl FnMut(&mut T::End, &mut [u8], &mut Priorities) -> io::Result<u64>,
 ) -> io::Result<Figures> {
     /// Pairs between two looks at the clock.
-    const BATCH: u64 = 1000;
+    const LOOK: u64 = 1000;
     let queue = T::create(spec)?;
     let mut crew = Crew::new()?;
     crew.start(setting.processor(Place::Together, true), |seat| {
@@ -57,21 +83,21 @@ fn timed<T: Transport>(
         for _ in 0..filled {
             end.send(&message, priorities.next())?;
         }
-        let mut batch = || -> io::Result<u64> {
+        let mut many = || -> io::Result<u64> {
             let mut pairs = 0;
-            while pairs < BATCH {
+            while pairs < LOOK {
                 pairs += step(&mut end, &mut message, &mut priorities)?;
             }
             Ok(pairs)
         };
         let warm = Instant::now();
         while warm.elapsed() < setting.span / 10 {
-            batch()?;
+            many()?;
         }
         let began = Instant::now();
         let mut pairs = 0;
         while began.elapsed() < setting.span {
-            pairs += batch()?;
+            pairs += many()?;
         }
         seat.leave([began.elapsed().as_nanos() as f64 / pairs as f64]);
         Ok(())

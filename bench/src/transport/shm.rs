@@ -25,6 +25,55 @@ struct Options {
     reserved: u32,
 }
 
+/// `struct mqrs_msg` of mqueue_rs.h, on 64 bits.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Message {
+    data: *mut u8,
+    len: usize,
+    cap: usize,
+    prio: u32,
+    sender: [u32; 2],
+    state: u32,
+    kind: i64,
+    sequence: u64,
+    sent_ns: i64,
+}
+
+/// Messages of one length, to be sent or received together.
+pub struct Batch {
+    messages: Vec<Message>,
+    bytes: Vec<u8>,
+    size: usize,
+}
+
+impl Batch {
+    pub fn new(count: usize, size: usize) -> Batch {
+        let mut bytes = vec![7; count * size];
+        let message = |bytes: &mut [u8]| Message {
+            data: bytes.as_mut_ptr(),
+            len: size,
+            cap: size,
+            prio: 0,
+            sender: [0; 2],
+            state: 0,
+            kind: 0,
+            sequence: 0,
+            sent_ns: 0,
+        };
+        Batch { messages: bytes.chunks_exact_mut(size).map(message).collect(), bytes, size }
+    }
+
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// The bytes of one of them.
+    pub fn message(&mut self, number: usize) -> &mut [u8] {
+        &mut self.bytes[number * self.size..][..self.size]
+    }
+}
+
 // The declarations of mqueue_rs.h.
 #[link(name = "mqueue_rs", kind = "dylib")]
 unsafe extern "C" {
@@ -49,6 +98,22 @@ unsafe extern "C" {
         prio: *mut u32,
     ) -> ssize_t;
     fn mqrs_release(q: *mut c_void, data: *const c_void) -> c_int;
+    fn mqrs_sendmmsg(
+        q: *mut c_void,
+        v: *const Message,
+        size: size_t,
+        count: size_t,
+        flags: u64,
+        timeout: i64,
+    ) -> ssize_t;
+    fn mqrs_recvmmsg(
+        q: *mut c_void,
+        v: *mut Message,
+        size: size_t,
+        count: size_t,
+        flags: u64,
+        timeout: i64,
+    ) -> ssize_t;
 }
 
 /// The same of one build. Both builds are called through these, so that neither is nearer.
@@ -69,7 +134,7 @@ pub struct Functions {
 
 /// A build of the library.
 pub trait Build {
-    /// Whether it is the linked one, whose functions for messages in place are used.
+    /// Whether it is the linked one, whose functions for batches and messages in place are used.
     const IS_LINKED: bool;
     fn functions() -> Functions;
 }
@@ -154,6 +219,7 @@ fn open<B: Build>(name: &CStr, oflag: c_int, options: Option<&Options>) -> io::R
 impl<B: Build> Transport for Shm<B> {
     type End = Handle;
     const IN_PLACE: bool = B::IS_LINKED;
+    const BATCHES: bool = B::IS_LINKED;
 
     fn create(spec: &Spec) -> io::Result<Shm<B>> {
         let flags =
@@ -230,6 +296,25 @@ impl End for Handle {
         let (number, err) =
             unsafe { (data.cast::<u64>().read_unaligned(), mqrs_release(self.queue, data)) };
         checked(err as isize, || -err).map(|_| number)
+    }
+
+    #[inline]
+    fn send_batch(&mut self, batch: &mut Batch, most: usize) -> io::Result<usize> {
+        let (first, count) = (batch.messages.as_ptr(), most.min(batch.len()));
+        // SAFETY: an open handle of the linked build, so many structs of this size, and in each
+        // the place of a message.
+        let sent =
+            unsafe { mqrs_sendmmsg(self.queue, first, size_of::<Message>(), count, 0, FOREVER) };
+        checked(sent, || -sent as i32)
+    }
+
+    #[inline]
+    fn receive_batch(&mut self, batch: &mut Batch, most: usize) -> io::Result<usize> {
+        let (first, count) = (batch.messages.as_mut_ptr(), most.min(batch.len()));
+        // SAFETY: as above.
+        let received =
+            unsafe { mqrs_recvmmsg(self.queue, first, size_of::<Message>(), count, 0, FOREVER) };
+        checked(received, || -received as i32)
     }
 }
 
