@@ -6,7 +6,7 @@
 //! A run is a row of rounds, each with a queue, a shape of priorities, a depth, a number
 //! of processes. At the end of a round everybody leaves and the ledger is judged: no
 //! duplicate, nothing out of order, nothing corrupt, at most one message missing for
-//! each receiver killed, and the queue is as new. In some rounds receivers are only
+//! each receiver killed (one batch, where some receive in batches), and the queue is as new. In some rounds receivers are only
 //! stopped: then nothing at all may be missing. In some, processes send and receive in place,
 //! and give back what they have acquired, so that it comes again; and in some of these it comes
 //! again when they are killed: then nothing may be missing either, and each of the killed may
@@ -24,7 +24,7 @@ use mqueue_core::shm::word::Head;
 use mqueue_core::sync::AtomicU64;
 use mqueue_core::sync::Ordering::SeqCst;
 use processes::ledger::{Ledger, Shared};
-use processes::work::{How, MSGSIZE, Receiver, Sender, Shape, Worker, drain, send_pill};
+use processes::work::{BATCH, How, MSGSIZE, Receiver, Sender, Shape, Worker, drain, send_pill};
 use processes::{Child, Fate, Rng, Stage, begin, new_name, number, options, pause, spawn};
 use std::ffi::c_void;
 use std::time::{Duration, Instant};
@@ -83,6 +83,8 @@ struct Mode {
     only_senders_die: bool,
     few_numbers: bool,
     loans: Loans,
+    /// Some send and receive several messages in a call.
+    batches: bool,
     /// Sends are rare, so that an arrival on the empty queue often stays alone.
     is_quiet: bool,
 }
@@ -149,6 +151,7 @@ impl Scene {
                 let shape = self.mode.shape;
                 let mut sender = Sender::new(&self.ledger, queue, number, how, shape, rng.next());
                 sender.in_place = in_place;
+                sender.in_batches = self.mode.batches && !in_place && rng.one_in(2);
                 while !self.is_over() {
                     if !self.ledger.has_room() {
                         pause(Duration::from_millis(1));
@@ -163,6 +166,7 @@ impl Scene {
             Role::Receiver(how) => {
                 let mut receiver = Receiver::new(&self.ledger, queue, number, how, rng.next());
                 receiver.in_place = self.mode.loans != Loans::No;
+                receiver.in_batches = self.mode.batches && rng.one_in(2);
                 while receiver.receive_one() {}
             }
             Role::Registrant => self.register_and_cancel(queue, &mut rng),
@@ -450,8 +454,10 @@ fn play_round(
         scene.stage.dump();
     }
     let killed = if mode.only_senders_die { 0 } else { round.killed_receivers };
+    // What a call may have received when its process is killed.
+    let most = if mode.batches { BATCH } else { 1 };
     let (allowed, too_often) =
-        if mode.loans == Loans::Redelivery { (0, killed) } else { (killed, 0) };
+        if mode.loans == Loans::Redelivery { (0, killed) } else { (killed * most, 0) };
     drop(round);
     drop(numbers);
     result?;
@@ -500,7 +506,9 @@ fn main() {
         if k >= least && begun.elapsed() >= Duration::from_secs(seconds) {
             break;
         }
-        let loans = [Loans::No, Loans::Some, Loans::Redelivery][(k + k / 3) as usize % 3];
+        // Each with each shape and depth, in time.
+        let loans =
+            [Loans::No, Loans::Some, Loans::Redelivery][(k + k / 3 + k / 9 + 1) as usize % 3];
         let mode = Mode {
             shape: [Shape::Lane, Shape::Four, Shape::All][k as usize % 3],
             depth: [1, 10, 64][(k / 3) as usize % 3],
@@ -509,6 +517,7 @@ fn main() {
             // What a dead one had acquired keeps its number until it is sent again.
             few_numbers: k % 2 == 0 && loans != Loans::Redelivery,
             loans,
+            batches: k % 2 == 0,
             is_quiet: k % 4 == 3,
         };
         let mut roles = vec![Role::Registrant];

@@ -269,6 +269,7 @@ impl Case {
                         wait_until(|| board.get(GO) > 0).expect("its turn");
                     }
                     let mut receiver = Receiver::new(ledger, &queue, VICTIM, How::Block, 1);
+                    receiver.in_batches = role.is_in_batches();
                     while receiver.receive_one() {}
                 }
                 _ => send(&self.stage.open()),
@@ -428,6 +429,7 @@ fn poll_until_over(queue: &Queue, board: &Board) {
 fn send_until_over(ledger: &Ledger, board: &Board, queue: &Queue, number: u64, role: Role) {
     let mut sender = Sender::new(ledger, queue, number, How::Block, role.shape(), number);
     sender.in_place = role.commits() && number == VICTIM;
+    sender.in_batches = role.is_in_batches() && number == VICTIM;
     while !board.is_over() {
         if !ledger.has_room() {
             // A case that waits for something rare: what is left of the ledger must last.

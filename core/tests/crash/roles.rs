@@ -32,6 +32,11 @@ pub enum Role {
     Successor,
     /// Sends through a handle inherited by fork.
     Inheritor,
+    /// Sends several messages in a call.
+    LaneBatchSender,
+    MixedBatchSender,
+    /// Receives several messages in a call.
+    LaneBatchReceiver,
     /// Sends by reserve and commit.
     LaneCommitter,
     MixedCommitter,
@@ -70,12 +75,20 @@ pub enum Role {
 
 /// Which roles must reach a step.
 pub fn roles(step: Step) -> &'static [Role] {
-    const SENDERS: &[Role] = &[LaneSender, MixedSender, Inheritor, Notifier, StayingNotifier];
-    const RECEIVERS: &[Role] = &[LaneReceiver, MixedReceiver];
+    const SENDERS: &[Role] = &[
+        LaneSender,
+        MixedSender,
+        LaneBatchSender,
+        MixedBatchSender,
+        Inheritor,
+        Notifier,
+        StayingNotifier,
+    ];
+    const RECEIVERS: &[Role] = &[LaneReceiver, MixedReceiver, LaneBatchReceiver];
     const COMMITTERS: &[Role] = &[LaneCommitter, MixedCommitter];
     const ACQUIRERS: &[Role] = &[LaneAcquirer, MixedAcquirer, Worker];
     const LENT: &[Role] = &[LaneCommitter, MixedCommitter, LaneAcquirer, MixedAcquirer, Worker];
-    const TAKERS: &[Role] = &[LaneReceiver, MixedReceiver, Taker];
+    const TAKERS: &[Role] = &[LaneReceiver, MixedReceiver, Taker, LaneBatchReceiver];
     match step {
         Step::SendClaimed | Step::SendCopied => SENDERS,
         Step::SendPublished | Step::SendConfirmed | Step::SendHinted => SENDERS,
@@ -122,9 +135,8 @@ impl Role {
     /// The priorities of the messages around it.
     pub fn shape(self) -> Shape {
         match self {
-            LaneSender | LaneHeir | LaneReceiver | LaneOutrun | LaneCommitter | LaneAcquirer => {
-                Shape::Lane
-            }
+            LaneSender | LaneHeir | LaneReceiver | LaneOutrun | LaneCommitter | LaneAcquirer
+            | LaneBatchSender | LaneBatchReceiver => Shape::Lane,
             _ => Shape::Four,
         }
     }
@@ -141,11 +153,16 @@ impl Role {
                 | LaneOutrun
                 | MixedOutrun
                 | TakerOutrun
+                | LaneBatchReceiver
         ) || self.acquires()
     }
 
     pub fn acquires(self) -> bool {
         matches!(self, LaneAcquirer | MixedAcquirer | Worker)
+    }
+
+    pub fn is_in_batches(self) -> bool {
+        matches!(self, LaneBatchSender | MixedBatchSender | LaneBatchReceiver)
     }
 
     pub fn commits(self) -> bool {

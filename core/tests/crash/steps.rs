@@ -3,7 +3,7 @@
 use crate::Report;
 use crate::case::{Case, MAXMSG, NOTIFIED, NSLOTS, PATIENCE, POLLED, wait_until};
 use crate::endings;
-use crate::processes::work::{How, MSGSIZE, Receiver};
+use crate::processes::work::{BATCH, How, MSGSIZE, Receiver};
 use crate::processes::{Child, Fate, Rng, Stage, new_name, options, pause, spawn};
 use crate::roles::{
     Blow,
@@ -174,7 +174,8 @@ pub fn carry_on(
     victim: &mut Child,
     others: &mut Vec<Child>,
 ) -> Result<(), String> {
-    let has_received = usize::from(role.receives() && blow != Blow::Stop);
+    let in_a_call = if role.is_in_batches() { BATCH } else { 1 };
+    let has_received = if role.receives() && blow != Blow::Stop { in_a_call } else { 0 };
     if role.redelivers() {
         case.killed_workers += has_received;
     } else {

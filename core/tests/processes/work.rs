@@ -4,16 +4,20 @@ use super::ledger::{Ledger, PILL, id};
 use super::{Rng, now};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Result;
-use mqueue_core::message::{Incoming, Request, state};
+use mqueue_core::message::{Incoming, Outgoing, Request, state};
 use mqueue_core::queue::Queue;
 use mqueue_core::shm::ShmQueue;
 use mqueue_core::shm::layout::REDELIVERED;
 use mqueue_core::sync::Ordering::SeqCst;
 use mqueue_core::transport::Transport as _;
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// Most bytes of a message here.
 pub const MSGSIZE: usize = 104;
+
+/// Most messages of a batch here: what a receiver that is killed may take with it.
+pub const BATCH: usize = 16;
 
 /// Which priorities a sender uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,6 +112,8 @@ pub struct Sender<'a> {
     pub shape: Shape,
     /// By reserve and commit, with an abort now and then.
     pub in_place: bool,
+    /// Up to [`BATCH`] in a call.
+    pub in_batches: bool,
     pub rng: Rng,
     next: u64,
     uniform: u64,
@@ -131,6 +137,7 @@ impl<'a> Sender<'a> {
             how,
             shape,
             in_place: false,
+            in_batches: false,
             rng,
             next: 0,
             uniform: 0,
@@ -173,8 +180,51 @@ impl<'a> Sender<'a> {
         sent
     }
 
-    /// Send one message, however often it is refused, unless it is time to stop.
+    /// Send some messages in one call, however often it is refused, unless it is time to stop.
+    fn send_several(&mut self, stop: impl Fn() -> bool) {
+        let count = 1 + self.rng.below(BATCH as u64) as usize;
+        let mut buffers = [[0u8; MSGSIZE]; BATCH];
+        let mut messages = Vec::with_capacity(count);
+        for (number, buffer) in (self.next..).zip(buffers.iter_mut().take(count)) {
+            let prio = self.priority();
+            let id = id(self.number, prio, number);
+            let len = 8 * (1 + self.rng.below(MSGSIZE as u64 / 8) as usize);
+            compose(&mut buffer[..len], id);
+            let message = Outgoing { data: buffer.as_ptr(), len, prio, kind: 0, flags: 0 };
+            messages.push((message, self.ledger.begin_send(id)));
+        }
+        let sent = loop {
+            let begin = now();
+            let wait = self.how.wait(&mut self.rng);
+            let message = |i: usize| messages[i].0;
+            // SAFETY: readable for their lengths.
+            match unsafe { self.queue.send_batch(count, message, wait) } {
+                Ok(sent) => break sent,
+                Err(error) if may_try_again(error.0) => {
+                    if is_answer(error.0) {
+                        self.ledger.note_full(begin, now());
+                    }
+                    if stop() {
+                        break 0;
+                    }
+                    for (_, record) in &messages {
+                        self.ledger.begin_again(record);
+                    }
+                }
+                Err(error) => panic!("send several: {error:?}"),
+            }
+        };
+        for (i, (_, record)) in messages.iter().enumerate() {
+            if i < sent { self.ledger.end_send(record) } else { self.ledger.drop_send(record) }
+        }
+        self.next += sent as u64;
+    }
+
+    /// Send one message, or a batch, however often it is refused, unless it is time to stop.
     pub fn send_one(&mut self, stop: impl Fn() -> bool) {
+        if self.in_batches {
+            return self.send_several(stop);
+        }
         let prio = self.priority();
         let id = id(self.number, prio, self.next);
         let len = 8 * (1 + self.rng.below(MSGSIZE as u64 / 8) as usize);
@@ -212,6 +262,8 @@ pub struct Receiver<'a> {
     pub how: How,
     /// Messages may come again.
     pub in_place: bool,
+    /// Up to [`BATCH`] in a call.
+    pub in_batches: bool,
     pub rng: Rng,
     buffer: [u8; MSGSIZE],
 }
@@ -230,6 +282,7 @@ impl<'a> Receiver<'a> {
             number,
             how,
             in_place: false,
+            in_batches: false,
             rng: Rng::new(seed),
             buffer: [0; MSGSIZE],
         }
@@ -243,12 +296,52 @@ impl<'a> Receiver<'a> {
         receive(self.queue, &mut self.buffer, wait).map(|(len, prio)| (len, prio, false))
     }
 
-    /// Receive one message, however often there is none; false: it was the last.
+    /// Receive some messages in one call; false: the last was among them.
+    fn receive_several(&mut self) -> Result<bool> {
+        let count = 1 + self.rng.below(BATCH as u64) as usize;
+        let mut buffers = [[0u8; MSGSIZE]; BATCH];
+        let first = buffers.as_mut_ptr();
+        let request = |i| Request {
+            data: first.wrapping_add(i).cast(),
+            cap: MSGSIZE,
+            kind: 0,
+            prio: 0,
+            sequence: 0,
+            flags: 0,
+        };
+        let got = [const { Cell::new(None) }; BATCH];
+        let known = &got;
+        let begin = now();
+        let wait = self.how.wait(&mut self.rng);
+        // SAFETY: `count` buffers that are writable.
+        let received = unsafe {
+            self.queue.receive_batch(count, request, |i, m| known[i].set(Some(m)), wait)
+        }?;
+        let mut pills = 0;
+        for (buffer, known) in buffers.iter().zip(got.iter().take(received)) {
+            let Incoming { len, prio, state, .. } = known.get().expect("told of each message");
+            let again = state & state::REDELIVERED != 0;
+            let message = &buffer[..len];
+            pills += i32::from(!note_as(self.ledger, message, prio, begin, self.number, again));
+        }
+        for _ in 1..pills {
+            // Meant for the others.
+            assert!(send_pill(self.queue, Duration::from_secs(10)));
+        }
+        Ok(pills == 0)
+    }
+
+    /// Receive one message, or a batch, however often there is none; false: it was the last.
     pub fn receive_one(&mut self) -> bool {
         loop {
             let begin = now();
-            match self.try_receive() {
-                Ok((len, prio, again)) => {
+            let received = match self.in_batches {
+                true => self.receive_several().map(Err),
+                false => self.try_receive().map(Ok),
+            };
+            match received {
+                Ok(Err(go_on)) => return go_on,
+                Ok(Ok((len, prio, again))) => {
                     let message = &self.buffer[..len];
                     return note_as(self.ledger, message, prio, begin, self.number, again);
                 }
