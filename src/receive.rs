@@ -203,14 +203,15 @@ pub unsafe extern "C" fn mqrs_recvmsg(
 ///             from where to look on, and each further message is the next one
 /// timeout_ns  as in mqrs_timedreceive; for the first message only
 ///
-/// All structs are checked before anything is received. Then the first message is received as
-/// by mqrs_recvmsg, and of the others as many as are there. A message that does not fit its
-/// buffer ends the call: it stays, and is an error if it is the first. It is as many single
-/// receives, only faster: other receivers may get messages in between.
+/// All structs are checked before anything is received; the first that is wrong says what the
+/// call returns. Then the first message is received as by mqrs_recvmsg, and of the others as
+/// many as are there. A message that does not fit its buffer ends the call: it stays, and is an
+/// error if it is the first. It is as many single receives, only faster: other receivers may
+/// get messages in between.
 ///
 /// Returns how many were received, into the first ones of v, at least 1; the other structs are
 /// as they were. Or, having received and written nothing, an error of mqrs_recvmsg, or
-///   -EINVAL  size is no multiple of the struct's alignment; an error of any of the structs
+///   -EINVAL  size is no multiple of the struct's alignment
 ///   -EFAULT  v is NULL, and count is not 0
 ///
 /// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: while

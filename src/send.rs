@@ -204,14 +204,14 @@ pub unsafe extern "C" fn mqrs_sendmsg(
 /// flags       as in mqrs_sendmsg, for all of them
 /// timeout_ns  as in mqrs_timedsend; for the first message only
 ///
-/// All of them are checked before any is sent. Then the first is sent as by mqrs_sendmsg, and
-/// of the others those for which there is room. It is as many single sends, only faster:
-/// messages of others may come to lie in between, and who receives them may have some while
-/// the rest is still on its way.
+/// All of them are checked before any is sent; the first that is wrong says what the call
+/// returns. Then the first is sent as by mqrs_sendmsg, and of the others those for which there
+/// is room. It is as many single sends, only faster: messages of others may come to lie in
+/// between, and who receives them may have some while the rest is still on its way.
 ///
 /// Returns how many were sent, the first ones of v, at least 1; or, having sent nothing, an
 /// error of mqrs_sendmsg, or
-///   -EINVAL  size is no multiple of the struct's alignment; an error of any of the messages
+///   -EINVAL  size is no multiple of the struct's alignment
 ///   -EFAULT  v is NULL, and count is not 0
 ///
 /// Threads: any.  Signals: not async-signal-safe.  Fork: usable in the child.  Blocks: while
