@@ -4,6 +4,8 @@
 
 mod attr;
 mod ephemeral;
+mod general;
+mod in_place;
 mod list;
 mod messages;
 mod notify;
@@ -25,6 +27,8 @@ pub fn all() -> impl Iterator<Item = &'static Deed> {
         ephemeral::DEEDS,
         attr::DEEDS,
         messages::DEEDS,
+        general::DEEDS,
+        in_place::DEEDS,
         notify::DEEDS,
         list::DEEDS,
         posix::DEEDS,

@@ -265,6 +265,7 @@ pub fn with_peer_when_asleep(stage: &mut Stage, then: fn(*mut mqrs_queue)) {
 
 /// A process that sends when it is told to.
 pub fn with_peer_at_go(stage: &mut Stage) {
+    stage.shared.go.store(0, SeqCst);
     let (shared, name) = (stage.shared, stage.name.clone());
     stage.peer = Some(spawn(move || {
         let queue = open_or_panic(&name);

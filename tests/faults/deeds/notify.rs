@@ -2,7 +2,8 @@
 
 use super::open::{CLOSE, OPEN_FINDS};
 use super::{DEED, Deed, Kind, NO_FUTEX_WAITV, Stage};
-use crate::stage::{join_peer, make, received, wait_for, with_peer_at_go};
+use crate::stage::{join_peer, make, received, send, wait_for, with_peer_at_go};
+use mqueue_core::queue::how;
 use mqueue_core::sync::Ordering::SeqCst;
 use mqueue_core::sync::local::{AtomicI32, AtomicU32};
 use mqueue_rs::*;
@@ -12,6 +13,8 @@ use std::ptr::null_mut;
 pub const DEEDS: &[Deed] = &[
     NOTIFY_SIGNAL,
     Deed { name: "notify_signal in a child", in_child: true, ..NOTIFY_SIGNAL },
+    NOTIFY_TO_STAY,
+    NOTIFY_NOW,
     NOTIFY_CALLBACK,
     NOTIFY_CANCEL,
     Deed { name: "notify_cancel without futex_waitv", without: NO_FUTEX_WAITV, ..NOTIFY_CANCEL },
@@ -43,6 +46,31 @@ pub const NOTIFY_SIGNAL: Deed = Deed {
     verify: is_told,
     has_helper: true,
     ..DEED
+};
+
+const NOTIFY_TO_STAY: Deed = Deed {
+    name: "notify_signal, to stay",
+    // SAFETY: an open handle.
+    run: |stage| unsafe {
+        mqrs_notify_signal(stage.queue, libc::SIGUSR1, 7, how::PERSISTENT) as isize
+    },
+    verify: |stage| (0..2).try_for_each(|_| is_told(stage)),
+    ..NOTIFY_SIGNAL
+};
+
+const NOTIFY_NOW: Deed = Deed {
+    name: "notify_signal at once",
+    prepare: |stage| {
+        (NOTIFY_SIGNAL.prepare)(stage);
+        assert_eq!(send(stage.queue, 7), 0);
+    },
+    // SAFETY: an open handle.
+    run: |stage| unsafe { mqrs_notify_signal(stage.queue, libc::SIGUSR1, 7, how::NOW) as isize },
+    verify: |stage| {
+        wait_for("a signal", || TOLD.load(SeqCst) > 0);
+        received(stage.queue, 7)
+    },
+    ..NOTIFY_SIGNAL
 };
 
 pub const NOTIFY_CALLBACK: Deed = Deed {

@@ -1,6 +1,7 @@
 //! What is more, or other, with the kernel's System V queues.
 
 use super::attr::{GETATTR, GETLIMITS, SET_NONBLOCK, SET_OWNER};
+use super::general::recvmsg;
 use super::messages::{
     RECEIVE, RECEIVE_TIMES_OUT, RECEIVE_UNTIL, RECEIVE_WAITS, SEND, SEND_TIMES_OUT, SEND_WAITS,
     SENDALL,
@@ -380,19 +381,4 @@ fn receive_big(stage: &mut Stage) -> isize {
         return got;
     }
     if got == BIG as isize && buffer == [7; BIG] && prio == 0 { 0 } else { 1 }
-}
-
-/// Receive in the general form; 0 for bytes that are all 7.
-fn recvmsg(stage: &mut Stage, what: mqrs_msg, cap: usize, flags: u64) -> isize {
-    let mut buffer = [0xA5u8; BIG];
-    let before = mqrs_msg { data: buffer.as_mut_ptr().cast(), cap, ..what };
-    let mut message = before;
-    // SAFETY: an open handle, and the outputs are writable.
-    let got = unsafe { mqrs_recvmsg(stage.queue, &mut message, size_of::<mqrs_msg>(), flags, -1) };
-    if got < 0 {
-        stage.is_touched = buffer != [0xA5; BIG] || message != before;
-        return got;
-    }
-    let len = (got as usize).min(cap);
-    if buffer[..len].iter().all(|byte| *byte == 7) && message.len == got as usize { 0 } else { 1 }
 }
