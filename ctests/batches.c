@@ -30,6 +30,7 @@ static ssize_t receive_many(mqrs_queue *queue, size_t count, int64_t timeout_ns)
 
 static void a_batch_arrives_in_order(void)
 {
+    static struct mqrs_msg prepared[MOST];
     const char *name = new_name();
     mqrs_queue *queue = create_queue(name, MOST, 8, 0);
 
@@ -38,6 +39,7 @@ static void a_batch_arrives_in_order(void)
         CHECK_EQUAL(count, send_many(queue, count, MQRS_NOWAIT));
         CHECK_EQUAL(count, messages_in(queue));
         prepare(MOST, 0);
+        memcpy(prepared, messages, sizeof prepared);
         CHECK_EQUAL(count, receive_many(queue, MOST, MQRS_NOWAIT));
         for (size_t i = 0; i < count; i++) {
             CHECK_EQUAL(1000 + i, bodies[i]);
@@ -48,7 +50,7 @@ static void a_batch_arrives_in_order(void)
         /* Behind them nothing was touched. */
         for (size_t i = count; i < MOST; i++) {
             CHECK_EQUAL(i, bodies[i]);
-            CHECK_EQUAL(0, messages[i].sequence);
+            CHECK(memcmp(&messages[i], &prepared[i], sizeof prepared[i]) == 0);
         }
     }
     close_and_unlink(queue, name);
@@ -59,8 +61,16 @@ static void a_batch_of_several_priorities_is_received_by_priority(void)
     enum { COUNT = 50 };
     const char *name = new_name();
     mqrs_queue *queue = create_queue(name, COUNT, 8, 0);
-    uint32_t last_prio = UINT32_MAX;
-    uint64_t last = 0;
+    uint32_t last_prio;
+    uint64_t last;
+
+    prepare(2, 1);
+    messages[1].prio = 1;
+    CHECK_EQUAL(2, send_many(queue, 2, MQRS_NOWAIT));
+    CHECK_EQUAL(8, mqrs_receive(queue, &last, sizeof last, &last_prio));
+    CHECK_EQUAL(2, last);
+    CHECK_EQUAL(1, last_prio);
+    CHECK_EQUAL(1, drain(queue));
 
     prepare(COUNT, 1);
     for (size_t i = 0; i < COUNT; i++)
@@ -68,6 +78,8 @@ static void a_batch_of_several_priorities_is_received_by_priority(void)
     CHECK_EQUAL(COUNT, send_many(queue, COUNT, MQRS_NOWAIT));
     prepare(COUNT, 0);
     CHECK_EQUAL(COUNT, receive_many(queue, MOST, MQRS_NOWAIT));
+    last_prio = UINT32_MAX;
+    last = 0;
     for (size_t i = 0; i < COUNT; i++) {
         CHECK_EQUAL((bodies[i] - 1) * 7 % 5, messages[i].prio);
         CHECK(messages[i].prio < last_prio || bodies[i] > last);
@@ -252,6 +264,51 @@ static void a_larger_stride_is_that_of_a_later_version(void)
     close_and_unlink(queue, name);
 }
 
+/* Other transports make single calls of it. */
+static void the_kernels_queues_take_batches_too(void)
+{
+    enum { COUNT = 4 };
+    static const char *const prefixes[] = {"posix:/", "sysv:/"};
+
+    for (int t = 0; t < 2; t++) {
+        struct mqrs_limits limits;
+        struct mqrs_attr attr;
+        char address[80];
+        mqrs_queue *queue;
+
+        CHECK_OK(mqrs_getlimits(t == 0 ? MQRS_POSIX : MQRS_SYSV, &limits, sizeof limits));
+        if (limits.unavailable != 0)
+            continue;
+        snprintf(address, sizeof address, "%s%s", prefixes[t], new_name() + 1);
+        queue = create_queue(address, COUNT, 8, 0);
+        prepare(COUNT, 1);
+        if (t == 0)
+            messages[COUNT - 1].len = 9;
+        else
+            messages[COUNT - 1].prio = MQRS_PRIO_MAX + 1;
+        CHECK_ERROR(t == 0 ? EMSGSIZE : EINVAL, send_many(queue, COUNT, MQRS_NOWAIT));
+        CHECK_EQUAL(0, messages_in(queue));
+        prepare(COUNT, 1);
+        CHECK_EQUAL(COUNT, send_many(queue, COUNT, MQRS_NOWAIT));
+        CHECK_OK(mqrs_getattr(queue, &attr, sizeof attr));
+        if (attr.capabilities & MQRS_CAP_PEEK) {
+            prepare(MOST, 100);
+            CHECK_EQUAL(COUNT, mqrs_recvmmsg(queue, messages, sizeof *messages, MOST,
+                                             MQRS_RECV_PEEK, MQRS_NOWAIT));
+            for (size_t i = 0; i < COUNT; i++)
+                CHECK_EQUAL(1 + i, bodies[i]);
+            CHECK_EQUAL(COUNT, messages_in(queue));
+        }
+        /* Only the first is waited for. */
+        prepare(MOST, 100);
+        CHECK_EQUAL(COUNT, receive_many(queue, MOST, MQRS_FOREVER));
+        for (size_t i = 0; i < COUNT; i++)
+            CHECK_EQUAL(1 + i, bodies[i]);
+        CHECK_ERROR(EAGAIN, receive_many(queue, MOST, MQRS_NOWAIT));
+        close_and_unlink(queue, address);
+    }
+}
+
 static void a_batch_notifies_once(void)
 {
     const char *name = new_name();
@@ -259,6 +316,9 @@ static void a_batch_notifies_once(void)
     siginfo_t info;
 
     block_signal(SIGUSR1);
+    /* The send before was of the same priority, and is confirmed: what makes batches fast. */
+    send_text(queue, "x", 0);
+    EXPECT_TEXT(queue, "x", 0);
     CHECK_OK(mqrs_notify_signal(queue, SIGUSR1, 3, 0));
     prepare(5, 0);
     CHECK_EQUAL(5, send_many(queue, 5, MQRS_NOWAIT));
@@ -371,6 +431,7 @@ int main(void)
     RUN(what_does_not_fit_ends_a_batch);
     RUN(all_are_checked_before_any_moves);
     RUN(a_larger_stride_is_that_of_a_later_version);
+    RUN(the_kernels_queues_take_batches_too);
     RUN(a_batch_notifies_once);
     RUN(batches_of_many_processes_lose_nothing);
     RUN(who_dies_in_a_batch_harms_nobody);

@@ -4,6 +4,14 @@
 
 static struct mqrs_msg seen;
 
+static struct mqrs_stats stats_of(mqrs_queue *queue)
+{
+    struct mqrs_stats stats;
+
+    CHECK_OK(mqrs_getstats(queue, &stats, sizeof stats));
+    return stats;
+}
+
 /* Look behind the message that `seen` describes; its text must be this one. */
 static void expect_next(mqrs_queue *queue, const char *text, uint32_t prio, uint64_t sequence)
 {
@@ -208,6 +216,31 @@ static void a_look_waits_for_a_message_and_takes_it_from_nobody(void)
     close_and_unlink(queue, name);
 }
 
+static void who_looks_does_not_keep_a_notification_back(void)
+{
+    const char *name = new_name();
+    mqrs_queue *queue = create_queue(name, 10, 100, 0);
+    pid_t looker = start_child();
+
+    if (looker == 0) {
+        char buffer[100];
+
+        begin();
+        seen.data = buffer;
+        seen.cap = sizeof buffer;
+        CHECK_EQUAL(4, mqrs_recvmsg(queue, &seen, sizeof seen, MQRS_RECV_PEEK, MQRS_FOREVER));
+        CHILD_END;
+    }
+    wait_until_asleep(looker);
+    CHECK_EQUAL(0, stats_of(queue).blocked_receivers);
+    block_signal(SIGUSR1);
+    CHECK_OK(mqrs_notify_signal(queue, SIGUSR1, 7, 0));
+    send_text(queue, "here", 0);
+    CHECK_EQUAL(7, take_signal(SIGUSR1).si_value.sival_int);
+    JOIN(looker);
+    close_and_unlink(queue, name);
+}
+
 static void what_does_not_fit_is_cut_only_if_that_is_wanted(void)
 {
     const char *name = new_name();
@@ -304,6 +337,47 @@ static void a_stamp_says_who_sent_and_when(void)
         CHECK_EQUAL(1, seen.sequence);
         CHECK_EQUAL(0, seen.state);
         CHECK_EQUAL(0, seen.type);
+    }
+    close_and_unlink(queue, name);
+}
+
+/* The slots were a child's before, whose stamps are in them. */
+static void each_message_of_a_batch_has_its_stamp(void)
+{
+    enum { COUNT = 10 };
+    const char *name = new_name();
+    mqrs_queue *queue = create_stamped(name);
+    struct mqrs_msg v[COUNT];
+    char text[COUNT] = "abcdefghi";
+    int64_t before, childs;
+    pid_t child = start_child();
+
+    if (child == 0) {
+        for (int round = 0; round < 10; round++) {
+            CHECK_EQUAL(COUNT, fill(queue));
+            CHECK_EQUAL(COUNT, drain(queue));
+        }
+        CHILD_END;
+    }
+    JOIN(child);
+    childs = now_ns(CLOCK_MONOTONIC_COARSE);
+    memset(v, 0, sizeof v);
+    for (size_t i = 0; i < COUNT; i++) {
+        v[i].data = &text[i];
+        v[i].len = v[i].cap = 1;
+    }
+    /* Later than the child's, by that clock. */
+    do
+        before = now_ns(CLOCK_MONOTONIC_COARSE);
+    while (before == childs);
+    CHECK_EQUAL(COUNT, mqrs_sendmmsg(queue, v, sizeof *v, COUNT, 0, MQRS_NOWAIT));
+    CHECK_EQUAL(getpid(), stats_of(queue).last_send_pid);
+    CHECK_EQUAL(COUNT, mqrs_recvmmsg(queue, v, sizeof *v, COUNT, 0, MQRS_NOWAIT));
+    CHECK_EQUAL(getpid(), stats_of(queue).last_receive_pid);
+    for (size_t i = 0; i < COUNT; i++) {
+        CHECK_EQUAL(getpid(), v[i].sender_pid);
+        CHECK_EQUAL(geteuid(), v[i].sender_uid);
+        CHECK(v[i].sent_ns >= before && v[i].sent_ns <= now_ns(CLOCK_MONOTONIC));
     }
     close_and_unlink(queue, name);
 }
@@ -408,9 +482,11 @@ int main(void)
     RUN(the_message_looked_at_last_may_be_gone);
     RUN(a_batch_of_looks_goes_on_from_message_to_message);
     RUN(a_look_waits_for_a_message_and_takes_it_from_nobody);
+    RUN(who_looks_does_not_keep_a_notification_back);
     RUN(what_does_not_fit_is_cut_only_if_that_is_wanted);
     RUN(a_look_at_nothing_that_can_be_is_refused);
     RUN(a_stamp_says_who_sent_and_when);
+    RUN(each_message_of_a_batch_has_its_stamp);
     RUN(without_stamps_nothing_is_said_of_the_sender);
     RUN(stamps_stay_with_the_queue_whatever_a_later_open_asks_for);
     RUN(looks_beside_senders_and_receivers_see_whole_messages);

@@ -5,6 +5,7 @@ static void sends_fail_and_receives_drain(void)
 {
     const char *name = new_name();
     mqrs_queue *queue = create_queue(name, 10, 100, 0), *other = open_queue(name, O_RDWR);
+    const struct mqrs_msg batch[2] = {{0}};
     struct mqrs_attr attr;
     char buffer[100];
 
@@ -17,6 +18,8 @@ static void sends_fail_and_receives_drain(void)
     CHECK_ERROR(EPIPE, mqrs_send(other, "c", 1, 0));
     CHECK_ERROR(EPIPE, mqrs_timedsend(other, "c", 1, 9, MQRS_NOWAIT));
     CHECK_ERROR(EPIPE, mqrs_sendall(other, "c", 1, 9));
+    CHECK_ERROR(EPIPE, mqrs_sendmmsg(other, batch, sizeof *batch, 2, 0, MQRS_NOWAIT));
+    CHECK_ERROR(EPIPE, mqrs_sendmsg(other, batch, sizeof *batch, MQRS_SEND_DROP_OLDEST, 0));
     CHECK_EQUAL(2, messages_in(queue));
     EXPECT_TEXT(other, "b", 3);
     EXPECT_TEXT(other, "a", 0);

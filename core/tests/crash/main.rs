@@ -66,6 +66,7 @@ fn main() {
     staged::unwoken(&mut report);
     staged::late_stamp(&mut report);
     staged::robbery(&mut report);
+    staged::batches(&mut report);
     steps::steps(&mut report);
     let Report { passed, failed, .. } = report;
     println!(

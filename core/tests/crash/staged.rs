@@ -13,6 +13,7 @@ use crate::traps::{Trap, set_traps};
 use mqueue_core::attr::{OpenOptions, option};
 use mqueue_core::deadline::Wait;
 use mqueue_core::fault::Step;
+use mqueue_core::message::Outgoing;
 use mqueue_core::queue::Queue;
 use mqueue_core::shm::layout::OWNERS;
 use mqueue_core::shm::word::Tail;
@@ -378,5 +379,38 @@ pub fn robbery(report: &mut Report) {
         Case::expect(&mut successor, Fate::Exited(0));
         drop(numbers);
         case.judge()
+    });
+}
+
+/// Senders of many messages at once are stopped with all the slots that they may hold; the
+/// others have theirs, and fill the queue.
+pub fn batches(report: &mut Report) {
+    report.case("stopped in batches", || {
+        const MESSAGES: u64 = 32;
+        let stage = Stage::new(MESSAGES, MSGSIZE as u64);
+        let mut stopped = [0; 3].map(|_| {
+            spawn(|| {
+                let queue = stage.open();
+                Trap { step: Some(Step::SendCopied), nth: 1, signal: libc::SIGSTOP }.set();
+                let data = [0; MSGSIZE];
+                let message =
+                    |_| Outgoing { data: data.as_ptr(), len: MSGSIZE, prio: 0, kind: 0, flags: 0 };
+                // SAFETY: readable for its length.
+                unsafe { queue.send_batch(MESSAGES as usize, message, Wait::Never) }.expect("room");
+            })
+        });
+        stopped.iter_mut().for_each(|child| Case::expect(child, Fate::Stopped));
+        let held = stage.census()[1];
+        if held < 6 {
+            return Err(format!("not as arranged: {held} slots held by three batches"));
+        }
+        for sent in 0..MESSAGES {
+            if let Err(error) = work::send(&stage.queue, &[0; MSGSIZE], 0, Wait::Never) {
+                return Err(format!("{error:?} after {sent} sends, {held} slots are held"));
+            }
+        }
+        stopped.iter_mut().for_each(|child| child.kill());
+        while work::receive(&stage.queue, &mut [0; MSGSIZE], Wait::Never).is_ok() {}
+        stage.check_as_new()
     });
 }

@@ -78,6 +78,38 @@ fn no_wake_is_lost_between_two_senders_and_two_sleeping_receivers() {
 }
 
 #[test]
+fn a_shutdown_wakes_all_who_sleep() {
+    model("eventcount shutdown", 2, 10, || {
+        let q = Queue::new(1, 2);
+        let sleepers: Vec<_> = [1, 2]
+            .map(|k| {
+                let r = q.owner(k);
+                thread::spawn(move || {
+                    let wait = &r.segment().control().wait.0;
+                    let event = if k == 1 { &wait.receivers } else { &wait.pollers };
+                    let look = || {
+                        let mut value = 0;
+                        // SAFETY: one writable byte.
+                        match unsafe { r.try_receive(&mut value, 1, Look::Close) } {
+                            Err(Refused::Shut) => Some(()),
+                            Err(Refused::WouldBlock) => None,
+                            other => panic!("receive: {other:?}"),
+                        }
+                    };
+                    while look().is_none() {
+                        event.wait(look, |announced| Some(event.sleep(announced, 0)));
+                    }
+                })
+            })
+            .into();
+        q.owner(0).shut().unwrap();
+        for sleeper in sleepers {
+            sleeper.join().unwrap();
+        }
+    });
+}
+
+#[test]
 fn no_wake_is_lost_for_a_sender_that_sleeps_on_a_full_queue() {
     model("eventcount full", 3, 5, || {
         let q = Queue::new(1, 2);
