@@ -75,6 +75,38 @@ static void a_full_queue_of_several_drops_the_oldest_of_the_lowest(void)
     close_and_unlink(queue, name);
 }
 
+static void the_newest_of_the_lowest_stays(void)
+{
+    const char *name = new_name();
+    mqrs_queue *queue = create_queue(name, 3, 100, 0);
+
+    send_text(queue, "high", 9);
+    send_text(queue, "older", 2);
+    send_text(queue, "newer", 2);
+    CHECK_OK(send_dropping(queue, "new", 9, MQRS_NOWAIT));
+    EXPECT_TEXT(queue, "high", 9);
+    EXPECT_TEXT(queue, "new", 9);
+    EXPECT_TEXT(queue, "newer", 2);
+    CHECK_EQUAL(0, drain(queue));
+    close_and_unlink(queue, name);
+}
+
+static void any_number_of_messages_may_be_dropped(void)
+{
+    enum { COUNT = 500 };
+    const char *name = new_name();
+    mqrs_queue *queue = create_queue(name, 3, 100, 0);
+
+    for (int i = 0; i < COUNT; i++)
+        CHECK_OK(send_dropping(queue, "one priority", 0, MQRS_NOWAIT));
+    CHECK_OK(send_dropping(queue, "another", 1, MQRS_NOWAIT));
+    for (int i = 0; i < COUNT; i++)
+        CHECK_OK(send_dropping(queue, "two priorities", 0, MQRS_NOWAIT));
+    CHECK_EQUAL(3, messages_in(queue));
+    CHECK_EQUAL(2 * COUNT + 1 - 3, dropped_by(queue));
+    close_and_unlink(queue, name);
+}
+
 static void what_is_above_the_new_message_stays(void)
 {
     const char *name = new_name();
@@ -193,6 +225,8 @@ int main(void)
     RUN(a_queue_with_room_drops_nothing);
     RUN(a_full_queue_of_one_priority_drops_its_oldest);
     RUN(a_full_queue_of_several_drops_the_oldest_of_the_lowest);
+    RUN(the_newest_of_the_lowest_stays);
+    RUN(any_number_of_messages_may_be_dropped);
     RUN(what_is_above_the_new_message_stays);
     RUN(a_send_below_the_queue_waits_for_room);
     RUN(senders_that_drop_and_receivers_lose_nothing_uncounted);
