@@ -15,9 +15,10 @@
 //! the stamp on the last one (`reclaim.rs`).
 //!
 //! To the others they are so many sends or receives, one right after the other. A batch holds a
-//! quarter of the spare slots at most, so that one that is stopped leaves the others theirs.
+//! quarter of the spare slots at most, so that one that is stopped leaves the others theirs. It
+//! ends where the index does, and before a slot that somebody else has claimed.
 
-use super::engine::{Engine, Look, Place, Progress, Refused, SegmentRef, set_entry};
+use super::engine::{Engine, Look, Place, Progress, Refused, SegmentRef};
 use super::layout::spare_slots;
 use super::receive::{Candidate, Known, Round};
 use super::segment::Slot;
@@ -254,8 +255,8 @@ impl Engine {
             step!(SendHinted);
             // Else they are where the index says.
             if t != begun {
-                for (entry, message) in place.entries(segment, several).iter().zip(slots) {
-                    set_entry(entry, message.slot.number());
+                for (i, message) in slots.iter().enumerate() {
+                    self.set_slot_at(self.place_after(place, i as u32), message.slot.number());
                 }
             }
             step!(SendIndexed);

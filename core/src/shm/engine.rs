@@ -75,15 +75,10 @@ impl Place {
     /// Note in the index which slot belongs there.
     #[inline(always)]
     pub(super) fn set_slot(self, segment: &SegmentRef, slot: u32) {
-        set_entry(segment.entry(self.0), slot);
-    }
-}
-
-/// Note in an entry of the index which slot belongs there.
-#[inline(always)]
-pub(super) fn set_entry(entry: &AtomicU32, slot: u32) {
-    if entry.load(Ordering::Relaxed) != slot {
-        entry.store(slot, Ordering::Release);
+        let entry = segment.entry(self.0);
+        if entry.load(Ordering::Relaxed) != slot {
+            entry.store(slot, Ordering::Release);
+        }
     }
 }
 
