@@ -318,10 +318,12 @@ impl Engine {
     ) -> Result<usize, Refused> {
         step!(ReceiveBegun);
         let h = Head(self.head_word().load(Ordering::Acquire));
-        if most > 1 && !h.is_mixed() && (self.known_messages(h) > 1 || self.was_told_of_several(h))
+        let segment = &self.view();
+        if most > 1
+            && !h.is_mixed()
+            && (self.known_messages(h) > 1 || self.was_told_of_several(segment, h))
         {
             self.finalize(h);
-            let segment = &self.view();
             let fits = |i, len| cut || len <= room(i).1;
             let mut slots = [const { MaybeUninit::uninit() }; BATCH];
             let next = self.next_of_lane(&mut slots, segment, h, most, fits);
@@ -335,6 +337,17 @@ impl Engine {
         let known = unsafe { self.try_receive_known(to, cap, cut, look) }?;
         got(0, known);
         Ok(1)
+    }
+
+    /// Read the senders' notes anew; whether there are several messages behind `h`, as far as
+    /// they say. Those are fetched, to be written as well: their slots will be freed.
+    #[inline(always)]
+    fn was_told_of_several(&self, segment: &SegmentRef, h: Head) -> bool {
+        let known = self.told_messages(h);
+        if known > 1 {
+            self.fetch_ahead(segment, self.place(h.count()), known.min(self.prefetch) as usize);
+        }
+        known > 1
     }
 
     /// The next messages of a lane that are where the index says and fit their buffers.

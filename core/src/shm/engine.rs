@@ -516,24 +516,21 @@ impl Engine {
     /// Read the senders' notes anew; whether there are messages behind `h`, as far as they say.
     #[inline]
     pub(super) fn was_told_of_message(&self, h: Head) -> bool {
-        let sent = self.control().confirmed.0.load(Ordering::Relaxed) as u32 & TAKE_MASK;
-        self.receiving.0.tail_seen.store(sent, Ordering::Relaxed);
-        let known = self.known_messages(h);
-        self.note_queued(known);
+        let known = self.told_messages(h);
         if known > 1 {
             self.fetch_messages(h, known);
         }
         known > 0
     }
 
-    /// The same for who takes several at once: that he looks at them all fetches them.
-    #[inline]
-    pub(super) fn was_told_of_several(&self, h: Head) -> bool {
+    /// How many messages are behind `h`, as the senders' notes say now.
+    #[inline(always)]
+    pub(super) fn told_messages(&self, h: Head) -> u32 {
         let sent = self.control().confirmed.0.load(Ordering::Relaxed) as u32 & TAKE_MASK;
         self.receiving.0.tail_seen.store(sent, Ordering::Relaxed);
         let known = self.known_messages(h);
         self.note_queued(known);
-        known > 1
+        known
     }
 
     /// For receivers that wait: as soon as the notes tell of a message, fetch it, even if it

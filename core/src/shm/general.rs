@@ -220,7 +220,7 @@ impl ShmQueue {
                 .run(|look| attempt(0, look))?,
         };
         while sent < count {
-            match attempt(sent, Look::Close) {
+            match attempt(sent, Look::Glance) {
                 Ok(more) => sent += more,
                 Err(_) => break,
             }
@@ -262,7 +262,7 @@ impl ShmQueue {
                 .run(|look| attempt(0, look))?,
         };
         while received < count {
-            match attempt(received, Look::Close) {
+            match attempt(received, Look::Glance) {
                 Ok(more) => received += more,
                 Err(_) => break,
             }

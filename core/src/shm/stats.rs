@@ -41,6 +41,14 @@ pub struct Counts {
     pub most: u64,
 }
 
+/// The number of sends that a tail's count stands for, by a note made before or after it.
+fn reckoned(noted: u64, count: u64) -> u64 {
+    match seq_distance(count, noted & SEQ_MASK) {
+        ahead if ahead <= SEQ_MASK / 2 => noted.wrapping_add(ahead),
+        _ => noted.wrapping_sub(seq_distance(noted & SEQ_MASK, count)),
+    }
+}
+
 impl Engine {
     /// Note how many sends there were up to `t`.
     #[cold]
@@ -52,8 +60,7 @@ impl Engine {
     /// How many sends there were up to `t`, a tail that is not long past.
     pub(super) fn all_sent(&self, t: Tail) -> u64 {
         // Relaxed: any note that is not older than half the counts is good.
-        let noted = self.control().counters.0.sent.load(Relaxed);
-        noted.wrapping_add(seq_distance(t.count(), noted & SEQ_MASK))
+        reckoned(self.control().counters.0.sent.load(Relaxed), t.count())
     }
 
     /// The number of message `seq`, which was sent before now: the first has 1.
@@ -176,4 +183,19 @@ pub struct Users {
     pub senders: u32,
     /// Threads asleep in a receive.
     pub receivers: u32,
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_may_be_older_or_newer_than_the_tail() {
+        let round = SEQ_MASK + 1;
+        for sent in [0, 1, NOTED, round - 1, round, 5 * round + 3] {
+            for noted in [sent.saturating_sub(NOTED), sent, sent + 1, sent + 2 * NOTED] {
+                assert_eq!(reckoned(noted, sent & SEQ_MASK), sent, "noted {noted}");
+            }
+        }
+    }
 }
