@@ -108,8 +108,9 @@
  * size use up. The kernel measures waits on CLOCK_REALTIME: a timeout on another clock is
  * converted, and looked at again when it seems to be up, and ten times a second. If the clock is
  * set back during a wait, that look, and with it the end of the wait, can come as much later, or
- * mqrs_cancel be noticed. The kernel drops a registration for notification when
- * its process closes any descriptor of the queue; the library keeps its own open as long as that
+ * mqrs_cancel be noticed. Ten times a second a call that waits lets go of its place in the
+ * kernel's line, and is for an instant no receiver that waits. The kernel drops a registration
+ * for notification when its process closes any descriptor of the queue; the library keeps its own open as long as that
  * matters, but a program that closes one of mqrs_dup_fd or mq_open loses the registration.
  * Where a program has closed the descriptor of a handle itself, calls on the handle are -EBADF.
  *
@@ -196,7 +197,8 @@
  *
  * The library installs no signal handler. A handler without SA_RESTART that runs while a call
  * sleeps ends it with -EINTR; with SA_RESTART, or on a handle with MQRS_OPT_RESTART, the call
- * goes on, towards the same deadline. (On kernels before 5.16, and where futex_waitv(2) is
+ * goes on, towards the same deadline. (mqrs_wait for POSIX queues or for none ends with -EINTR
+ * all the same. On kernels before 5.16, and where futex_waitv(2) is
  * forbidden, -EINTR may come with SA_RESTART too.) A handler that runs before the call sleeps
  * may go unnoticed, as with any system call.
  *
@@ -920,7 +922,9 @@ ssize_t mqrs_sendall(mqrs_queue *q, const void *data, size_t len, uint32_t prio)
  * MQRS_SEND_DROP_OLDEST  shared memory (MQRS_CAP_DROP_OLDEST): if the queue is full, its
  *                        oldest message of its lowest priority is dropped, and counted
  *                        (mqrs_stats.dropped). If even that priority is above the new one's,
- *                        the call waits or fails as without the flag. In a queue of one
+ *                        the call waits or fails as without the flag. To drop and to send
+ *                        are two steps: others may take the room in between, so a call may
+ *                        drop several, and fail after that. In a queue of one
  *                        priority it is as quick as to receive; in one of several all slots
  *                        are looked at
  *
@@ -1092,7 +1096,9 @@ ssize_t mqrs_receive_until(mqrs_queue *q,
  *                     with what the last one filled in goes on from there, so a loop sees
  *                     every message that stays. It is no snapshot: what is sent meanwhile
  *                     to a place already passed is not seen. Who waits here is no receiver
- *                     that waits. In a queue of one priority a look is quick; in one of
+ *                     that waits. Behind the last message of a queue that was shut down:
+ *                     -EPIPE. A look that fails may have written to the buffer at data. In
+ *                     a queue of one priority a look is quick; in one of
  *                     several all slots are looked at, for up to 32 messages of a
  *                     mqrs_recvmmsg at once.
  *                     System V: sequence is a place in the order of arrival, counted from
@@ -1494,7 +1500,7 @@ int mqrs_fd(mqrs_queue *q);
  * items       count structs: the queue, of any transport, and in events what to wait for,
  *             MQRS_READABLE | MQRS_WRITABLE. A NULL queue is passed over. A queue may be there
  *             more than once
- * size        sizeof (struct mqrs_wait_item)
+ * size        sizeof (struct mqrs_wait_item), also if count is 0
  * count       any number; 0 only sleeps
  * timeout_ns  nanoseconds; MQRS_NOWAIT (0): only look; MQRS_FOREVER (-1): until one is ready
  *
@@ -1567,8 +1573,8 @@ int mqrs_cancel(mqrs_queue *q);
  * Calls that can be done at once are done. To end a handle that other threads use: set it,
  * wait until their calls have returned, then mqrs_close.
  *
- * In shared memory it is immediate. POSIX and System V: calls that wait already may take up
- * to 0.1 s to end.
+ * In shared memory and with System V it is immediate. POSIX: calls that wait already may take
+ * up to 0.1 s to end.
  *
  * Returns 0, or
  *   -EBADF           q is NULL or no open handle
@@ -1589,7 +1595,9 @@ int mqrs_set_cancelled(mqrs_queue *q,
  * received; all later ones return -EPIPE. Receives go on until the queue is empty, and then
  * return -EPIPE as well. Calls that wait end at once, in every process. For mqrs_fd and
  * mqrs_wait the queue is readable and writable from then on. To shut it down again is fine.
- * mqrs_unlink makes room for a new queue of that name.
+ * mqrs_unlink makes room for a new queue of that name. What is given back after it
+ * (mqrs_requeue, MQRS_OPT_REDELIVER) is received as well, if there still is somebody who does:
+ * -EPIPE says that nothing is queued now, not that no worker holds a message.
  *
  * Returns 0, or
  *   -EBADF           q is NULL or no open handle, or was opened O_RDONLY
@@ -1633,8 +1641,8 @@ int mqrs_getattr(const mqrs_queue *q, struct mqrs_attr *out, size_t size);
  *
  * Shared memory (MQRS_CAP_STATS): sent, received and dropped are exact, at one instant of the
  * call; what was given back and sent again (mqrs_requeue, MQRS_OPT_REDELIVER) counts once
- * more, and what died with its receiver as received. max_curmsgs is the most that a sender
- * that met a full queue, a receiver that looked for messages, or a call of this function has
+ * more, and what died with its receiver, or with one who was dropping it, as received.
+ * max_curmsgs is the most that a sender that met a full queue, a receiver that looked for messages, or a call of this function has
  * seen. blocked_senders and blocked_receivers are calls asleep, users open handles, of
  * processes that live. last_... need MQRS_OPT_STAMP; the sender's library wrote them.
  * System V: the processes that sent and received last, and when. POSIX: -ENOTSUP.

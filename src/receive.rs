@@ -1,7 +1,7 @@
 //! Receiving.
 
 use crate::boundary::{mqrs_queue, on_queue};
-use crate::sized::{Elements, Output, check_size};
+use crate::sized::{Elements, Output, check_size, check_stride};
 use crate::structs::{check_flags, check_one_of, mqrs_msg, read_message};
 use libc::{size_t, ssize_t};
 use mqueue_core::deadline::Wait;
@@ -140,7 +140,9 @@ pub unsafe extern "C" fn mqrs_receive_until(
 ///                     with what the last one filled in goes on from there, so a loop sees
 ///                     every message that stays. It is no snapshot: what is sent meanwhile
 ///                     to a place already passed is not seen. Who waits here is no receiver
-///                     that waits. In a queue of one priority a look is quick; in one of
+///                     that waits. Behind the last message of a queue that was shut down:
+///                     -EPIPE. A look that fails may have written to the buffer at data. In
+///                     a queue of one priority a look is quick; in one of
 ///                     several all slots are looked at, for up to 32 messages of a
 ///                     mqrs_recvmmsg at once.
 ///                     System V: sequence is a place in the order of arrival, counted from
@@ -231,7 +233,7 @@ pub unsafe extern "C" fn mqrs_recvmmsg(
         on_queue(q, |queue| {
             check_flags(flags, message::receive::ALL)?;
             let wait = Wait::timeout(timeout_ns)?;
-            check_size::<mqrs_msg>(size)?;
+            check_stride::<mqrs_msg>(size)?;
             queue.access().check_receive(std::ptr::null(), 0)?;
             let v = Elements::new(v, size, count)?;
             let asked = move |i| {
@@ -246,7 +248,11 @@ pub unsafe extern "C" fn mqrs_recvmmsg(
                 }
             };
             (0..count).try_for_each(|i| check_one_of(&v, i))?;
-            queue.check_requests((0..count).map(asked))?;
+            // Where a look begins is said by the first alone.
+            queue.check_requests((0..count).map(|i| match (i, asked(i)) {
+                (0, first) => first,
+                (_, other) => Request { prio: 0, sequence: 0, ..other },
+            }))?;
             let got = move |i, incoming: Incoming| write_received(v.in_place(i), &incoming);
             if flags & message::receive::PEEK == 0 {
                 return queue.receive_batch(count, asked, got, wait);

@@ -1,7 +1,7 @@
 //! Sending.
 
 use crate::boundary::{mqrs_queue, on_queue};
-use crate::sized::{Elements, check_size};
+use crate::sized::{Elements, check_size, check_stride};
 use crate::structs::{check_flags, check_one_of, mqrs_msg, read_message};
 use libc::{size_t, ssize_t};
 use mqueue_core::deadline::Wait;
@@ -155,7 +155,9 @@ pub unsafe extern "C" fn mqrs_sendall(
 /// MQRS_SEND_DROP_OLDEST  shared memory (MQRS_CAP_DROP_OLDEST): if the queue is full, its
 ///                        oldest message of its lowest priority is dropped, and counted
 ///                        (mqrs_stats.dropped). If even that priority is above the new one's,
-///                        the call waits or fails as without the flag. In a queue of one
+///                        the call waits or fails as without the flag. To drop and to send
+///                        are two steps: others may take the room in between, so a call may
+///                        drop several, and fail after that. In a queue of one
 ///                        priority it is as quick as to receive; in one of several all slots
 ///                        are looked at
 ///
@@ -231,7 +233,7 @@ pub unsafe extern "C" fn mqrs_sendmmsg(
         on_queue(q, |queue| {
             check_flags(flags, message::send::ALL)?;
             let wait = Wait::timeout(timeout_ns)?;
-            check_size::<mqrs_msg>(size)?;
+            check_stride::<mqrs_msg>(size)?;
             queue.access().check_send(std::ptr::null(), 0, 0)?;
             let v = Elements::new(v.cast_mut(), size, count)?;
             let message = move |i| {

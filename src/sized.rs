@@ -41,6 +41,22 @@ pub(crate) fn check_size<T: SizedStruct>(size: usize) -> Result<()> {
     Ok(())
 }
 
+/// The same for the stride of an array.
+pub(crate) fn check_stride<T: SizedStruct>(size: usize) -> Result<()> {
+    check_size::<T>(size)?;
+    if size % align_of::<T>() != 0 {
+        return Err(explain(
+            libc::EINVAL,
+            format_args!(
+                "the size {size} of struct {} is no multiple of its alignment, {}",
+                T::NAME,
+                align_of::<T>()
+            ),
+        ));
+    }
+    Ok(())
+}
+
 fn check_pointer<T: SizedStruct>(is_null: bool) -> Result<()> {
     if is_null {
         return Err(explain(
@@ -124,17 +140,7 @@ impl<T: SizedStruct> Elements<T> {
     /// As long as it is used, `at` is null or `count` structs of `size` bytes are readable
     /// there, and writable if they are written to, where `size` is at most 4096.
     pub(crate) unsafe fn new(at: *mut T, size: usize, count: usize) -> Result<Elements<T>> {
-        check_size::<T>(size)?;
-        if size % align_of::<T>() != 0 {
-            return Err(explain(
-                libc::EINVAL,
-                format_args!(
-                    "the size {size} of struct {} is no multiple of its alignment, {}",
-                    T::NAME,
-                    align_of::<T>()
-                ),
-            ));
-        }
+        check_stride::<T>(size)?;
         check_pointer::<T>(at.is_null() && count > 0)?;
         if size.checked_mul(count).is_none_or(|bytes| bytes > isize::MAX as usize) {
             return Err(explain(

@@ -57,7 +57,7 @@ pub unsafe extern "C" fn mqrs_fd(q: *mut mqrs_queue) -> c_int {
 /// items       count structs: the queue, of any transport, and in events what to wait for,
 ///             MQRS_READABLE | MQRS_WRITABLE. A NULL queue is passed over. A queue may be there
 ///             more than once
-/// size        sizeof (struct mqrs_wait_item)
+/// size        sizeof (struct mqrs_wait_item), also if count is 0
 /// count       any number; 0 only sleeps
 /// timeout_ns  nanoseconds; MQRS_NOWAIT (0): only look; MQRS_FOREVER (-1): until one is ready
 ///
@@ -166,8 +166,8 @@ pub unsafe extern "C" fn mqrs_cancel(q: *mut mqrs_queue) -> c_int {
 /// Calls that can be done at once are done. To end a handle that other threads use: set it,
 /// wait until their calls have returned, then mqrs_close.
 ///
-/// In shared memory it is immediate. POSIX and System V: calls that wait already may take up
-/// to 0.1 s to end.
+/// In shared memory and with System V it is immediate. POSIX: calls that wait already may take
+/// up to 0.1 s to end.
 ///
 /// Returns 0, or
 ///   -EBADF           q is NULL or no open handle
@@ -189,7 +189,9 @@ pub unsafe extern "C" fn mqrs_set_cancelled(q: *mut mqrs_queue, on: c_int) -> c_
 /// received; all later ones return -EPIPE. Receives go on until the queue is empty, and then
 /// return -EPIPE as well. Calls that wait end at once, in every process. For mqrs_fd and
 /// mqrs_wait the queue is readable and writable from then on. To shut it down again is fine.
-/// mqrs_unlink makes room for a new queue of that name.
+/// mqrs_unlink makes room for a new queue of that name. What is given back after it
+/// (mqrs_requeue, MQRS_OPT_REDELIVER) is received as well, if there still is somebody who does:
+/// -EPIPE says that nothing is queued now, not that no worker holds a message.
 ///
 /// Returns 0, or
 ///   -EBADF           q is NULL or no open handle, or was opened O_RDONLY

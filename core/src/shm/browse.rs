@@ -157,10 +157,11 @@ impl Engine {
             if is_whole && found.len > 0 {
                 return Ok(found);
             }
-            // There is nothing only if nobody has sent or received meanwhile.
+            // There is nothing only if nobody has sent or received meanwhile. Behind a message
+            // it is enough that nothing was found: a look from there is no snapshot.
             let is_instant = self.head_word().load(Ordering::SeqCst) == h.0
                 && self.tail_word().load(Ordering::SeqCst) == t.0;
-            if is_whole && is_instant {
+            if is_whole && (is_instant || behind.is_some()) {
                 return Err(if t.is_shut() { Refused::Shut } else { Refused::WouldBlock });
             }
             if self.is_stuck(progress) {

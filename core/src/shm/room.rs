@@ -36,6 +36,9 @@ impl Engine {
             let h = Head(self.head_word().load(Ordering::SeqCst));
             self.finalize(h);
             let t = Tail(self.tail_word().load(Ordering::SeqCst));
+            if t.is_shut() {
+                return Err(Refused::Shut);
+            }
             if t.queued(h) < self.segment.geometry().maxmsg {
                 return Ok(Dropped::NotFull);
             }
