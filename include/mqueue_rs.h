@@ -110,8 +110,9 @@
  * set back during a wait, that look, and with it the end of the wait, can come as much later, or
  * mqrs_cancel be noticed. Ten times a second a call that waits lets go of its place in the
  * kernel's line, and is for an instant no receiver that waits. The kernel drops a registration
- * for notification when its process closes any descriptor of the queue; the library keeps its own open as long as that
- * matters, but a program that closes one of mqrs_dup_fd or mq_open loses the registration.
+ * for notification when its process closes any descriptor of the queue; the library keeps its
+ * own open as long as that matters, but a program that closes one of mqrs_dup_fd or mq_open
+ * loses the registration.
  * Where a program has closed the descriptor of a handle itself, calls on the handle are -EBADF.
  *
  * System V. A priority p is the message type 32768 - p, and the lowest type is received first; a
@@ -1642,9 +1643,10 @@ int mqrs_getattr(const mqrs_queue *q, struct mqrs_attr *out, size_t size);
  * Shared memory (MQRS_CAP_STATS): sent, received and dropped are exact, at one instant of the
  * call; what was given back and sent again (mqrs_requeue, MQRS_OPT_REDELIVER) counts once
  * more, and what died with its receiver, or with one who was dropping it, as received.
- * max_curmsgs is the most that a sender that met a full queue, a receiver that looked for messages, or a call of this function has
- * seen. blocked_senders and blocked_receivers are calls asleep, users open handles, of
- * processes that live. last_... need MQRS_OPT_STAMP; the sender's library wrote them.
+ * max_curmsgs is the most that a sender that met a full queue, a receiver that looked for
+ * messages, or a call of this function has seen. blocked_senders and blocked_receivers are
+ * calls asleep, users open handles, of processes that live. last_... need MQRS_OPT_STAMP;
+ * the sender's library wrote them.
  * System V: the processes that sent and received last, and when. POSIX: -ENOTSUP.
  *
  * Returns 0, or, having written nothing,

@@ -50,9 +50,10 @@ pub unsafe extern "C" fn mqrs_getattr(
 /// Shared memory (MQRS_CAP_STATS): sent, received and dropped are exact, at one instant of the
 /// call; what was given back and sent again (mqrs_requeue, MQRS_OPT_REDELIVER) counts once
 /// more, and what died with its receiver, or with one who was dropping it, as received.
-/// max_curmsgs is the most that a sender that met a full queue, a receiver that looked for messages, or a call of this function has
-/// seen. blocked_senders and blocked_receivers are calls asleep, users open handles, of
-/// processes that live. last_... need MQRS_OPT_STAMP; the sender's library wrote them.
+/// max_curmsgs is the most that a sender that met a full queue, a receiver that looked for
+/// messages, or a call of this function has seen. blocked_senders and blocked_receivers are
+/// calls asleep, users open handles, of processes that live. last_... need MQRS_OPT_STAMP;
+/// the sender's library wrote them.
 /// System V: the processes that sent and received last, and when. POSIX: -ENOTSUP.
 ///
 /// Returns 0, or, having written nothing,
