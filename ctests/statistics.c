@@ -116,6 +116,8 @@ static void who_waits_is_counted_until_he_dies(void)
             char buffer[100];
 
             CHECK_OK(mqrs_receive(queue, buffer, sizeof buffer, NULL));
+            /* The other one is dead by then. */
+            CHECK_EQUAL(0, stats_of(queue).blocked_receivers);
             CHILD_END;
         }
     }

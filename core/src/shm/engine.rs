@@ -40,7 +40,7 @@ use super::word::{
     BATCH, Head, MIX, SEQ_BITS, SEQ_MASK, TAKE_MASK, Tail, Word, seq_distance, take_distance,
 };
 use crate::sync::local;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, dekker_barrier, fence, pause};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, dekker_barrier, fence, overwrite, pause};
 
 /// How many places are tried before the search for a free slot begins.
 const NEIGHBOURS: u32 = if cfg!(loom) { 2 } else { 16 };
@@ -684,7 +684,8 @@ impl Engine {
         // meanwhile; whether that is lost or not, no FREE word comes back.
         let generation = slot.generation.load(Ordering::Relaxed).wrapping_add(1);
         slot.generation.store(generation, Ordering::Relaxed);
-        slot.word.store(Word::free(generation).0, Ordering::Release);
+        // One of several, QUEUED still, may be stamped by a receiver that comes too late.
+        overwrite(&slot.word, Word::free(generation).0);
     }
 
     /// Wake a receiver if one sleeps: a message is there.

@@ -34,6 +34,23 @@ fn receive_two(q: &Engine) -> Vec<u8> {
     }
 }
 
+/// The queue is empty, and whatever the dead held has come back.
+fn check_as_new(q: &Engine) {
+    assert_eq!(q.queued_exactly(), 0);
+    q.reclaim();
+    let segment = q.segment();
+    let word = |index| Word(segment.slot(index).unwrap().word.load(SeqCst));
+    let held = (0..segment.geometry().nslots).filter(|&index| !word(index).is_free()).count();
+    assert_eq!(held, 0, "slots are lost\n{}", picture(q));
+}
+
+/// How many of the next two messages a look sees.
+fn look_at_two(q: &Engine) -> usize {
+    let room = |_| (std::ptr::dangling_mut(), 1);
+    // SAFETY: the models read no payload of what is looked at.
+    unsafe { q.try_look(None, 2, false, room, |_, _| ()) }.unwrap_or(0)
+}
+
 fn look(q: &Engine) -> Option<u32> {
     let mut seen = None;
     let room = |_| (std::ptr::dangling_mut(), 1);
@@ -107,9 +124,7 @@ fn a_sender_of_two_left_at_any_step_blocks_nobody() {
                 sent.extend([11, 12].iter().take(sent_of_two));
                 same(got, sent);
                 q.is_dead(1);
-                for _ in 0..3 {
-                    assert!(send(&r, 1, 0), "a dead sender's slot is lost");
-                }
+                check_as_new(&r);
             });
         }
     }
@@ -128,10 +143,7 @@ fn two_received_together_are_received_once() {
         got.extend(first.join().unwrap());
         got.extend(drain(&r));
         same(got, vec![1, 2, 3]);
-        for value in 4..7 {
-            assert!(send(&s, value, 0), "a slot is lost");
-        }
-        assert_eq!(drain(&s), [4, 5, 6]);
+        check_as_new(&s);
     });
 }
 
@@ -185,9 +197,9 @@ fn a_receiver_of_two_left_at_any_step_takes_both_or_none() {
             assert!(missing.len() < 2 || [[1, 2], [2, 3]].iter().any(|two| missing == *two));
             assert!(missing.is_empty() || step != Step::ReceiveChosen, "{missing:?}");
             q.is_dead(1);
-            assert_eq!(r.queued_exactly(), 0);
+            check_as_new(&r);
             for value in 4..7 {
-                assert!(send(&r, value, 0), "a dead receiver's slot is lost\n{}", picture(&r));
+                assert!(send(&r, value, 0));
             }
             assert_eq!(drain(&r), [4, 5, 6]);
         });
@@ -233,10 +245,114 @@ fn a_late_receivers_stamp_on_a_message_received_with_others_is_undone() {
         let (got, _) = interrupt_at(Step::ReceiveChosen, others, || receive(&late));
         assert_eq!(got, Some((3, 0)));
         q.is_dead(2);
-        for value in 4..7 {
-            assert!(send(&late, value, 0), "a slot is lost\n{}", picture(&late));
-        }
-        assert_eq!(drain(&late), [4, 5, 6]);
+        check_as_new(&late);
+    });
+}
+
+/// The same with one who is stopped with that stamp for good.
+#[test]
+fn a_stopped_receivers_stamp_on_a_message_received_with_others_is_undone() {
+    model("stopped stamp", 0, 2, || {
+        let q = Queue::new(3, 3);
+        let s = q.owner(0);
+        assert!(send(&s, 1, 0) && send(&s, 2, 0) && send(&s, 3, 0));
+        let (late, r) = (q.owner(1), q.owner(2));
+        // Both have chosen message 1; the one who takes 1 and 2 dies when it has copied 1.
+        let others = move || {
+            assert!(abandon_at(Step::ReceiveStamped, || receive(&late)).is_none());
+        };
+        let mut values = [0u8; 2];
+        let at = values.as_mut_ptr();
+        let two = move || {
+            // SAFETY: two writable bytes.
+            let room = |i| (unsafe { at.add(i) }, 1);
+            let die = |_, _| std::panic::resume_unwind(Box::new("dead"));
+            // SAFETY: as above.
+            unsafe { r.try_receive_several(2, false, room, die, Look::Close) }.map(drop)
+        };
+        let work = || std::panic::catch_unwind(std::panic::AssertUnwindSafe(two)).is_err();
+        assert_eq!(interrupt_at(Step::ReceiveChosen, others, work), (true, true));
+        q.is_dead(2);
+        assert_eq!(drain(&s), [3]);
+        check_as_new(&s);
+    });
+}
+
+/// Nobody but who clears up after the dead meets such a stamp while it can still win.
+#[test]
+fn what_a_dead_receiver_of_two_has_stamped_is_received_whole() {
+    model("a dead receiver's stamp", 0, 2, || {
+        let q = Queue::new(3, 3);
+        let s = q.owner(0);
+        assert!(send(&s, 1, 0) && send(&s, 2, 0) && send(&s, 3, 0));
+        let r = q.owner(1);
+        assert!(abandon_at(Step::ReceiveStamped, || receive_two(&r)).is_none());
+        q.is_dead(1);
+        s.reclaim();
+        let got = drain(&s);
+        assert!(got == [3] || got == [1, 2, 3], "{got:?}");
+        check_as_new(&s);
+    });
+}
+
+#[test]
+fn a_look_beside_a_receiver_of_two_brings_nothing_back() {
+    model("looking beside a receiver of two", 3, 8, || {
+        let q = Queue::new(3, 3);
+        let s = q.owner(0);
+        assert!(send(&s, 1, 0) && send(&s, 2, 0));
+        let a = q.owner(1);
+        let two = thread::spawn(move || receive_two(&a));
+        look_at_two(&s);
+        // A mixed queue goes by what slots say.
+        assert!(send(&s, 9, 9));
+        let mut got = drain(&s);
+        got.extend(two.join().unwrap());
+        same(got, vec![1, 2, 9]);
+        check_as_new(&s);
+    });
+}
+
+#[test]
+fn a_batch_beside_a_sender_keeps_to_the_room_that_there_is() {
+    model("a batch beside a sender in a queue for two", 3, 5, || {
+        let q = Queue::new(2, 3);
+        let a = q.owner(1);
+        let batch = thread::spawn(move || send_two(&a, [1, 2], [0, 0]));
+        let s = q.owner(2);
+        let single = usize::from(send(&s, 3, 0));
+        let sent = batch.join().unwrap() + single;
+        assert_eq!((sent, drain(&s).len()), (2, 2));
+    });
+}
+
+#[test]
+fn a_look_finds_one_of_two_messages_that_follow_each_other() {
+    model("looking beside a relay", 3, 5, || {
+        let q = Queue::new(3, 3);
+        let s = q.owner(0);
+        assert!(send(&s, 1, 0));
+        let l = q.owner(1);
+        let looker = thread::spawn(move || look(&l));
+        assert!(send(&s, 2, 0));
+        assert_eq!(receive(&s), Some((1, 0)));
+        assert_eq!(looker.join().unwrap(), Some(0));
+    });
+}
+
+#[test]
+fn a_look_sees_what_a_receiver_has_stamped_in_vain() {
+    model("looking beside a lost receive", 0, 2, || {
+        let q = Queue::new(3, 3);
+        let (s, late) = (q.owner(0), q.owner(1));
+        assert!(send(&s, 1, 0));
+        let others = move || {
+            assert!(send(&s, 9, 9));
+            assert_eq!(look_at_two(&s), 2);
+        };
+        let (got, reached) = interrupt_at(Step::ReceiveStamped, others, || receive(&late));
+        assert!(reached);
+        assert_eq!(got, Some((9, 9)));
     });
 }
 
