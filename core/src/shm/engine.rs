@@ -387,7 +387,18 @@ impl Engine {
 
     /// Complete the slot change of the send that `t` names; if several messages were sent
     /// together, of all of them, from the last to the first.
+    #[inline]
     pub(super) fn confirm(&self, t: Tail) {
+        let Some(slot) = self.segment.slot(t.slot()) else { return };
+        let w = Word(slot.word.load(Ordering::Acquire));
+        // As a rule it is done.
+        if w.is_being_sent() || w.is_queued() && w.is_chained() {
+            self.confirm_all(t);
+        }
+    }
+
+    #[cold]
+    fn confirm_all(&self, t: Tail) {
         let mut index = t.slot();
         let mut seq = t.count().wrapping_sub(1) & SEQ_MASK;
         for _ in 0..BATCH {
