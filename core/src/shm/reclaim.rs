@@ -20,7 +20,7 @@ use super::layout::{OWNERS, SlotHeader};
 use super::segment::Slot;
 use super::word::{Tail, Word, seq_distance};
 use crate::fault::step;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, fence};
 
 /// A set of owners.
 struct OwnerSet([u64; OWNERS.div_ceil(64) as usize]);
@@ -189,6 +189,12 @@ impl Engine {
     /// them, which `last` holds: they are QUEUED still.
     fn bury_others(&self, last: &SlotHeader, word: Word) -> bool {
         let seq = last.seq.load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        // Another who buried it all may have been faster: then this is the number of a message
+        // that lives, and what he freed he has noted.
+        if last.word.load(Ordering::Relaxed) != word.0 {
+            return false;
+        }
         // I9: the head that named it may still have to be finalized.
         self.note_gone(seq);
         let is_one_of_them = |other: u64| {

@@ -503,3 +503,22 @@ fn what_is_sent_before_a_shutdown_is_received_before_its_end_is_told() {
         });
     }
 }
+
+#[test]
+fn of_a_batch_that_a_dead_receiver_had_nobody_takes_later_messages_for_a_part() {
+    // Whoever comes late finds new messages in the dead one's slots.
+    model("two who bury a batch of two", 2, 20, || {
+        let q = Queue::new(2, 0);
+        let s = q.owner(0);
+        assert!(send(&s, 1, 0) && send(&s, 2, 0));
+        let dead = q.owner(1);
+        assert!(abandon_at(Step::ReceivePublished, || receive_two(&dead)).is_none());
+        q.is_dead(1);
+        let late = q.owner(2);
+        let other = thread::spawn(move || late.reclaim());
+        s.reclaim();
+        assert!(send(&s, 3, 0) && send(&s, 4, 0));
+        other.join().unwrap();
+        assert_eq!(drain(&s), [3, 4], "\n{}", picture(&s));
+    });
+}
