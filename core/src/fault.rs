@@ -119,6 +119,8 @@ steps! {
     WakeUntouched,
     /// Reclaim: a dead owner's slot is found, not yet freed.
     ReclaimFound,
+    /// Reclaim: all that a dead owner held is dealt with, its number not yet free.
+    ReclaimSwept,
     /// Notification: the registration word is ours, the tail not yet armed.
     NotifyRegistered,
     /// Notification: fired, the tail's flags not yet cleared.

@@ -12,6 +12,8 @@
 //! In a queue with redelivery what the dead had received (TAKEN, RETURNING) is sent again,
 //! by an *heir*: an owner who makes the slot RETURNING in his own name, and then sends it. If
 //! there is no room he gives it back to the dead one, whose number rests until another tries.
+//! A slot in the hands of a living heir may yet go back: as long as there is one, no number of
+//! the dead becomes free.
 //! Since that must not wait until slots are wanted, those who receive look for the dead now
 //! and then.
 
@@ -139,6 +141,7 @@ impl Engine {
         self.release_finder_of_the_dead();
         self.disarm_registration_of_the_dead();
         let swept = self.sweep(heir, |owner| owner == self.owner);
+        step!(ReclaimSwept);
         if swept.freed {
             self.wake_sender();
         }
@@ -153,36 +156,49 @@ impl Engine {
         let mut swept = Swept { freed: false, left: false };
         for index in 0..self.nslots() {
             let Some(slot) = self.segment.slot(index) else { continue };
-            // A dead receiver's TAKING becomes TAKEN or QUEUED first; a few rounds do.
-            for _ in 0..8 {
-                let word = Word(slot.word.load(Ordering::Acquire));
-                if !word.is_held() || !is_dead(word.owner()) {
-                    break;
-                }
-                if word.is_taking() {
-                    self.resolve(slot, word);
-                    continue;
-                }
-                if word.is_being_sent() {
-                    // The tail may name it: then it was sent, and confirming makes it QUEUED.
-                    self.confirm(Tail(self.tail_word().load(Ordering::Acquire)));
-                }
-                // What was received together was not acquired.
-                let is_several = word.is_taken() && word.messages() > 1;
-                if word.is_claimed() || is_several || !self.features.redeliver {
-                    if is_several {
-                        // Those received with it first: this word is all that tells of them.
-                        swept.freed |= self.bury_others(&slot, word);
-                    }
-                    swept.freed |= self.bury(slot, word);
-                } else if !heir.is_some_and(|heir| heir.inherit(slot, word)) {
-                    swept.left = true;
-                    break;
-                }
-            }
+            let one = self.sweep_slot(slot, heir, &mut is_dead);
+            swept.freed |= one.freed;
+            swept.left |= one.left;
         }
         self.free_permits(is_dead);
         swept
+    }
+
+    fn sweep_slot(
+        &self,
+        slot: Slot<'_>,
+        heir: Option<&Engine>,
+        is_dead: &mut impl FnMut(u32) -> bool,
+    ) -> Swept {
+        let mut freed = false;
+        // A dead receiver's TAKING becomes TAKEN or QUEUED first; a few rounds do.
+        for _ in 0..8 {
+            let word = Word(slot.word.load(Ordering::Acquire));
+            if !word.is_held() || !is_dead(word.owner()) {
+                // Who has it to send it again gives it back, perhaps.
+                return Swept { freed, left: word.is_returning() && self.features.redeliver };
+            }
+            if word.is_taking() {
+                self.resolve(slot, word);
+                continue;
+            }
+            if word.is_being_sent() {
+                // The tail may name it: then it was sent, and confirming makes it QUEUED.
+                self.confirm(Tail(self.tail_word().load(Ordering::Acquire)));
+            }
+            // What was received together was not acquired.
+            let is_several = word.is_taken() && word.messages() > 1;
+            if word.is_claimed() || is_several || !self.features.redeliver {
+                if is_several {
+                    // Those received with it first: this word is all that tells of them.
+                    freed |= self.bury_others(&slot, word);
+                }
+                freed |= self.bury(slot, word);
+            } else if !heir.is_some_and(|heir| heir.send_again(slot, word).is_ok()) {
+                return Swept { freed, left: true };
+            }
+        }
+        Swept { freed, left: true }
     }
 
     /// Free the slots of the messages that a dead owner has received together with the last of
@@ -234,19 +250,5 @@ impl Engine {
         let counters = &self.control().counters.0.counters;
         count(if word.is_claimed() { &counters.orphans } else { &counters.lost_with_receiver });
         true
-    }
-
-    /// Send a message again that a dead owner had received; false if there is no room for it.
-    fn inherit(&self, slot: Slot<'_>, word: Word) -> bool {
-        let sent = self.send_again(slot, word);
-        if sent.is_err() {
-            // Another who came while it was in our hands has seen nothing left, perhaps.
-            if let Some(row) = self.segment.owner(word.owner()) {
-                let ours = self.sender as u32;
-                // Relaxed: nobody gets the number before we let it go.
-                let _ = row.pid.compare_exchange(0, ours, Ordering::Relaxed, Ordering::Relaxed);
-            }
-        }
-        sent.is_ok()
     }
 }

@@ -61,6 +61,7 @@ fn main() {
     staged::forked(&mut report);
     staged::relatives(&mut report);
     staged::resting(&mut report);
+    staged::resting_with_an_heir(&mut report);
     staged::sent_by_the_dead(&mut report);
     staged::asleep(&mut report);
     staged::unwoken(&mut report);

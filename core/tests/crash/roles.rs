@@ -122,6 +122,7 @@ pub fn roles(step: Step) -> &'static [Role] {
         Step::PollAnnounced | Step::PollWoken => &[Poller],
         Step::WakeUnmarked | Step::WakeUntouched => &[Waker],
         Step::ReclaimFound => &[Reclaimer, Successor],
+        Step::ReclaimSwept => &[Successor],
         Step::NotifyRegistered | Step::NotifyDisarmed => &[Registrant],
         Step::NotifyFired | Step::NotifyUnwoken => &[Notifier, StayingNotifier],
         Step::AttachLocked => &[Attacher, Inheritor, Successor],

@@ -16,7 +16,7 @@ use mqueue_core::fault::Step;
 use mqueue_core::message::Outgoing;
 use mqueue_core::queue::Queue;
 use mqueue_core::shm::layout::OWNERS;
-use mqueue_core::shm::word::Tail;
+use mqueue_core::shm::word::{Tail, Word};
 use mqueue_core::sync::Ordering::SeqCst;
 use mqueue_core::transport::Transport as _;
 use std::time::{Duration, Instant};
@@ -232,6 +232,57 @@ pub fn resting(report: &mut Report) {
             return Err(format!("the number was given early {early:?} or late {late:?}"));
         }
         case.judge()
+    });
+}
+
+/// So it does while an heir has in hand what the dead one had acquired: there may be no room
+/// for it, and then it is the dead one's again.
+pub fn resting_with_an_heir(report: &mut Report) {
+    report.case("a dead owner's number rests while there is an heir", || {
+        let options = OpenOptions { flags: option::REDELIVER, ..options(1, MSGSIZE as u64) };
+        let stage = Stage::of(new_name(), options);
+        let send = || work::send(&stage.queue, &[0; MSGSIZE], 0, Wait::Never);
+        let stop_at = |step| Trap { step: Some(step), nth: 1, signal: libc::SIGSTOP }.set();
+        send().map_err(|error| format!("{error:?}"))?;
+        let numbers = stage.leave_numbers(2);
+        let mut dead = spawn(|| {
+            let queue = stage.open();
+            queue.acquire(Wait::Never).expect("there is one");
+            // SAFETY: touches no memory.
+            unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+        });
+        Case::expect(&mut dead, Fate::Killed(libc::SIGKILL));
+        let owner_of = |index| {
+            let slot = stage.engine().segment().slot(index)?;
+            let word = Word(slot.word.load(SeqCst));
+            word.is_taken().then_some(word.owner())
+        };
+        let holder = || (0..NSLOTS as u32).find_map(owner_of);
+        let Some(number) = holder() else { return Err("not as arranged: not TAKEN".into()) };
+
+        let mut heir = spawn(|| {
+            let inside = stage.open_inside();
+            stop_at(Step::ReturnStamped);
+            inside.attachment().expect("attached").engine().reclaim();
+        });
+        Case::expect(&mut heir, Fate::Stopped);
+        send().map_err(|error| format!("no room: {error:?}"))?;
+        let mut clearer = spawn(|| {
+            stop_at(Step::ReclaimSwept);
+            // The heir, who has gone by then, leaves another.
+            let inside = stage.open_inside();
+            assert_ne!(inside.attachment().expect("attached").engine().owner(), number);
+        });
+        Case::expect(&mut clearer, Fate::Stopped);
+        heir.go_on();
+        Case::expect(&mut heir, Fate::Exited(0));
+        clearer.go_on();
+        let fate = clearer.wait(PATIENCE);
+        drop(numbers);
+        match (holder(), fate) {
+            (Some(holder), Fate::Exited(0)) if holder == number => Ok(()),
+            other => Err(format!("number {number} was given to another: {other:?}")),
+        }
     });
 }
 
