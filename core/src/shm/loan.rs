@@ -349,6 +349,10 @@ impl Engine {
 
     /// Do with one of our slots what is done when its holder dies.
     fn let_go(&self, slot: Slot<'_>) -> bool {
+        if Word(slot.word.load(Ordering::Relaxed)).is_being_sent() {
+            // By a call that never came back, perhaps: if the tail names it, it was sent.
+            self.confirm(Tail(self.tail_word().load(Ordering::Acquire)));
+        }
         let word = Word(slot.word.load(Ordering::Relaxed));
         if word.owner() != self.owner || !word.is_held() {
             return true;

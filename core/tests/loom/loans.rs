@@ -310,6 +310,24 @@ fn a_message_that_was_given_back_is_completed_by_the_next_send() {
 }
 
 #[test]
+fn what_a_call_had_sent_that_never_came_back_stays_sent_when_its_owner_closes() {
+    for (redelivers, requeues) in [(false, false), (false, true), (true, false), (true, true)] {
+        let case = format!("closed in the midst, redelivery {redelivers}, requeue {requeues}");
+        model(&case, 0, 5, move || {
+            let all = Redelivering::new(2, 4);
+            let q = |owner| if redelivers { all.owner(owner) } else { all.0.owner(owner) };
+            let (s, left) = (q(0), q(1));
+            assert!(!requeues || send(&s, 1, 0));
+            let call = || if requeues { work(&left, true).is_some() } else { commit(&left, 1, 0) };
+            assert!(abandon_at(Step::SendPublished, call).is_none());
+            assert!(left.give_back_all());
+            assert_eq!(drain(&s), [1]);
+            is_as_new(&s);
+        });
+    }
+}
+
+#[test]
 fn a_reservation_may_be_older_than_the_counts() {
     // With narrow counters, of which 64 are a round, it is so.
     model("old reservations", 0, 10, || {
