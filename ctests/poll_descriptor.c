@@ -228,6 +228,24 @@ static void what_others_took_is_shown_until_a_call_is_refused(void)
     close_and_unlink(queue, name);
 }
 
+static void a_requeue_that_is_refused_says_so_too(void)
+{
+    const char *name = new_name();
+    mqrs_queue *queue = create_queue(name, 1, 16, 0), *other = open_queue(name, O_RDWR);
+    int fd = get_fd(queue);
+    const void *data;
+
+    send_text(other, "x", 0);
+    CHECK_EQUAL(1, mqrs_acquire(queue, MQRS_NOWAIT, &data, NULL));
+    wait_until_polled(fd, POLLOUT);
+    CHECK_EQUAL(1, fill(other));
+    CHECK_ERROR(EAGAIN, mqrs_requeue(queue, data));
+    wait_until_polled(fd, POLLIN);
+    CHECK_OK(mqrs_release(queue, data));
+    CHECK_OK(mqrs_close(other));
+    close_and_unlink(queue, name);
+}
+
 /* The parent's descriptor is not the child's: the child has its own by asking again, and the
  * parent's goes on as if nothing had been. */
 static void a_child_asks_for_its_own(void)
@@ -480,6 +498,7 @@ int main(void)
     RUN(messages_pass_between_event_loops);
     RUN(consumers_in_many_processes_share_the_messages);
     RUN(what_others_took_is_shown_until_a_call_is_refused);
+    RUN(a_requeue_that_is_refused_says_so_too);
     RUN(a_child_asks_for_its_own);
     RUN(a_child_that_does_not_ask_changes_nothing);
     RUN(who_polls_is_no_receiver_that_waits);

@@ -7,7 +7,7 @@
 use super::engine::{Look, Refused};
 use super::handle::{Attachment, ShmQueue};
 use super::loan::{Lent, Loan};
-use super::wait::{damaged, failure};
+use super::wait::{damaged, failure, note_refusal};
 use crate::deadline::Wait;
 use crate::error::Result;
 use crate::report::say;
@@ -95,10 +95,12 @@ impl ShmQueue {
         let loan = self.borrow(attachment, data, Lent::Acquired)?;
         engine.try_requeue(loan).map_err(|refused| {
             engine.keep(loan);
-            match refused {
+            let error = match refused {
                 Refused::WouldBlock => say(libc::EAGAIN, "the queue is full; the message stays"),
                 other => failure(other).unwrap_or_else(|| Side::Sender.would_block()),
-            }
+            };
+            note_refusal(engine, Side::Sender, error);
+            error
         })
     }
 
