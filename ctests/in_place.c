@@ -467,6 +467,67 @@ static void a_receiver_that_never_waits_notices_a_death_too(void)
     close_and_unlink(queue, name);
 }
 
+/* One call of each kind by which a message is received; its length, or what it says. */
+enum form { RECEIVE, NOWAIT, TIMED, MESSAGE, BATCH, PEEK, ACQUIRE, FORMS };
+
+static ssize_t receive_as(mqrs_queue *queue, enum form form)
+{
+    char buffer[MSGSIZE];
+    struct mqrs_msg message = {0};
+    const void *data;
+    ssize_t result;
+
+    message.data = buffer;
+    message.cap = sizeof buffer;
+    switch (form) {
+    case RECEIVE:
+        return mqrs_receive(queue, buffer, sizeof buffer, NULL);
+    case NOWAIT:
+        return mqrs_timedreceive(queue, buffer, sizeof buffer, MQRS_NOWAIT, NULL);
+    case TIMED:
+        return mqrs_timedreceive(queue, buffer, sizeof buffer, 50 * SECOND, NULL);
+    case MESSAGE:
+        return mqrs_recvmsg(queue, &message, sizeof message, 0, MQRS_FOREVER);
+    case BATCH:
+        result = mqrs_recvmmsg(queue, &message, sizeof message, 1, 0, MQRS_FOREVER);
+        return result < 0 ? result : (ssize_t)message.len;
+    case PEEK:
+        result = mqrs_recvmsg(queue, &message, sizeof message, MQRS_RECV_PEEK, MQRS_FOREVER);
+        CHECK_EQUAL(result, mqrs_receive(queue, buffer, sizeof buffer, NULL));
+        return result;
+    default:
+        result = mqrs_acquire(queue, MQRS_FOREVER, &data, NULL);
+        if (result >= 0)
+            CHECK_OK(mqrs_release(queue, data));
+        return result;
+    }
+}
+
+static void hold_one(mqrs_queue *queue)
+{
+    const void *data;
+
+    CHECK_OK(mqrs_acquire(queue, MQRS_NOWAIT, &data, NULL));
+}
+
+/* However soon after a death, and though somebody has just looked for the dead. */
+static void a_queue_is_not_at_its_end_while_the_dead_hold_a_message(void)
+{
+    for (int form = 0; form < FORMS; form++) {
+        const char *name = new_name();
+        mqrs_queue *queue = create_redelivering(name, 4);
+
+        send_text(queue, "again", 3);
+        kill_child(start_holder(queue, hold_one));
+        CHECK_OK(mqrs_shutdown(queue));
+
+        CHECK_EQUAL(5, receive_as(queue, (enum form)form));
+
+        CHECK_EQUAL(-EPIPE, receive_as(queue, (enum form)form));
+        close_and_unlink(queue, name);
+    }
+}
+
 static void closing_gives_everything_back(void)
 {
     const char *name = new_name();
@@ -566,6 +627,7 @@ int main(void)
     RUN(the_slots_of_the_dead_come_back);
     RUN(what_the_dead_had_acquired_is_sent_again_where_that_was_asked_for);
     RUN(a_receiver_that_never_waits_notices_a_death_too);
+    RUN(a_queue_is_not_at_its_end_while_the_dead_hold_a_message);
     RUN(closing_gives_everything_back);
     RUN(closing_sends_again_what_was_acquired_where_that_was_asked_for);
     RUN(a_slot_is_in_one_calls_hands_at_a_time);

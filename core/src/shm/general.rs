@@ -143,7 +143,12 @@ impl ShmQueue {
         mut attempt: impl FnMut() -> core::result::Result<T, Refused>,
     ) -> Result<T> {
         let engine = attachment.engine();
-        let mut look = || match attempt() {
+        let mut try_once = || match attempt() {
+            // Not the end, if somebody has died with messages that come again.
+            Err(Refused::Shut) if engine.look_for_the_dead_at_once() => attempt(),
+            came => came,
+        };
+        let mut look = || match try_once() {
             Ok(done) => Some(Ok(done)),
             Err(_) if engine.is_poisoned() => Some(Err(damaged())),
             Err(refused) => failure(refused).map(Err),

@@ -15,7 +15,7 @@
 //! A slot in the hands of a living heir may yet go back: as long as there is one, no number of
 //! the dead becomes free.
 //! Since that must not wait until slots are wanted, those who receive look for the dead now
-//! and then.
+//! and then, and before they say that a queue which was shut down is empty for good.
 
 use super::engine::{Engine, count};
 use super::layout::{OWNERS, SlotHeader};
@@ -105,19 +105,29 @@ impl Engine {
     #[cfg(not(loom))]
     #[cold]
     fn look_for_the_dead_now_and_then(&self) {
-        if !self.owners.may_keep_dead() {
-            return;
-        }
         let looked = &self.control().counters.0.looked_ms;
         let now = (crate::sys::clock::coarse_ns() / 1_000_000) as u32;
         // Relaxed: an agreement on who looks, nothing else. A time to come, of a clock with
         // another beginning, is long past.
         let last = looked.load(Ordering::Relaxed);
-        if now.wrapping_sub(last) < LOOK_EVERY_MS
-            || looked.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
+        if now.wrapping_sub(last) >= LOOK_EVERY_MS
+            && self.owners.may_keep_dead()
+            && looked.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            self.look_for_the_dead_at_once();
+        }
+    }
+
+    /// The same, whoever has done so and when: for those who are about to say that nothing will
+    /// come any more. False if there is nothing to look for.
+    #[cfg(not(loom))]
+    #[cold]
+    pub fn look_for_the_dead_at_once(&self) -> bool {
+        if !self.features.redeliver
+            || !self.owners.may_keep_dead()
             || self.reclaiming.swap(true, Ordering::Acquire)
         {
-            return;
+            return false;
         }
         for owner in 0..OWNERS {
             let Some(row) = self.segment.owner(owner) else { break };
@@ -128,6 +138,7 @@ impl Engine {
             }
         }
         self.reclaiming.store(false, Ordering::Release);
+        true
     }
 
     /// This view is a dead owner's: give back all that it had, so that its number can be

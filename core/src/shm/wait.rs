@@ -207,10 +207,15 @@ impl Waiting<'_> {
     #[cold]
     pub(super) fn run<T>(
         self,
-        attempt: impl FnMut(Look) -> core::result::Result<T, Refused>,
+        mut attempt: impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Result<T> {
         let (engine, side) = (self.engine, self.side);
-        let came = self.try_or_wait(attempt);
+        let mut came = self.try_or_wait(&mut attempt);
+        let is_end = side == Side::Receiver && matches!(came, Err(Errno(libc::EPIPE)));
+        if is_end && engine.look_for_the_dead_at_once() {
+            // Not the end, if somebody has died with messages that come again.
+            came = self.try_or_wait(attempt);
+        }
         if let Err(error) = came {
             note_refusal(engine, side, error);
         }
@@ -218,7 +223,7 @@ impl Waiting<'_> {
     }
 
     fn try_or_wait<T>(
-        self,
+        &self,
         mut attempt: impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Result<T> {
         if self.wait == Wait::Never {
