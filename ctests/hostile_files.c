@@ -8,6 +8,7 @@ enum {
     CONTROL_AT = 0x200,
     VERSION_AT = 0x08,
     INCOMPATIBLE_AT = 0x10,
+    OPTIONS_AT = 0x68,
     BYTE_ORDER_AT = 0x18,
 };
 
@@ -156,11 +157,13 @@ static void queues_of_another_layout_are_enotsup(void)
         uint32_t value;
         const char *why;
     } patches[] = {
-        {VERSION_AT, 2u << 16, "the next major version"},
+        {VERSION_AT, 3u << 16, "the next major version"},
+        {VERSION_AT, 1u << 16, "the major version before"},
         {VERSION_AT, 0xFFFFu << 16, "the last major version"},
         {VERSION_AT, 0, "a version before the first"},
         {INCOMPATIBLE_AT, 1, "an unknown feature"},
         {INCOMPATIBLE_AT, 1u << 31, "another unknown feature"},
+        {OPTIONS_AT + 4, 1u << 31, "an unknown option"},
         {BYTE_ORDER_AT, 0x04030201, "the other byte order"},
     };
     const char *name = new_name();
@@ -176,7 +179,7 @@ static void queues_of_another_layout_are_enotsup(void)
 
     /* A newer minor version, and features that need not be known, are no hindrance. */
     CHECK_OK(mqrs_close(create_queue(name, 4, 64, 0)));
-    patch_header(queue_file(name), VERSION_AT, (1u << 16) + 9);
+    patch_header(queue_file(name), VERSION_AT, (2u << 16) + 9);
     patch_header(queue_file(name), INCOMPATIBLE_AT + 4, 0xFF);
     close_and_unlink(open_queue(name, O_RDWR), name);
 }

@@ -17,6 +17,7 @@
 
 use super::event::Event;
 use super::word::{Head, NO_SLOT, Tail};
+use crate::attr::option;
 use crate::error::Result;
 use crate::report::{explain, say};
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -24,7 +25,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 /// First bytes of every segment.
 pub const MAGIC: [u8; 8] = *b"mqrsQ\0\r\n";
 /// What this library writes: a change that old readers would misread moves MAJOR.
-pub const LAYOUT_MAJOR: u16 = 1;
+pub const LAYOUT_MAJOR: u16 = 2;
 /// Compatible additions move MINOR.
 pub const LAYOUT_MINOR: u16 = 0;
 const BYTE_ORDER: u32 = 0x0102_0304;
@@ -240,6 +241,12 @@ impl Prologue {
         }
         if u32_at(bytes, CRC_AT) != crc32(&bytes[..CRC_AT]) {
             return Err(say(libc::EBADMSG, "the queue's header is damaged (checksum)"));
+        }
+        if u64_at(bytes, 0x68) & !option::KEPT != 0 {
+            return Err(say(
+                libc::ENOTSUP,
+                "the queue was made with options that this version of the library does not know",
+            ));
         }
         let geometry = Geometry {
             maxmsg: u32_at(bytes, 0x20),
@@ -563,6 +570,18 @@ mod tests {
             Prologue::decode(&p.encode(), p.geometry.total - 1).unwrap_err(),
             Errno(libc::EBADMSG)
         );
+    }
+
+    #[test]
+    fn options_that_are_not_known_are_refused_as_unknown() {
+        let mut p = sample();
+        p.options = option::KEPT;
+        assert_eq!(Prologue::decode(&p.encode(), p.geometry.total).unwrap().options, option::KEPT);
+        for unknown in [option::ALL + 1, 1 << 63] {
+            p.options = option::KEPT | unknown;
+            let refused = Prologue::decode(&p.encode(), p.geometry.total);
+            assert_eq!(refused.unwrap_err(), Errno(libc::ENOTSUP));
+        }
     }
 
     #[test]
