@@ -98,6 +98,8 @@ pub enum Refused {
     /// Send: full. Receive: empty.
     WouldBlock,
     /// Send: not full, but every spare slot is held by somebody stopped or dead in mid-call.
+    /// Reserve, acquire: so many slots are lent or about to be, by calls that may come back
+    /// without one.
     NoSlot,
     /// Receive: the message, of this length, does not fit the buffer; it stays queued.
     TooBig(usize),

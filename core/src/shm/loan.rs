@@ -11,7 +11,7 @@
 //! which leaves the other half to those who only send and receive. It is also the proof that
 //! a pointer leads to a slot lent to this owner; what was lent the slot's word says, CLAIMED
 //! (reserved) or TAKEN (acquired). While a call works on a slot its permit is BUSY, and
-//! another call finds nothing there.
+//! another call finds nothing there. Who finds no permit tries again as long as one has no slot.
 //!
 //! ```text
 //! permit   0, or  31 BUSY | 20-30 owner + 1 | 0-19 slot, NO_SLOT as long as there is none
@@ -104,7 +104,16 @@ impl Engine {
             return Ok(permit);
         }
         self.reclaim_permits();
-        self.free_permit().ok_or(Refused::NoLoan)
+        self.free_permit().ok_or_else(|| self.no_permit())
+    }
+
+    /// No permit is free. One without a slot is that of a call which may yet come back without
+    /// any: as long as there is one, not so many slots are out.
+    #[cold]
+    fn no_permit(&self) -> Refused {
+        let is_tried =
+            |permit: &AtomicU32| Permit(permit.load(Ordering::Relaxed)).slot() == NO_SLOT;
+        if self.permits().iter().any(is_tried) { Refused::NoSlot } else { Refused::NoLoan }
     }
 
     fn free_permit(&self) -> Option<&AtomicU32> {

@@ -46,7 +46,7 @@ fn commit(q: &Engine, value: u8, prio: u32) -> bool {
 fn work(q: &Engine, returns: bool) -> Option<u8> {
     let (slot, _, _) = match q.try_acquire(Look::Close) {
         Ok(acquired) => acquired,
-        Err(Refused::WouldBlock | Refused::NoLoan) => return None,
+        Err(Refused::WouldBlock | Refused::NoLoan | Refused::NoSlot) => return None,
         Err(other) => panic!("acquire: {other:?}\n{}", picture(q)),
     };
     let mut value = 0;
@@ -350,6 +350,24 @@ fn a_reservation_may_be_older_than_the_counts() {
             q.is_dead(1);
             is_as_new(&s);
         }
+    });
+}
+
+#[test]
+fn only_slots_that_are_out_count_against_the_limit() {
+    model("a permit without a slot", 0, 5, || {
+        let q = Queue::new(2, 2);
+        let (s, left) = (q.owner(0), q.owner(1));
+        assert!(send(&s, 1, 0) && send(&s, 2, 0));
+        assert!(abandon_at(Step::LoanPermitted, || work(&left, false)).is_none());
+        let refused = |q: &Engine| q.try_acquire(Look::Close).map(drop).unwrap_err();
+        assert_eq!(refused(&s), Refused::NoSlot);
+        q.is_dead(1);
+        let (slot, ..) = s.try_acquire(Look::Close).expect("there is one");
+        assert_eq!(refused(&s), Refused::NoLoan);
+        s.give_back(s.borrow(slot, Lent::Acquired).expect("lent to us"));
+        assert_eq!(drain(&s), [2]);
+        is_as_new(&s);
     });
 }
 
