@@ -425,10 +425,9 @@ impl Engine {
         if w.is_being_sent() && seq_distance(seq, w.seq()) < 1 << (SEQ_BITS - 1) {
             let queued = Word::queued(slot.prio.load(Ordering::Relaxed), seq);
             let queued = queued.chained(w.is_chained());
-            if let Err(now) =
-                slot.word.compare_exchange(w.0, queued.0, Ordering::AcqRel, Ordering::Acquire)
-                && !is_queued(Word(now))
-            {
+            let confirmed =
+                slot.word.compare_exchange(w.0, queued.0, Ordering::AcqRel, Ordering::Acquire);
+            if confirmed.is_err_and(|now| !is_queued(Word(now))) {
                 return None;
             }
         } else {
