@@ -476,6 +476,32 @@ static void looks_beside_senders_and_receivers_see_whole_messages(void)
     close_and_unlink(queue, name);
 }
 
+/* The next message is sent before the last is received: there is one at every instant. */
+static void a_queue_that_is_never_empty_always_shows_a_message(void)
+{
+    enum { LOOKS = 200000 };
+    const char *name = new_name();
+    mqrs_queue *queue = create_queue(name, 4, 8, 0);
+    char buffer[8];
+    pid_t child;
+
+    send_text(queue, "x", 0);
+    child = start_child();
+    if (child == 0)
+        for (;;) {
+            send_text(queue, "x", 0);
+            EXPECT_TEXT(queue, "x", 0);
+        }
+    for (int looks = 0; looks < LOOKS; looks++) {
+        begin();
+        seen.data = buffer;
+        seen.cap = sizeof buffer;
+        CHECK_EQUAL(1, mqrs_recvmsg(queue, &seen, sizeof seen, MQRS_RECV_PEEK, MQRS_NOWAIT));
+    }
+    kill_child(child);
+    close_and_unlink(queue, name);
+}
+
 int main(void)
 {
     check_begin();
@@ -493,5 +519,6 @@ int main(void)
     RUN(without_stamps_nothing_is_said_of_the_sender);
     RUN(stamps_stay_with_the_queue_whatever_a_later_open_asks_for);
     RUN(looks_beside_senders_and_receivers_see_whole_messages);
+    RUN(a_queue_that_is_never_empty_always_shows_a_message);
     return check_end();
 }

@@ -522,6 +522,18 @@ static void a_signal_handler_ends_the_wait(void)
     }
 }
 
+static void a_signal_handler_ends_a_wait_for_nothing(void)
+{
+    pid_t child = start_child();
+
+    if (child == 0) {
+        handle_signals(SA_RESTART);
+        CHECK_ERROR(EINTR, mqrs_wait(NULL, sizeof(struct mqrs_wait_item), 0, MQRS_FOREVER));
+        CHILD_END;
+    }
+    signal_until_ended(child);
+}
+
 /* If all queues have MQRS_OPT_RESTART, and not if one lacks it. */
 static void with_opt_restart_the_wait_goes_on(void)
 {
@@ -610,6 +622,33 @@ static void a_thousand_queues_are_waited_for(void)
         close_and_unlink(items[i].queue, addresses[i]);
 }
 
+/* ppoll(2) refuses them all at once. */
+static void more_queues_than_descriptors_are_allowed_now_are_waited_for(void)
+{
+    struct some some = {0};
+    struct rlimit limit, low;
+    pid_t child;
+
+    SKIP_IF(!is_there(POSIX), "no POSIX queues");
+    for (int i = 0; i < 6; i++)
+        add(&some, POSIX, MQRS_READABLE);
+    SYSTEM(getrlimit(RLIMIT_NOFILE, &limit));
+    low = limit;
+    low.rlim_cur = 3;
+    child = start_child();
+    if (child == 0) {
+        wait_until_asleep(getppid());
+        send_text(some.items[5].queue, "x", 0);
+        CHILD_END;
+    }
+    SYSTEM(setrlimit(RLIMIT_NOFILE, &low));
+    CHECK_EQUAL(1, wait_for(&some, MQRS_FOREVER));
+    SYSTEM(setrlimit(RLIMIT_NOFILE, &limit));
+    expect_only(&some, 5, MQRS_READABLE);
+    JOIN(child);
+    remove_all(&some);
+}
+
 /* What a wait keeps for the next one is little, and the same after many. */
 static void waits_leave_no_descriptors_behind(void)
 {
@@ -685,9 +724,11 @@ int main(void)
     RUN(to_wait_for_nothing_is_to_sleep);
     RUN(a_cancel_of_one_queue_ends_the_wait);
     RUN(a_signal_handler_ends_the_wait);
+    RUN(a_signal_handler_ends_a_wait_for_nothing);
     RUN(with_opt_restart_the_wait_goes_on);
     RUN(arguments_are_checked_before_anything_else);
     RUN(a_thousand_queues_are_waited_for);
+    RUN(more_queues_than_descriptors_are_allowed_now_are_waited_for);
     RUN(waits_leave_no_descriptors_behind);
     RUN(what_was_kept_may_be_another_s_meanwhile);
     return check_end();
