@@ -205,7 +205,7 @@ impl Engine {
                     freed |= self.bury_others(&slot, word);
                 }
                 freed |= self.bury(slot, word);
-            } else if !heir.is_some_and(|heir| heir.send_again(slot, word).is_ok()) {
+            } else if heir.is_none_or(|heir| heir.send_again(slot, word).is_err()) {
                 return Swept { freed, left: true };
             }
         }
