@@ -29,6 +29,7 @@
 //! 3  rename it aside, unless that name exists
 //! 4  unlock
 //! 5  write-lock the byte of the name           fails if others are at it; they come here too
+//!                                              (not who may not rename: the name is still there)
 //! 6  remove the name aside; unlock
 //! ```
 //!
@@ -38,7 +39,8 @@
 //! a name that was removed past this library there is a second look after the renaming, and
 //! the way back.
 //!
-//! Who is killed between 3 and 6 leaves the file aside; the next list of queues removes it.
+//! Who is killed between 3 and 6, or at 5 meets one who may not rename, leaves the file aside;
+//! the next list of queues removes it.
 //!
 //! Handles that came otherwise, by fork or as a descriptor, attach to a queue that is over as
 //! to one that was unlinked: it lives on without a name. Only while somebody stands still between
@@ -172,14 +174,16 @@ fn name_aside(uuid: &[u8; 16]) -> Aside {
 fn take_name(dir: &Descriptor, name: &CStr, fd: i32, uuid: &[u8; 16]) -> Result<bool> {
     match file::try_read_lock(fd, BYTE_OF_THE_NAME) {
         Ok(()) => {}
-        // Somebody removes the name aside: this one is gone.
+        // Somebody removes the name aside, and only who has found this one gone does that.
         Err(Errno(libc::EAGAIN | libc::EACCES)) => return Ok(false),
         Err(error) => return Err(explained(error, "cannot remove the queue's name")),
     }
     let aside = name_aside(uuid);
     let taken = rename_aside(dir, name, fd, &aside);
     let _ = file::unlock(fd, BYTE_OF_THE_NAME);
-    remove_aside(dir, fd, &aside);
+    if taken.is_ok() {
+        remove_aside(dir, fd, &aside);
+    }
     taken.map_err(|error| match error.0 {
         libc::EACCES | libc::EPERM => say(
             libc::EACCES,

@@ -1,6 +1,7 @@
 //! The end of an ephemeral queue, by whoever is struck in its midst: the name is free at once,
 //! for a new queue that nobody removes later, and no file stays.
 
+use crate::Report;
 use crate::case::{Board, Case, GO, MAXMSG, PATIENCE, READY, wait_until};
 use crate::processes::work::MSGSIZE;
 use crate::processes::{Child, Fate, Stage, new_name, options, spawn};
@@ -15,6 +16,8 @@ use mqueue_core::fault::Step;
 use mqueue_core::list::List;
 use mqueue_core::queue::{self, Queue};
 use std::ffi::CStr;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 
 /// Errno of an answer, 0 for success.
 fn errno<T>(answer: Result<T, mqueue_core::error::Errno>) -> i32 {
@@ -50,6 +53,38 @@ fn left_aside() -> usize {
         .expect("it can be read")
         .filter(|file| file.as_ref().is_ok_and(|f| f.file_name().as_encoded_bytes()[0] == b'.'))
         .count()
+}
+
+/// One who may not remove the name does not keep those from it who may, wherever he stands.
+pub fn refused(report: &mut Report) {
+    report.case("one who may not unlink is stopped", || {
+        // SAFETY: touches no memory.
+        if unsafe { libc::geteuid() } != 0 {
+            return Ok(());
+        }
+        let name = new_name();
+        let plain = options(MAXMSG, MSGSIZE as u64);
+        let flags = option::EPHEMERAL | option::EXACT_MODE;
+        let options = OpenOptions { flags, mode: 0o666, ..plain };
+        let queue = Queue::open(Some(&name), libc::O_CREAT | libc::O_RDWR, &options);
+        // Sticky: only who owns a file removes it.
+        let dir = std::env::var_os("MQRS_DIR").expect("a directory of our own");
+        let set = |mode| std::fs::set_permissions(&dir, Permissions::from_mode(mode));
+        set(0o1777).expect("our directory");
+        let mut victim = spawn(|| {
+            // SAFETY: touches no memory.
+            assert_eq!(unsafe { libc::setuid(65534) }, 0);
+            Trap { step: Some(Step::EndAlone), nth: 1, signal: libc::SIGSTOP }.set();
+            assert_eq!(errno(queue::unlink(&name)), libc::EACCES);
+        });
+        let fate = victim.wait(PATIENCE);
+        let answer = errno(queue::unlink(&name));
+        set(0o777).expect("our directory");
+        match (queue.map(drop), answer) {
+            (Ok(()), 0) => Ok(()),
+            other => Err(format!("unlink beside one that is {fate:?}: {other:?}")),
+        }
+    });
 }
 
 pub fn run(role: Role, step: Step, blow: Blow) -> Result<(), String> {

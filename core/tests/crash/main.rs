@@ -68,6 +68,7 @@ fn main() {
     staged::late_stamp(&mut report);
     staged::robbery(&mut report);
     staged::batches(&mut report);
+    endings::refused(&mut report);
     steps::steps(&mut report);
     let Report { passed, failed, .. } = report;
     println!(
