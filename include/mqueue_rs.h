@@ -958,8 +958,9 @@ int mqrs_sendmsg(mqrs_queue *q,
  *
  * All of them are checked before any is sent; the first that is wrong says what the call
  * returns. Then the first is sent as by mqrs_sendmsg, and of the others those for which there
- * is room. It is as many single sends, only faster: messages of others may come to lie in
- * between, and who receives them may have some while the rest is still on its way.
+ * is room (beside busy receivers maybe fewer: call again). It is as many single sends, only
+ * faster: messages of others may come to lie in between, and who receives them may have some
+ * while the rest is still on its way.
  *
  * Returns how many were sent, the first ones of v, at least 1; or, having sent nothing, an
  * error of mqrs_sendmsg, or
@@ -1145,9 +1146,9 @@ ssize_t mqrs_recvmsg(mqrs_queue *q,
  *
  * All structs are checked before anything is received; the first that is wrong says what the
  * call returns. Then the first message is received as by mqrs_recvmsg, and of the others as
- * many as are there. A message that does not fit its buffer ends the call: it stays, and is an
- * error if it is the first. It is as many single receives, only faster: other receivers may
- * get messages in between.
+ * many as are there (beside busy senders maybe fewer: call again). A message that does not fit
+ * its buffer ends the call: it stays, and is an error if it is the first. It is as many single
+ * receives, only faster: other receivers may get messages in between.
  *
  * Returns how many were received, into the first ones of v, at least 1; the other structs are
  * as they were. Or, having received and written nothing, an error of mqrs_recvmsg, or

@@ -207,9 +207,9 @@ pub unsafe extern "C" fn mqrs_recvmsg(
 ///
 /// All structs are checked before anything is received; the first that is wrong says what the
 /// call returns. Then the first message is received as by mqrs_recvmsg, and of the others as
-/// many as are there. A message that does not fit its buffer ends the call: it stays, and is an
-/// error if it is the first. It is as many single receives, only faster: other receivers may
-/// get messages in between.
+/// many as are there (beside busy senders maybe fewer: call again). A message that does not fit
+/// its buffer ends the call: it stays, and is an error if it is the first. It is as many single
+/// receives, only faster: other receivers may get messages in between.
 ///
 /// Returns how many were received, into the first ones of v, at least 1; the other structs are
 /// as they were. Or, having received and written nothing, an error of mqrs_recvmsg, or

@@ -208,8 +208,9 @@ pub unsafe extern "C" fn mqrs_sendmsg(
 ///
 /// All of them are checked before any is sent; the first that is wrong says what the call
 /// returns. Then the first is sent as by mqrs_sendmsg, and of the others those for which there
-/// is room. It is as many single sends, only faster: messages of others may come to lie in
-/// between, and who receives them may have some while the rest is still on its way.
+/// is room (beside busy receivers maybe fewer: call again). It is as many single sends, only
+/// faster: messages of others may come to lie in between, and who receives them may have some
+/// while the rest is still on its way.
 ///
 /// Returns how many were sent, the first ones of v, at least 1; or, having sent nothing, an
 /// error of mqrs_sendmsg, or
