@@ -182,10 +182,27 @@ static void set_timer(long microseconds)
     SYSTEM(setitimer(ITIMER_REAL, &timer, NULL));
 }
 
+static void begin_alarms(void (*handler)(int))
+{
+    struct sigaction action = {0};
+
+    action.sa_handler = handler;
+    action.sa_flags = SA_RESTART;
+    SYSTEM(sigaction(SIGALRM, &action, NULL));
+    set_timer(100);
+}
+
+/* The handler does not run any more. A signal that is pending would still make it run, at
+ * once in a process on its own, much later in one that valgrind runs. */
+static void end_alarms(void)
+{
+    set_timer(0);
+    CHECK(signal(SIGALRM, SIG_IGN) != SIG_ERR);
+}
+
 static void interrupt_with_calls(uint32_t priorities_used)
 {
     const char *name = new_name();
-    struct sigaction action = {0};
 
     queue = create_queue(name, 12, sizeof(struct message), 0);
     priorities = priorities_used;
@@ -194,16 +211,13 @@ static void interrupt_with_calls(uint32_t priorities_used)
     memset(seen, 0, sizeof seen);
     bad_result = handler_calls = 0;
 
-    action.sa_handler = handle_alarm;
-    action.sa_flags = SA_RESTART;
-    SYSTEM(sigaction(SIGALRM, &action, NULL));
-    set_timer(100);
+    begin_alarms(handle_alarm);
     for (int round = 0; round < ROUNDS && bad_result == 0; round++) {
         send_one(MAIN);
         if (round % 3)
             receive_one(MAIN);
     }
-    set_timer(0);
+    end_alarms();
     while (received[MAIN] + received[HANDLER] < sent[MAIN] + sent[HANDLER] && bad_result == 0) {
         uint32_t before = received[MAIN];
 
@@ -247,7 +261,6 @@ static size_t reserve_all(void)
 static void interrupt_with_everything(uint32_t priorities_used)
 {
     const char *name = new_name();
-    struct sigaction action = {0};
     struct mqrs_stats stats;
     size_t slots;
     uint64_t counted = 0;
@@ -260,13 +273,10 @@ static void interrupt_with_everything(uint32_t priorities_used)
     memset(seen, 0, sizeof seen);
     bad_result = handler_calls = 0;
 
-    action.sa_handler = handle_alarm_by_everything;
-    action.sa_flags = SA_RESTART;
-    SYSTEM(sigaction(SIGALRM, &action, NULL));
-    set_timer(100);
+    begin_alarms(handle_alarm_by_everything);
     for (int round = 0; round < ROUNDS / 4 && bad_result == 0; round++)
         do_everything(MAIN, round);
-    set_timer(0);
+    end_alarms();
     while (messages_in(queue) > 0 && bad_result == 0)
         receive_one(MAIN);
 
