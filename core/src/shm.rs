@@ -31,6 +31,8 @@ mod send;
 pub mod shown;
 mod stats;
 #[cfg(not(loom))]
+pub mod steps;
+#[cfg(not(loom))]
 mod wait;
 pub mod word;
 

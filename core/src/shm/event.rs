@@ -88,21 +88,45 @@ impl Event {
         mut look: impl FnMut() -> Option<T>,
         sleep: impl FnOnce(u32) -> Option<Slept>,
     ) -> Waited<T> {
-        let announced = self.announce();
-        step!(WaitAnnounced);
-        if let Some(done) = look() {
-            self.withdraw(announced);
-            return Waited::Done(done);
-        }
+        let announced = match self.announce_and(&mut look) {
+            Ok(announced) => announced,
+            Err(done) => return Waited::Done(done),
+        };
         let Some(slept) = sleep(announced) else {
             self.withdraw(announced);
             return Waited::TimeUp;
         };
+        self.look_after(announced, slept, look).map_or(Waited::InVain(slept), Waited::Done)
+    }
+
+    /// The first half of a round, before the sleep: the announced word, or what the look found.
+    pub fn announce_and<T>(
+        &self,
+        look: impl FnOnce() -> Option<T>,
+    ) -> core::result::Result<u32, T> {
+        let announced = self.announce();
+        step!(WaitAnnounced);
+        match look() {
+            Some(done) => {
+                self.withdraw(announced);
+                Err(done)
+            }
+            None => Ok(announced),
+        }
+    }
+
+    /// The second half, after it.
+    pub fn look_after<T>(
+        &self,
+        announced: u32,
+        slept: Slept,
+        look: impl FnOnce() -> Option<T>,
+    ) -> Option<T> {
         step!(WaitWoken);
         if slept != Slept::Changed {
             self.withdraw(announced);
         }
-        look().map_or(Waited::InVain(slept), Waited::Done)
+        look()
     }
 
     /// Say that this thread is about to sleep; gives the word to pass to [`Event::sleep`].

@@ -9,16 +9,15 @@ use super::poll::event::READABLE;
 use super::receive::Known;
 use super::room::Dropped;
 use super::stats::{Counts, Use, Users};
-use super::wait::{SLICE, SLICE_MOST, damaged, failure, note_refusal};
+use super::wait::{Doze, damaged, failure, note_refusal};
 use crate::attr::{PRIO_MAX, Stats};
 use crate::deadline::{Clock, Wait};
 use crate::error::Result;
 use crate::message::{Incoming, Outgoing, Request, receive, send, state};
 use crate::report::say;
-use crate::shm::{Slept, Waited};
 use crate::sys::clock;
 use crate::transport::{Entered, Transport, not_here, too_long};
-use crate::waiting::{Limit, Side, cancelled, interrupted};
+use crate::waiting::{Limit, Side};
 
 impl ShmQueue {
     /// Check a message, but for what the queue holds.
@@ -156,40 +155,22 @@ impl ShmQueue {
         if let Some(done) = look() {
             return done;
         }
-        let limit = Limit::of(self.access().wait_for(wait));
+        let waiting = self.waiting(engine, attachment.receiving(), Side::Receiver, entered, wait);
+        let limit = Limit::of(waiting.wait);
         if limit == Limit::Now {
             return Err(Side::Receiver.would_block());
         }
-        let event = &engine.segment().control().wait.0.pollers;
-        let is_cancelled = || self.access().is_cancelled(entered);
-        let mut slice = SLICE;
+        let event = engine.pollers();
+        let mut doze = Doze::until(limit);
+        let mut slept = None;
         loop {
-            let mut was_cancelled = false;
-            let waited = event.wait(
-                || {
-                    engine.mark(READABLE);
-                    look()
-                },
-                |announced| {
-                    let until = limit.sleep_until(slice)?;
-                    // We are announced: who cancels from now on wakes us.
-                    was_cancelled = is_cancelled();
-                    (!was_cancelled).then(|| event.sleep(announced, until))
-                },
-            );
-            match waited {
-                Waited::Done(done) => return done,
-                Waited::TimeUp if was_cancelled => return Err(cancelled()),
-                Waited::InVain(_) if is_cancelled() => return Err(cancelled()),
-                Waited::TimeUp => return Err(Side::Receiver.timed_out()),
-                Waited::InVain(Slept::Interrupted) if !self.access().restart => {
-                    return Err(interrupted());
-                }
-                Waited::InVain(Slept::TimedOut) => {
-                    slice = (slice * 2).min(SLICE_MOST);
-                    engine.look_for_the_dead();
-                }
-                Waited::InVain(_) => slice = SLICE,
+            let marked = || {
+                engine.mark(READABLE);
+                look()
+            };
+            match waiting.doze(&mut doze, event, slept, marked) {
+                Err(came) => return came,
+                Ok(until) => slept = Some(event.sleep(doze.announced(), until)),
             }
         }
     }

@@ -22,7 +22,7 @@
 //! lost then but time.
 
 use super::engine::{Engine, Look, Refused};
-use super::event::{Event, Slept, Waited};
+use super::event::{Event, Slept};
 use super::layout::WaitWords;
 use super::word::{Head, Tail, take_distance};
 use crate::deadline::Wait;
@@ -166,14 +166,6 @@ fn late_least(maxmsg: u32) -> u32 {
     LATE_LEAST.min(late_most(maxmsg))
 }
 
-/// Where a side sleeps.
-fn event(side: Side, words: &WaitWords) -> &Event {
-    match side {
-        Side::Sender => &words.senders,
-        Side::Receiver => &words.receivers,
-    }
-}
-
 /// The processor on which a side was last woken from.
 fn waker_processor(side: Side, words: &WaitWords) -> u32 {
     match side {
@@ -187,6 +179,25 @@ fn asleep(side: Side) -> u32 {
     match side {
         Side::Sender => 1,
         Side::Receiver => 1 << 16,
+    }
+}
+
+/// What a call that sleeps remembers from one sleep to the next.
+#[derive(Clone, Copy)]
+pub(super) struct Doze {
+    limit: Limit,
+    slice: i64,
+    announced: u32,
+}
+
+impl Doze {
+    pub(super) fn until(limit: Limit) -> Doze {
+        Doze { limit, slice: SLICE, announced: 0 }
+    }
+
+    /// The word as the sleeper has announced itself.
+    pub(super) fn announced(&self) -> u32 {
+        self.announced
     }
 }
 
@@ -209,35 +220,93 @@ impl Waiting<'_> {
         self,
         mut attempt: impl FnMut(Look) -> core::result::Result<T, Refused>,
     ) -> Result<T> {
-        let (engine, side) = (self.engine, self.side);
-        let mut came = self.try_or_wait(&mut attempt);
-        let is_end = side == Side::Receiver && matches!(came, Err(Errno(libc::EPIPE)));
-        if is_end && engine.look_for_the_dead_at_once() {
-            // Not the end, if somebody has died with messages that come again.
-            came = self.try_or_wait(attempt);
+        let event = self.event();
+        let mut doze = None;
+        let mut slept = None;
+        loop {
+            match self.step(&mut doze, slept, &mut attempt) {
+                Err(came) => return came,
+                Ok(until) => {
+                    let announced = doze.as_ref().map_or(0, Doze::announced);
+                    slept = Some(event.sleep(announced, until));
+                }
+            }
         }
-        if let Err(error) = came {
-            note_refusal(engine, side, error);
+    }
+
+    /// One step of it, up to the next sleep, which lasts until the time given; or what came of
+    /// it. `slept` is how the last sleep ended.
+    #[inline(always)]
+    pub(super) fn step<T>(
+        &self,
+        doze: &mut Option<Doze>,
+        mut slept: Option<Slept>,
+        mut attempt: impl FnMut(Look) -> core::result::Result<T, Refused>,
+    ) -> core::result::Result<i64, Result<T>> {
+        if slept.is_some() {
+            self.note_asleep(false);
         }
-        came
+        let mut has_looked = false;
+        loop {
+            let came = match self.try_or_wait(doze, slept.take(), &mut attempt) {
+                Ok(until) => {
+                    self.note_asleep(true);
+                    return Ok(until);
+                }
+                Err(came) => came,
+            };
+            let is_end = self.side == Side::Receiver && matches!(came, Err(Errno(libc::EPIPE)));
+            if is_end && !has_looked && self.engine.look_for_the_dead_at_once() {
+                // Not the end, if somebody has died with messages that come again.
+                has_looked = true;
+                *doze = None;
+                continue;
+            }
+            if let Err(error) = came {
+                note_refusal(self.engine, self.side, error);
+            }
+            return Err(came);
+        }
     }
 
     fn try_or_wait<T>(
         &self,
+        doze: &mut Option<Doze>,
+        slept: Option<Slept>,
         mut attempt: impl FnMut(Look) -> core::result::Result<T, Refused>,
-    ) -> Result<T> {
-        if self.wait == Wait::Never {
-            return self.without_waiting(attempt);
+    ) -> core::result::Result<i64, Result<T>> {
+        if doze.is_none() {
+            if self.wait == Wait::Never {
+                return Err(self.without_waiting(attempt));
+            }
+            let limit = Limit::of(self.wait);
+            if let Some(done) = self.poll(limit, &mut attempt) {
+                return Err(done);
+            }
+            *doze = Some(Doze::until(limit));
         }
-        let limit = Limit::of(self.wait);
-        if let Some(done) = self.poll(limit, &mut attempt) {
-            return done;
-        }
-        self.sleep(limit, attempt)
+        let Some(doze) = doze else { return Err(Err(self.side.timed_out())) };
+        self.doze(doze, self.event(), slept, || self.look(&mut attempt))
     }
 
     fn words(&self) -> &WaitWords {
         &self.engine.segment().control().wait.0
+    }
+
+    /// The word on which this side sleeps.
+    pub(super) fn event(&self) -> &Event {
+        match self.side {
+            Side::Sender => &self.words().senders,
+            Side::Receiver => &self.words().receivers,
+        }
+    }
+
+    /// The caller does not come back from a sleep to take the call up again. The wake that he
+    /// may have used up was meant for whoever can do something with it.
+    pub(super) fn give_up(&self, doze: &Doze) {
+        self.note_asleep(false);
+        self.event().withdraw(doze.announced);
+        self.pass_on();
     }
 
     /// The call must not wait; but a queue that is not full owes it a slot, which a peer
@@ -366,47 +435,42 @@ impl Waiting<'_> {
         None
     }
 
-    fn sleep<T>(
+    /// What comes before a sleep on `event`, and after the one before: the time up to which to
+    /// sleep, or what came of it.
+    pub(super) fn doze<T>(
         &self,
-        limit: Limit,
-        mut attempt: impl FnMut(Look) -> core::result::Result<T, Refused>,
-    ) -> Result<T> {
-        let event = event(self.side, self.words());
-        let mut slice = SLICE;
-        loop {
-            let mut is_cancelled = false;
-            let waited = event.wait(
-                || self.look(&mut attempt),
-                |announced| {
-                    let until = limit.sleep_until(slice)?;
-                    // We are announced: who cancels from now on wakes us.
-                    is_cancelled = self.access.is_cancelled(self.entered);
-                    if is_cancelled {
-                        return None;
-                    }
-                    self.note_asleep(true);
-                    let slept = event.sleep(announced, until);
-                    self.note_asleep(false);
-                    Some(slept)
-                },
-            );
-            match waited {
-                Waited::Done(done) => return done,
-                Waited::TimeUp if is_cancelled => return Err(cancelled()),
-                Waited::TimeUp => return Err(self.side.timed_out()),
-                Waited::InVain(_) if self.access.is_cancelled(self.entered) => {
-                    return Err(cancelled());
-                }
-                Waited::InVain(Slept::Interrupted) if !self.access.restart => {
-                    return Err(interrupted());
-                }
-                Waited::InVain(Slept::TimedOut) => {
-                    slice = (slice * 2).min(SLICE_MOST);
+        doze: &mut Doze,
+        event: &Event,
+        slept: Option<Slept>,
+        mut look: impl FnMut() -> Option<Result<T>>,
+    ) -> core::result::Result<i64, Result<T>> {
+        if let Some(slept) = slept {
+            if let Some(done) = event.look_after(doze.announced, slept, &mut look) {
+                return Err(done);
+            }
+            if self.access.is_cancelled(self.entered) {
+                return Err(Err(cancelled()));
+            }
+            match slept {
+                Slept::Interrupted if !self.access.restart => return Err(Err(interrupted())),
+                Slept::TimedOut => {
+                    doze.slice = (doze.slice * 2).min(SLICE_MOST);
                     self.look_for_the_dead();
                 }
-                Waited::InVain(Slept::Interrupted | Slept::Changed) => slice = SLICE,
+                Slept::Interrupted | Slept::Changed => doze.slice = SLICE,
             }
         }
+        doze.announced = event.announce_and(look)?;
+        let until = match doze.limit.sleep_until(doze.slice) {
+            None => Err(self.side.timed_out()),
+            // We are announced: who cancels from now on wakes us.
+            Some(_) if self.access.is_cancelled(self.entered) => Err(cancelled()),
+            Some(until) => Ok(until),
+        };
+        until.map_err(|error| {
+            event.withdraw(doze.announced);
+            Err(error)
+        })
     }
 
     /// What the dead had received may come again: somebody must notice.
@@ -439,6 +503,12 @@ impl Waiting<'_> {
             }
         };
         // The wake that we may have used up was perhaps meant for two.
+        self.pass_on();
+        Some(done)
+    }
+
+    /// Wake another one of our side if there is something for it.
+    fn pass_on(&self) {
         let queued = self.engine.queued();
         match self.side {
             Side::Receiver if queued > 0 => self.engine.wake_receiver(),
@@ -447,7 +517,6 @@ impl Waiting<'_> {
             }
             _ => false,
         };
-        Some(done)
     }
 
     /// Keep the count of our sleeping threads, for whoever looks.
