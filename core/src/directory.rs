@@ -117,8 +117,13 @@ impl Drop for Unnamed<'_> {
     }
 }
 
+/// A name by which nobody looks for a file.
+pub fn temporary() -> Temporary {
+    Temporary::new()
+}
+
 /// A random name in the queues' directory, for file systems without unnamed files.
-struct Temporary([u8; 48]);
+pub struct Temporary([u8; 48]);
 
 impl Temporary {
     fn new() -> Temporary {
@@ -129,7 +134,8 @@ impl Temporary {
         let _ = write!(&mut bytes[..47], ".mqrs-new-{random:032x}");
         Temporary(bytes)
     }
-    fn as_c_str(&self) -> &CStr {
+    /// The name.
+    pub fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
     }
 }

@@ -117,6 +117,18 @@ steps! {
     WakeUnmarked,
     /// Wake: the pollers are woken, the file not yet touched.
     WakeUntouched,
+    /// Beacon: somebody is to change it, and it is locked.
+    BeaconLocked,
+    /// Beacon: it has one packet more or less, and is still locked.
+    BeaconChanged,
+    /// Beacon: its FIFO is complete, and has no name that anybody looks for.
+    BeaconUnnamed,
+    /// Beacon: its FIFO has its name, the queue does not know of it yet.
+    BeaconNamed,
+    /// Beacon: the queue knows of it, nobody looks at it yet.
+    BeaconRecorded,
+    /// Unlink: the queue's name is gone, its beacon's is not.
+    UnlinkHalfway,
     /// Reclaim: a dead owner's slot is found, not yet freed.
     ReclaimFound,
     /// Reclaim: all that a dead owner held is dealt with, its number not yet free.

@@ -3,6 +3,9 @@
 
 mod arrival;
 mod batch;
+mod beacon;
+#[cfg(not(loom))]
+mod beacon_file;
 mod browse;
 #[cfg(not(loom))]
 mod create;

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod eventfd;
+pub mod fifo;
 pub mod file;
 pub mod futex;
 pub mod map;

@@ -106,6 +106,11 @@ pub enum NotRegistered {
     Damaged,
 }
 
+/// What is noted when a receiver is trusted with the message that a tail names.
+fn arrival_of(t: Tail) -> u64 {
+    TRUSTED | (t.take_count().wrapping_sub(1) & super::word::TAKE_MASK) as u64
+}
+
 impl Engine {
     fn notify(&self) -> &NotifyWords {
         &self.control().notify.0
@@ -339,14 +344,12 @@ impl Engine {
         }
         // Several may complete one firing, and only the first wakes a sleeper. What the
         // first one found is noted, so that the others do not decide otherwise.
-        let arrival = TRUSTED | (t.take_count().wrapping_sub(1) & super::word::TAKE_MASK) as u64;
-        let trusted = &self.notify().trusted;
-        if trusted.load(Ordering::SeqCst) == arrival || self.wake_receiver() {
-            trusted.store(arrival, Ordering::SeqCst);
+        if self.is_trusted_with(t) || self.wake_receiver() {
+            self.notify().trusted.store(arrival_of(t), Ordering::SeqCst);
             self.change_tail(t, t.with(0, FIRE));
             return;
         }
-        if trusted.load(Ordering::SeqCst) == arrival {
+        if self.is_trusted_with(t) {
             self.change_tail(t, t.with(0, FIRE));
             return;
         }
@@ -359,6 +362,11 @@ impl Engine {
             self.fire(seen, sender);
         }
         self.conclude(t, FIRE | ARMED);
+    }
+
+    /// Whether a receiver that slept was woken for the message of a firing send.
+    pub(super) fn is_trusted_with(&self, t: Tail) -> bool {
+        self.notify().trusted.load(Ordering::SeqCst) == arrival_of(t)
     }
 
     /// It has fired: clear the tail's flags and tell the registrant.

@@ -3,6 +3,7 @@
 //! A new queue is an unnamed file until it is complete: its pages reserved, its words set,
 //! its creator's owner number locked. Then it gets its name (`directory.rs`).
 
+use super::beacon_file::{self, KeptFifo};
 use super::ephemeral;
 use super::layout::{
     CONTROL_AT, Geometry, MAXMSG_DEFAULT, MAXMSG_MAX, MSGSIZE_DEFAULT, MSGSIZE_MAX, PROLOGUE,
@@ -49,6 +50,8 @@ pub struct Made {
     pub owner: u32,
     /// For the attachment: nothing may be lacking once the queue has its name.
     pub page: (Mapping, bool),
+    /// For the handle, likewise.
+    pub fifo: KeptFifo,
 }
 
 /// Memory for an attachment.
@@ -341,7 +344,8 @@ fn complete(
     segment.prepare();
     let owner = owner::settle(fd, &segment, Locks::Own, |_| ())?;
     let identity = status.identity;
-    Ok(Made { prologue, identity, probe, spare, mapping, owner, page: page()? })
+    let (page, fifo) = (page()?, KeptFifo::new(identity)?);
+    Ok(Made { prologue, identity, probe, spare, mapping, owner, page, fifo })
 }
 
 /// A new description of a queue's file, which may have the name `at` in the directory of
@@ -394,24 +398,14 @@ fn ephemeral_of(name: &ShmName) -> Option<(Descriptor, FoundFile)> {
 pub fn unlink(name: &ShmName) -> Result<()> {
     // By a composed path rather than in an open directory: a process that is out of
     // descriptors can still clean up.
-    let mut path = [0; 4096 + 256];
-    let dir = directory::DEFAULT.to_bytes();
-    let mut len = copy_into(&mut path, 0, dir);
-    let set = process::with_environment(c"MQRS_DIR", |dir| match dir.to_bytes() {
-        b"" => None,
-        dir => Some(copy_into(&mut path, 0, dir)),
-    });
-    len = set.flatten().unwrap_or(len);
-    len = copy_into(&mut path, len, b"/");
-    len = copy_into(&mut path, len, name.file_name().to_bytes());
-    copy_into(&mut path, len, b"\0");
-    let Ok(path) = CStr::from_bytes_until_nul(&path) else {
-        return Err(say(libc::ENAMETOOLONG, "MQRS_DIR is longer than a path may be"));
-    };
+    let mut path = PathOf([0; 4096 + 256]);
+    let dir = path.of_directory();
     if let Some((dir, found)) = ephemeral_of(name) {
         return ephemeral::unlink(&dir, name.file_name(), &found);
     }
-    file::unlink_path(path).map_err(|error| match error.0 {
+    let path_of_queue = path.of(dir, name.file_name())?;
+    let identity = file::identity_at(libc::AT_FDCWD, path_of_queue);
+    file::unlink_path(path_of_queue).map_err(|error| match error.0 {
         libc::ENOENT => say(libc::ENOENT, "there is no queue of this name"),
         libc::EACCES | libc::EPERM => say(
             libc::EACCES,
@@ -419,5 +413,35 @@ pub fn unlink(name: &ShmName) -> Result<()> {
         ),
         libc::EISDIR => not_a_queue(),
         _ => explained(error, "cannot remove the queue's name"),
-    })
+    })?;
+    step!(UnlinkHalfway);
+    // If it has one.
+    if let Ok(identity) = identity {
+        let beacon = beacon_file::name(identity);
+        let _ = file::unlink_path(path.of(dir, beacon.as_c_str())?);
+    }
+    Ok(())
+}
+
+/// Room for a path.
+struct PathOf([u8; 4096 + 256]);
+
+impl PathOf {
+    /// Begin it with the directory of queues; gives its length.
+    fn of_directory(&mut self) -> usize {
+        let default = copy_into(&mut self.0, 0, directory::DEFAULT.to_bytes());
+        let set = process::with_environment(c"MQRS_DIR", |dir| match dir.to_bytes() {
+            b"" => None,
+            dir => Some(copy_into(&mut self.0, 0, dir)),
+        });
+        set.flatten().unwrap_or(default)
+    }
+
+    /// The path of a file in that directory.
+    fn of(&mut self, dir: usize, file_name: &CStr) -> Result<&CStr> {
+        let slash = copy_into(&mut self.0, dir, b"/");
+        copy_into(&mut self.0, slash, file_name.to_bytes_with_nul());
+        CStr::from_bytes_until_nul(&self.0)
+            .map_err(|_| say(libc::ENAMETOOLONG, "MQRS_DIR is longer than a path may be"))
+    }
 }

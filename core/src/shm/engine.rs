@@ -32,6 +32,8 @@
 //! 1993): an operation is published in one word and helped by whoever meets it.
 
 #[cfg(not(loom))]
+use super::beacon_file::FifoOf;
+#[cfg(not(loom))]
 use super::descriptor::Descriptor;
 use super::layout::{Apart, Control, SlotHeader};
 use super::owner::Owners;
@@ -133,6 +135,9 @@ pub struct Engine {
     pub(super) receiving: Apart<ReceiverHints>,
     #[cfg(not(loom))]
     descriptor: Descriptor,
+    /// How this process reaches the queue's beacon.
+    #[cfg(not(loom))]
+    pub(super) fifo: Option<FifoOf>,
 }
 
 /// What the queue was made to do beyond passing messages on.
@@ -225,12 +230,21 @@ impl Engine {
             }),
             #[cfg(not(loom))]
             descriptor: Descriptor::new(),
+            #[cfg(not(loom))]
+            fifo: None,
         }
     }
 
     /// The same view of a queue that has these features.
     pub fn with(mut self, features: Features) -> Engine {
         self.features = features;
+        self
+    }
+
+    /// The same view, of a handle that keeps its description of the beacon there.
+    #[cfg(not(loom))]
+    pub(super) fn with_fifo(mut self, fifo: FifoOf) -> Engine {
+        self.fifo = Some(fifo);
         self
     }
 
@@ -704,7 +718,9 @@ impl Engine {
     #[inline(always)]
     pub fn wake_receiver(&self) -> bool {
         let wait = &self.control().wait.0;
-        let woke = wait.receivers.wake_one_and(|| self.wake_pollers());
+        let woke = wait
+            .receivers
+            .wake_one_and(|| self.wake_pollers(), |woke| self.show_what_was_sent(woke));
         if woke {
             note_processor(&wait.sender_cpu);
         }
@@ -715,7 +731,9 @@ impl Engine {
     #[inline(always)]
     pub fn wake_sender(&self) -> bool {
         let wait = &self.control().wait.0;
-        let woke = wait.senders.wake_one_and(|| self.wake_pollers());
+        let woke = wait
+            .senders
+            .wake_one_and(|| self.wake_pollers(), |woke| self.show_what_was_received(woke));
         if woke {
             note_processor(&wait.receiver_cpu);
         }

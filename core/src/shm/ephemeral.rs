@@ -48,6 +48,7 @@
 //!
 //! Source: fcntl(2), open file description locks; rename(2), RENAME_NOREPLACE.
 
+use super::beacon_file;
 use super::create::{self, FoundFile, OPEN_FLAGS};
 use super::layout::{ENDED_AT, Geometry, Prologue};
 use super::owner::{self, BYTE_OF_THE_NAME};
@@ -225,6 +226,10 @@ fn remove_aside(dir: &Descriptor, fd: i32, aside: &Aside) {
     if file::try_lock(fd, BYTE_OF_THE_NAME).is_ok() {
         step!(EndAlone);
         let _ = file::unlink(dir.number(), aside.as_c_str());
+        // Its beacon's, if it has one.
+        if let Ok(queue) = file::identity(fd) {
+            beacon_file::unlink(dir, queue);
+        }
         let _ = file::unlock(fd, BYTE_OF_THE_NAME);
     }
 }

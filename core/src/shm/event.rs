@@ -2,7 +2,7 @@
 //! system call when nobody sleeps.
 //!
 //! ```text
-//! word = sequence << 8 | mark << 7 | n          n: so many may be asleep, at most
+//! word = sequence << 8 | mark << 7 | check << 6 | n      n: so many may be asleep, at most
 //! sleeper: announce (sequence + 1, n + 1), look at the queue AGAIN, sleep if the word
 //!          is still the announced one
 //! waker:   change the queue, read the word; n = 0: done.  Else: sequence + 1, wake one
@@ -11,11 +11,12 @@
 //! ```
 //!
 //! The mark says that somebody else wants to know who does not sleep here: a waker that
-//! finds it takes it away and tells (`poll.rs`). It costs a waker nothing as long as there is
-//! none, since he looks at mark and n at once.
+//! finds it takes it away and tells (`poll.rs`). The check says that every waker is to look at
+//! what the queue's beacon shows (`beacon.rs`), and stays. They cost a waker nothing as long as
+//! there is none, since he looks at both and n at once.
 //!
 //! n is never less than the number of those asleep: only who has woken somebody, or has not
-//! slept after all, takes one off, and only if nothing else happened meanwhile; 127 stands
+//! slept after all, takes one off, and only if nothing else happened meanwhile; 63 stands
 //! for any number. It may be more, of those who were killed: one vain wake finds that out.
 //! The waker moves the sequence before it wakes: a sleeper between its second look and
 //! its sleep then does not fall asleep, and clearing n afterwards can only strip those
@@ -31,7 +32,9 @@ use crate::sys::futex;
 use modelled::Bed;
 
 /// The part of the word that is n.
-const ASLEEP: u32 = 127;
+const ASLEEP: u32 = 63;
+/// The check.
+const CHECK: u32 = 64;
 /// The mark.
 const MARK: u32 = 128;
 /// One step of the sequence.
@@ -173,22 +176,26 @@ impl Event {
         seen & ASLEEP != 0 && self.wake(1)
     }
 
-    /// The same; and if there is a mark take it away, and call `marked`.
+    /// The same; and if there is a mark take it away, and call `marked`; and if there is a check
+    /// call `checked`, with whether somebody was woken.
     #[inline(always)]
-    pub fn wake_one_and(&self, marked: impl FnOnce()) -> bool {
-        // SYNC: Dekker pair with announce, and with mark.
+    pub fn wake_one_and(&self, marked: impl FnOnce(), checked: impl FnOnce(bool)) -> bool {
+        // SYNC: Dekker pair with announce, with mark and with want_checks.
         dekker_barrier();
         // Relaxed: the barrier orders it after the change of the queue.
         let seen = self.word.load(Ordering::Relaxed);
-        seen & (ASLEEP | MARK) != 0 && self.wake_as_seen(seen, marked)
+        seen & (ASLEEP | CHECK | MARK) != 0 && self.wake_as_seen(seen, marked, checked)
     }
 
     #[cold]
-    fn wake_as_seen(&self, seen: u32, marked: impl FnOnce()) -> bool {
+    fn wake_as_seen(&self, seen: u32, marked: impl FnOnce(), checked: impl FnOnce(bool)) -> bool {
         let woke = seen & ASLEEP != 0 && self.wake(1);
         if seen & MARK != 0 && self.word.fetch_and(!MARK, Ordering::SeqCst) & MARK != 0 {
             step!(WakeUnmarked);
             marked();
+        }
+        if seen & CHECK != 0 {
+            checked(woke);
         }
         woke
     }
@@ -199,6 +206,21 @@ impl Event {
         self.word.fetch_or(MARK, Ordering::SeqCst);
         // SYNC: Dekker pair with wake_one_and: we change the word and then read the queue.
         dekker_barrier();
+    }
+
+    /// Have every waker check, from now on. The caller must look at the queue once more
+    /// afterwards.
+    pub fn want_checks(&self) {
+        self.word.fetch_or(CHECK, Ordering::SeqCst);
+        // SYNC: Dekker pair with wake_one_and: we change the word and then read the queue.
+        dekker_barrier();
+    }
+
+    /// Whether every waker checks.
+    #[inline]
+    pub fn wants_checks(&self) -> bool {
+        // Relaxed: it comes before the descriptors of those who could miss anything.
+        self.word.load(Ordering::Relaxed) & CHECK != 0
     }
 
     /// Wake everybody.

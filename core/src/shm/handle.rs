@@ -8,6 +8,7 @@
 //!
 //! Source: madvise(2), MADV_WIPEONFORK (Linux 4.14) and MADV_DONTFORK.
 
+use super::beacon_file::{FifoOf, KeptFifo};
 use super::create::{self, FoundFile, HandedOn, Made, PAGE};
 use super::descriptor;
 use super::engine::{Engine, Features, Look};
@@ -30,7 +31,7 @@ use crate::oflag::{Direction, OpenFlags};
 use crate::report::say;
 use crate::sync::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::sync::local::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64};
-use crate::sys::file::{self, Descriptor, Identity};
+use crate::sys::file::{self, Descriptor, Identity, Status};
 use crate::sys::map::{self, Mapping};
 use crate::sys::process;
 use crate::transport::{Access, Entered, Sign, Transport, check_mode, one_by_one, too_long};
@@ -53,6 +54,8 @@ pub struct ShmQueue {
     options: u64,
     /// The descriptor for poll, of this process or one it was forked from; see `descriptor.rs`.
     eventfd: AtomicU64,
+    /// Where a description of the beacon is kept, if the queue has one.
+    fifo: KeptFifo,
 }
 
 // SAFETY: the pointer leads to memory that is only read, atomically changed or belongs to
@@ -157,9 +160,10 @@ impl ShmQueue {
         flags: OpenFlags,
         options: &OpenOptions,
     ) -> Result<ShmQueue> {
-        let Made { prologue, identity, probe, spare, mapping, owner, page } = made;
+        let Made { prologue, identity, probe, spare, mapping, owner, page, fifo } = made;
         let file = (probe, identity);
-        let queue = ShmQueue::detached(&prologue, file, spare, Some(name), flags, options.flags);
+        let queue =
+            ShmQueue::detached(&prologue, file, spare, Some(name), flags, options.flags, fifo);
         queue.install(page, mapping, owner, Sight::Own);
         Ok(queue)
     }
@@ -178,8 +182,9 @@ impl ShmQueue {
         }
         let FoundFile { prologue, identity, probe } = found;
         let file = (probe, identity);
-        let queue =
-            ShmQueue::detached(&prologue, file, None, Some(name.clone()), flags, options.flags);
+        let fifo = KeptFifo::new(identity)?;
+        let (name, asked) = (Some(name.clone()), options.flags);
+        let queue = ShmQueue::detached(&prologue, file, None, name, flags, asked, fifo);
         match queue.attach() {
             // Of an ephemeral queue all numbers are taken also while somebody ends it.
             Err(Errno(libc::EUSERS)) if queue.is_ephemeral() => {
@@ -213,7 +218,23 @@ impl ShmQueue {
         }
     }
 
-    fn is_ephemeral(&self) -> bool {
+    /// Where this process's description of the beacon is kept.
+    pub(super) fn fifo(&self) -> FifoOf {
+        self.fifo.share()
+    }
+
+    /// Which file the queue is.
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// What is known of the queue's file now.
+    pub(super) fn status(&self) -> Result<Status> {
+        file::status(self.probe()?)
+            .map_err(|error| explained(error, "cannot look at the queue's file"))
+    }
+
+    pub(super) fn is_ephemeral(&self) -> bool {
         self.options & option::EPHEMERAL != 0
     }
 
@@ -230,7 +251,8 @@ impl ShmQueue {
         }
         let FoundFile { prologue, identity, probe } = found;
         let (name, file) = (create::file_name(&prologue), (probe, identity));
-        let queue = ShmQueue::detached(&prologue, file, None, name, flags, option_flags);
+        let fifo = KeptFifo::new(identity)?;
+        let queue = ShmQueue::detached(&prologue, file, None, name, flags, option_flags, fifo);
         queue.attach()?;
         // Nothing can fail any more: the caller's number becomes the handle's.
         let own = Descriptor::adopt(queue.probe.load(Relaxed));
@@ -253,6 +275,7 @@ impl ShmQueue {
         name: Option<ShmName>,
         flags: OpenFlags,
         option_flags: u64,
+        fifo: KeptFifo,
     ) -> ShmQueue {
         ShmQueue {
             attachment: AtomicPtr::new(core::ptr::null_mut()),
@@ -264,6 +287,7 @@ impl ShmQueue {
             name,
             options: prologue.options,
             eventfd: AtomicU64::new(0),
+            fifo,
         }
     }
 
@@ -354,7 +378,9 @@ impl ShmQueue {
             Engine::new(segment, dead, owners, 0).with(features).clear_up_after_the_dead(None);
         })?;
         self.install(page, mapping, owner, sight);
-        self.healthy().map(drop)
+        // The dead may have left it as it was.
+        self.healthy()?.engine.settle_beacon();
+        Ok(())
     }
 
     /// Replace the parent's description under the probe's number by one of our own; false
@@ -381,7 +407,9 @@ impl ShmQueue {
         // SAFETY: `total` bytes are mapped there until the handle is closed.
         let segment = unsafe { Segment::new(queue.base(), self.geometry) };
         let features = Features::of(self.options);
-        let engine = Engine::new(segment, owner, owners, process::sender_id()).with(features);
+        let engine = Engine::new(segment, owner, owners, process::sender_id())
+            .with(features)
+            .with_fifo(self.fifo());
         let only_in = if is_wiped { 0 } else { process::pid() };
         let attachment: *mut Attachment = page.into_base().cast();
         queue.into_base();
@@ -687,8 +715,7 @@ impl Transport for ShmQueue {
 
     fn attr(&self) -> Result<Attr> {
         let engine = self.healthy()?.engine();
-        let status = file::status(self.probe()?)
-            .map_err(|error| explained(error, "cannot look at the queue's file"))?;
+        let status = self.status()?;
         Ok(Attr {
             transport: transport::SHM,
             flags: self.access.flags(),
@@ -717,10 +744,12 @@ impl Transport for ShmQueue {
 
     fn set_owner(&self, mode: u32, uid: u32, gid: u32) -> Result<()> {
         check_mode(mode)?;
-        self.healthy()?;
+        let engine = self.healthy()?.engine();
         let probe = self.probe()?;
         file::change_access(probe, mode, uid, gid)
-            .map_err(|error| explained(error, "cannot change the queue's owner or mode"))
+            .map_err(|error| explained(error, "cannot change the queue's owner or mode"))?;
+        self.change_beacon_access(engine, mode, uid, gid);
+        Ok(())
     }
 
     fn fd(&self) -> Result<i32> {

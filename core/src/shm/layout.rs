@@ -25,7 +25,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 /// First bytes of every segment.
 pub const MAGIC: [u8; 8] = *b"mqrsQ\0\r\n";
 /// What this library writes: a change that old readers would misread moves MAJOR.
-pub const LAYOUT_MAJOR: u16 = 2;
+pub const LAYOUT_MAJOR: u16 = 3;
 /// Compatible additions move MINOR.
 pub const LAYOUT_MINOR: u16 = 0;
 const BYTE_ORDER: u32 = 0x0102_0304;
@@ -325,6 +325,10 @@ pub struct WaitWords {
     pub sender_cpu: AtomicU32,
     /// Not 0: some pollers cannot sleep on a word, and want the file itself to be touched.
     pub watchers: AtomicU32,
+    /// What the beacon shows, and who is changing that, see `beacon.rs`.
+    pub beacon: AtomicU32,
+    /// Number of the beacon's file, 0 as long as there is none. Written once.
+    pub beacon_inode: AtomicU64,
 }
 
 /// The one registration for notification.
@@ -511,6 +515,7 @@ const _: () = {
     assert!(CONTROL_AT + offset_of!(Control, head) == 0x300);
     assert!(CONTROL_AT + offset_of!(Control, finalized) == 0x380);
     assert!(CONTROL_AT + offset_of!(Control, wait) == 0x400);
+    assert!(offset_of!(WaitWords, beacon) == 28 && offset_of!(WaitWords, beacon_inode) == 32);
     assert!(CONTROL_AT + offset_of!(Control, notify) == 0x480);
     assert!(CONTROL_AT + offset_of!(Control, finder) == 0x500);
     assert!(CONTROL_AT + offset_of!(Control, counters) == 0x580);

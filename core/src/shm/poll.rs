@@ -86,5 +86,6 @@ impl Engine {
         wait.receivers.wake_all();
         wait.senders.wake_all();
         self.wake_pollers();
+        self.settle_beacon();
     }
 }

@@ -88,6 +88,7 @@ impl Engine {
         if swept.freed {
             self.wake_sender();
         }
+        self.settle_beacon();
         swept.freed
     }
 
@@ -138,6 +139,7 @@ impl Engine {
             }
         }
         self.reclaiming.store(false, Ordering::Release);
+        self.settle_beacon();
         true
     }
 

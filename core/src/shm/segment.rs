@@ -290,6 +290,8 @@ mod modelled {
         index: Vec<AtomicU32>,
         heap: (Vec<AtomicU64>, Vec<AtomicU32>),
         slots: Vec<(SlotHeader, UnsafeCell<u8>)>,
+        /// The beacon's FIFO: how many packets are in it.
+        pub fifo: AtomicU32,
     }
 
     /// One slot of a segment; its header is what it dereferences to.
@@ -343,6 +345,8 @@ mod modelled {
                     receiver_cpu: h(),
                     sender_cpu: h(),
                     watchers: h(),
+                    beacon: h(),
+                    beacon_inode: w(),
                 }),
                 notify: Apart(NotifyWords {
                     word: w(),
@@ -405,6 +409,7 @@ mod modelled {
                 index: (0..n).map(AtomicU32::new).collect(),
                 heap: ((0..n).map(|_| w()).collect(), (0..n).map(|_| h()).collect()),
                 slots: (0..n).map(|_| slot()).collect(),
+                fifo: h(),
             }
         }
         pub fn geometry(&self) -> &Geometry {

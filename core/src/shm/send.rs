@@ -246,6 +246,10 @@ impl Engine {
         }
         if next.is_firing() {
             self.complete_firing(next);
+            if self.has_beacon() && !self.is_trusted_with(next) {
+                // Another may have completed it, and not yet shown what was sent.
+                self.settle_beacon();
+            }
             return;
         }
         step!(SendUnwoken);

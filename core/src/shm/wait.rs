@@ -250,6 +250,7 @@ impl Waiting<'_> {
         loop {
             let came = match self.try_or_wait(doze, slept.take(), &mut attempt) {
                 Ok(until) => {
+                    self.engine.settle_beacon();
                     self.note_asleep(true);
                     return Ok(until);
                 }
@@ -535,6 +536,7 @@ impl Waiting<'_> {
 pub(super) fn note_refusal(engine: &Engine, side: Side, error: Errno) {
     if matches!(error.0, libc::EAGAIN | libc::ETIMEDOUT | libc::EINTR | libc::ECANCELED) {
         engine.descriptor().refused(engine, side);
+        engine.correct_beacon_if_any();
     }
 }
 

@@ -12,6 +12,10 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Of another file on the same device.
+    pub fn beside(self, ino: u64) -> Identity {
+        Identity { dev: self.dev, ino }
+    }
     /// The device and the file's number there.
     pub fn parts(self) -> [u64; 2] {
         [self.dev, self.ino]
