@@ -54,6 +54,31 @@ $(ARCHIVE): $(NATIVE_LIBS) abi/mqueue_rs.symbols
 	$(AR) rcs $@ $(@D)/mqueue_rs.o
 	rm $(@D)/mqueue_rs.o
 
+# The drop-in for <mqueue.h>. Its functions are C, since a thread may be cancelled in them,
+# and cargo would not export them; so the library is linked here, from the Rust half as an
+# archive. It exports the names of its list and nothing else, without a version: with one of
+# our own the loader would pass it over.
+DROPIN := $(abspath $(CARGO_TARGET_DIR))/dropin
+DROPIN_FLAGS = -std=gnu11 -O2 -g -fPIC -Wall -Wextra $(DROPIN_CFLAGS)
+DROPIN_PROFILE = release
+
+.PHONY: dropin
+dropin: $(DROPIN)/libmqueue_dropin.so ## libmqueue_dropin.so, for unmodified <mqueue.h> programs
+
+$(DROPIN)/libmqueue_dropin.so: $(wildcard dropin/*.c dropin/*.h) abi/mqueue_dropin.symbols \
+		$(SOURCES) $(shell find dropin/src) dropin/Cargo.toml
+	+cargo rustc -p mqueue_dropin --$(DROPIN_PROFILE) --lib --crate-type staticlib -- \
+		--print native-static-libs=$(DROPIN)/native-static-libs
+	{ echo '{ global:'; sed 's/$$/;/' abi/mqueue_dropin.symbols; echo 'local: *; };'; } \
+		> $(DROPIN)/exports
+	$(CC) $(DROPIN_FLAGS) -shared -o $@ dropin/*.c $(RELEASE)/libmqueue_dropin.a \
+		-Wl,-soname,libmqueue_dropin.so -Wl,--version-script=$(DROPIN)/exports \
+		-Wl,--gc-sections -Wl,-z,nodelete -Wl,-z,now $$(cat $(DROPIN)/native-static-libs) -ldl
+# The place for it; cargo does not make it.
+$(DROPIN)/libmqueue_dropin.so: | $(DROPIN)
+$(DROPIN):
+	mkdir -p $@
+
 # Formatting, lints, then every test: Rust, C, header, exported symbols, install.
 # A test that finds something missing on this machine says so in the skip log.
 SKIPS := $(abspath $(CARGO_TARGET_DIR))/skips.log

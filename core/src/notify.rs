@@ -46,6 +46,20 @@ pub enum Notification {
         /// Its second argument.
         user: *mut c_void,
     },
+    /// What another package of this library does about it.
+    Delivery(Delivery),
+}
+
+/// A delivery by another package, and what it needs for it, which the registration owns.
+#[derive(Clone, Copy)]
+pub struct Delivery {
+    /// Deliver a message of this process and user; false: not possible now, try again later.
+    /// Called on the helper thread with the lock held: it must not come back here.
+    pub deliver: unsafe fn(data: *mut c_void, pid: u32, uid: u32) -> bool,
+    /// Called once, when the registration is no more, delivered or not.
+    pub discard: unsafe fn(data: *mut c_void),
+    /// Handed to both.
+    pub data: *mut c_void,
 }
 
 /// Flags of a registration.
@@ -222,9 +236,12 @@ unsafe fn deallocate(node: *mut Node) {
 /// Free a list of nodes that `sift` has taken out.
 fn free(mut node: *mut Node) {
     while !node.is_null() {
-        // SAFETY: allocated by `allocate`, and in the desk's list no more.
+        // SAFETY: allocated by `allocate`, and in the desk's list no more; its data is its own.
         unsafe {
             let next = (*node).next;
+            if let Notification::Delivery(Delivery { discard, data, .. }) = (*node).notification {
+                discard(data);
+            }
             deallocate(node);
             node = next;
         }
@@ -327,6 +344,12 @@ fn deliver_one(desk: &Desk) -> bool {
         if let Notification::Signal { signo, value } = node.notification {
             // Too many signals are pending (RLIMIT_SIGPENDING): again in the next slice.
             if signo != 0 && process::queue_signal(signo, pid, uid, value).is_err() {
+                return true;
+            }
+        }
+        if let Notification::Delivery(Delivery { deliver, data, .. }) = node.notification {
+            // SAFETY: the registration's own data, which is discarded after this.
+            if !unsafe { deliver(data, pid, uid) } {
                 return true;
             }
         }

@@ -1,0 +1,367 @@
+//! Which descriptor is which queue.
+//!
+//! ```text
+//! places    number -> entry, for each descriptor of a queue that we know of
+//! entries   a queue of this process, however many descriptors it has; counted: one for each
+//!           place, and one for each call that is in it
+//! ```
+//!
+//! Nothing here waits for anybody, since calls come from signal handlers and from forked
+//! children of programs with threads: memory for places and entries is never given back,
+//! entries are used again.
+//!
+//! A number says nothing for ever: the program may close it by close(2), duplicate it, and get
+//! the same number for another file. So each call asks the system whose it is now
+//! (`descriptor.rs`); a place that is found stale is given up, which counts as mq_close.
+
+use crate::descriptor::{self, KEYS, Mark};
+use core::cell::UnsafeCell;
+use core::ffi::c_int;
+use core::ptr::null_mut;
+use mqueue_core::error::{Errno, Result};
+use mqueue_core::shm::ShmQueue;
+use mqueue_core::sync::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use mqueue_core::sync::local::{AtomicI32, AtomicPtr, AtomicU32};
+use mqueue_core::sys::file::{self, Identity};
+use mqueue_core::sys::process;
+use mqueue_core::transport::Transport;
+
+/// Places of one piece of memory.
+const CHUNK: usize = 1024;
+/// More descriptors than Linux gives a process by default (fs.nr_open).
+const CHUNKS: usize = 1024;
+
+type Chunk = [AtomicPtr<Entry>; CHUNK];
+
+static PLACES: [AtomicPtr<Chunk>; CHUNKS] = [const { AtomicPtr::new(null_mut()) }; CHUNKS];
+/// The newest entry of a list of all that ever were.
+static ENTRIES: AtomicPtr<Entry> = AtomicPtr::new(null_mut());
+/// Entries with each key.
+static KEYED: [AtomicU32; KEYS] = [const { AtomicU32::new(0) }; KEYS];
+
+/// Set in the count of an entry that is being made or taken down.
+const BUSY: u32 = 1 << 31;
+
+/// A queue of this process.
+pub struct Entry {
+    /// 0: free.
+    users: AtomicU32,
+    queue: UnsafeCell<Option<(ShmQueue, Identity)>>,
+    key: UnsafeCell<usize>,
+    /// The process that has registered for notification through this entry.
+    registrant: AtomicI32,
+    next: *mut Entry,
+}
+
+// SAFETY: what is in the cells is written only while the count is BUSY, by the one who made it
+// so, and read only by those who are counted; `next` never changes.
+unsafe impl Sync for Entry {}
+
+/// A counted use of an entry.
+pub struct Use(*const Entry);
+
+impl Use {
+    fn entry(&self) -> &'static Entry {
+        // SAFETY: entries are never freed.
+        unsafe { &*self.0 }
+    }
+
+    fn parts(&self) -> Option<&(ShmQueue, Identity)> {
+        // SAFETY: we are counted, so nobody writes.
+        unsafe { (*self.entry().queue.get()).as_ref() }
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> Result<&ShmQueue> {
+        self.parts().map(|(queue, _)| queue).ok_or(Errno(libc::EBADF))
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        self.parts().map(|(_, identity)| *identity)
+    }
+
+    /// Its key.
+    pub fn key(&self) -> usize {
+        // SAFETY: as in `parts`.
+        unsafe { *self.entry().key.get() }
+    }
+
+    /// Which entry it is, for [`has_all_its_numbers`].
+    pub fn as_pointer(&self) -> *const Entry {
+        self.0
+    }
+
+    /// Hand the use over to somebody who keeps it as a pointer.
+    pub fn into_pointer(self) -> *const Entry {
+        let pointer = self.0;
+        core::mem::forget(self);
+        pointer
+    }
+
+    /// And back.
+    ///
+    /// # Safety
+    /// `into_pointer` gave it, and it is given back once.
+    pub unsafe fn from_pointer(pointer: *const Entry) -> Use {
+        Use(pointer)
+    }
+
+    /// This process registers for notification.
+    pub fn note_registrant(&self) {
+        self.entry().registrant.store(process::pid(), Relaxed);
+    }
+
+    /// Whether the descriptor is one of this queue now.
+    fn is_of(&self, number: c_int, mark: Mark) -> bool {
+        let is_sure = KEYED.get(mark.key).is_some_and(|keyed| keyed.load(Relaxed) <= 1);
+        mark.key == self.key() && (is_sure || file::identity(number).ok() == self.identity())
+    }
+
+    /// A descriptor of the queue was closed: its registration ends, if this process has one.
+    fn number_was_closed(&self) {
+        let registrant = &self.entry().registrant;
+        if registrant.load(Relaxed) == process::pid() {
+            registrant.store(0, Relaxed);
+            if let Ok(queue) = self.queue() {
+                let _ = queue.notify_cancel();
+            }
+        }
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        let entry = self.entry();
+        let mut users = entry.users.load(Relaxed);
+        loop {
+            let next = if users == 1 { BUSY } else { users - 1 };
+            match entry.users.compare_exchange(users, next, AcqRel, Relaxed) {
+                Err(now) => users = now,
+                Ok(1) => return take_down(entry),
+                Ok(_) => return,
+            }
+        }
+    }
+}
+
+/// Nobody uses the entry any more.
+#[cold]
+fn take_down(entry: &Entry) {
+    // SAFETY: it is BUSY, by us.
+    let (queue, key) = unsafe { ((*entry.queue.get()).take(), *entry.key.get()) };
+    if let Some((queue, _)) = queue {
+        let _ = queue.notify_cancel();
+    }
+    if let Some(keyed) = KEYED.get(key) {
+        keyed.fetch_sub(1, Relaxed);
+    }
+    entry.users.store(0, Release);
+}
+
+fn entries() -> impl Iterator<Item = *mut Entry> {
+    let mut next = ENTRIES.load(Acquire);
+    core::iter::from_fn(move || {
+        let entry = next;
+        // SAFETY: null or an entry, which is never freed.
+        next = unsafe { entry.as_ref() }?.next;
+        Some(entry)
+    })
+}
+
+/// Be counted, if there is a queue.
+fn enter(entry: *mut Entry) -> Option<Use> {
+    // SAFETY: null or an entry, which is never freed.
+    let users = &unsafe { entry.as_ref() }?.users;
+    let mut seen = users.load(Relaxed);
+    while seen != 0 && seen & BUSY == 0 {
+        match users.compare_exchange_weak(seen, seen + 1, Acquire, Relaxed) {
+            Ok(_) => return Some(Use(entry)),
+            Err(now) => seen = now,
+        }
+    }
+    None
+}
+
+/// The entry of the queue with this beacon, if this process has one.
+fn known(identity: Identity) -> Option<Use> {
+    entries().filter_map(enter).find(|found| found.identity() == Some(identity))
+}
+
+/// An entry for a queue that was just opened: the one that the process has, or a new one.
+pub fn register(queue: ShmQueue) -> Result<Use> {
+    let identity = queue.beacon_identity().ok_or(Errno(libc::EBADF))?;
+    if let Some(known) = known(identity) {
+        return Ok(known);
+    }
+    let is_claimed = |entry: &*mut Entry| {
+        // SAFETY: an entry, which is never freed.
+        unsafe { (**entry).users.compare_exchange(0, BUSY, Acquire, Relaxed).is_ok() }
+    };
+    let entry = match entries().find(is_claimed) {
+        Some(entry) => entry,
+        None => make()?,
+    };
+    let key = (0..KEYS).min_by_key(|&key| KEYED[key].load(Relaxed)).unwrap_or(0);
+    KEYED[key].fetch_add(1, Relaxed);
+    // SAFETY: it is BUSY, by us.
+    unsafe {
+        *(*entry).queue.get() = Some((queue, identity));
+        *(*entry).key.get() = key;
+        (*entry).registrant.store(0, Relaxed);
+        (*entry).users.store(1, Release);
+    }
+    Ok(Use(entry))
+}
+
+/// A new entry, BUSY.
+fn make() -> Result<*mut Entry> {
+    let layout = core::alloc::Layout::new::<Entry>();
+    // SAFETY: the layout is not empty.
+    let entry: *mut Entry = unsafe { std::alloc::alloc(layout) }.cast();
+    if entry.is_null() {
+        return Err(Errno(libc::ENOMEM));
+    }
+    // SAFETY: memory for an entry, ours until it is in the list.
+    unsafe {
+        entry.write(Entry {
+            users: AtomicU32::new(BUSY),
+            queue: UnsafeCell::new(None),
+            key: UnsafeCell::new(0),
+            registrant: AtomicI32::new(0),
+            next: null_mut(),
+        });
+        let mut first = ENTRIES.load(Relaxed);
+        loop {
+            (*entry).next = first;
+            match ENTRIES.compare_exchange(first, entry, Release, Relaxed) {
+                Ok(_) => return Ok(entry),
+                Err(now) => first = now,
+            }
+        }
+    }
+}
+
+fn place_if_any(number: c_int) -> Option<&'static AtomicPtr<Entry>> {
+    let number = usize::try_from(number).ok()?;
+    // SAFETY: null or a chunk, which is never freed.
+    let chunk = unsafe { PLACES.get(number / CHUNK)?.load(Acquire).as_ref() }?;
+    Some(&chunk[number % CHUNK])
+}
+
+fn place(number: c_int) -> Result<&'static AtomicPtr<Entry>> {
+    let chunk = usize::try_from(number).ok().and_then(|number| PLACES.get(number / CHUNK));
+    let chunk = chunk.ok_or(Errno(libc::EMFILE))?;
+    if chunk.load(Acquire).is_null() {
+        let layout = core::alloc::Layout::new::<Chunk>();
+        // SAFETY: the layout is not empty; zeros are null pointers.
+        let made: *mut Chunk = unsafe { std::alloc::alloc_zeroed(layout) }.cast();
+        if made.is_null() {
+            return Err(Errno(libc::ENOMEM));
+        }
+        if chunk.compare_exchange(null_mut(), made, AcqRel, Acquire).is_err() {
+            // SAFETY: allocated above, and nobody else knows of it.
+            unsafe { std::alloc::dealloc(made.cast(), layout) };
+        }
+    }
+    place_if_any(number).ok_or(Errno(libc::ENOMEM))
+}
+
+/// Give a number its queue.
+pub fn insert(number: c_int, queue: Use) -> Result<()> {
+    let place = place(number)?;
+    // The program has closed what had this number before.
+    vacate(place, place.load(Acquire));
+    let before = place.swap(queue.into_pointer().cast_mut(), AcqRel);
+    forget(before);
+    Ok(())
+}
+
+/// What was in a place has no descriptor there any more.
+fn forget(before: *mut Entry) {
+    if !before.is_null() {
+        // SAFETY: the place has kept a use, which was just taken out of it.
+        unsafe { Use::from_pointer(before) }.number_was_closed();
+    }
+}
+
+/// Give a place up that has this entry.
+fn vacate(place: &AtomicPtr<Entry>, entry: *mut Entry) {
+    if !entry.is_null() && place.compare_exchange(entry, null_mut(), AcqRel, Relaxed).is_ok() {
+        forget(entry);
+    }
+}
+
+/// The queue of a descriptor, and what the descriptor may be used for; `None` if it is none of
+/// ours.
+#[inline]
+pub fn find(number: c_int) -> Option<(Use, Mark)> {
+    let mark = descriptor::mark(number);
+    let place = place_if_any(number);
+    let entry = place.map_or(null_mut(), |place| place.load(Acquire));
+    if let (Some(mark), Some(place)) = (mark, place) {
+        if let Some(found) = enter(entry) {
+            if place.load(Acquire) == entry && found.is_of(number, mark) {
+                return Some((found, mark));
+            }
+        }
+    }
+    find_anew(number, mark, place, entry)
+}
+
+/// The number is new to us, or not what it was.
+#[cold]
+fn find_anew(
+    number: c_int,
+    mark: Option<Mark>,
+    known_place: Option<&AtomicPtr<Entry>>,
+    stale: *mut Entry,
+) -> Option<(Use, Mark)> {
+    if let Some(place) = known_place {
+        vacate(place, stale);
+    }
+    let mark = mark?;
+    // A duplicate of a descriptor that we know; its direction is its own.
+    let found = known(file::identity(number).ok()?)?;
+    if found.key() != mark.key {
+        return None;
+    }
+    let kept = enter(found.0.cast_mut())?;
+    insert(number, kept).ok()?;
+    Some((found, mark))
+}
+
+/// A number is about to be closed: false if it is none of ours.
+pub fn remove(number: c_int) -> bool {
+    match find(number) {
+        Some((found, _)) => {
+            if let Some(place) = place_if_any(number) {
+                vacate(place, found.0.cast_mut());
+            }
+            true
+        }
+        None => false,
+    }
+}
+
+/// Whether all descriptors of a queue that we know of are still its own.
+///
+/// # Safety
+/// `entry` is one.
+pub unsafe fn has_all_its_numbers(entry: *const Entry) -> bool {
+    let entry = entry.cast_mut();
+    let Some(found) = enter(entry) else { return false };
+    let mut has_all = true;
+    for (chunk_at, chunk) in PLACES.iter().enumerate() {
+        // SAFETY: null or a chunk, which is never freed.
+        let Some(chunk) = (unsafe { chunk.load(Acquire).as_ref() }) else { continue };
+        for (at, place) in chunk.iter().enumerate() {
+            if place.load(Acquire) != entry {
+                continue;
+            }
+            let number = (chunk_at * CHUNK + at) as c_int;
+            let is_there = descriptor::mark(number).is_some_and(|mark| found.is_of(number, mark));
+            has_all &= is_there;
+        }
+    }
+    has_all
+}

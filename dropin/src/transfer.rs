@@ -1,0 +1,247 @@
+//! Send and receive: checked, tried, and taken up again after each sleep of the C half.
+//!
+//! ```text
+//! begin    checks in the kernel's order, first step      -> DONE, SLEEP or KERNEL
+//! go_on    the next step, told how the sleep ended       -> DONE or SLEEP
+//! abandon  instead: the thread was cancelled in its sleep
+//! ```
+//!
+//! KERNEL: the descriptor is none of ours; the C half makes the system call. Each of these
+//! returns before the C half sleeps, so no frame of Rust is on the stack of a thread that is
+//! cancelled, and between two steps a call holds nothing but a use of its queue.
+//!
+//! Source: mq_send(3), mq_receive(3), pthreads(7).
+
+use crate::descriptor;
+use crate::table::{self, Entry, Use};
+use core::ffi::{c_int, c_long, c_uint};
+use core::mem::MaybeUninit;
+use core::panic::AssertUnwindSafe;
+use mqueue_core::attr::PRIO_MAX;
+use mqueue_core::deadline::{Clock, Wait};
+use mqueue_core::error::{Errno, Result};
+use mqueue_core::oflag::Direction;
+use mqueue_core::shm::Slept;
+use mqueue_core::shm::steps::{Bed, Step, Steps};
+use mqueue_core::sys::thread::Uncancelled;
+use mqueue_core::transport::Transport;
+
+/// What the C half does next.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Return the result; below zero errno is set.
+    Done = 0,
+    /// Sleep, and go on.
+    Sleep = 1,
+    /// Make the kernel's call.
+    Kernel = 2,
+}
+
+/// What a program asked for, as the C half lays it down (struct request of calls.c).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Request {
+    data: *mut u8,
+    len: usize,
+    /// Where a receive puts the priority; may be null.
+    prio_at: *mut c_uint,
+    /// Absolute, on CLOCK_REALTIME; if there is any.
+    seconds: i64,
+    nanoseconds: i64,
+    number: c_int,
+    prio: c_uint,
+    is_send: c_int,
+    is_timed: c_int,
+}
+
+/// A call between its steps; the C half keeps it (struct call of calls.c) and reads the first
+/// four.
+#[repr(C)]
+pub struct Call {
+    result: c_long,
+    word: *const u32,
+    announced: u32,
+    until_ns: i64,
+    request: Request,
+    entry: *const Entry,
+    steps: MaybeUninit<Steps>,
+}
+
+/// Bytes that the C half has for it.
+const ROOM: usize = 256;
+const _: () = assert!(size_of::<Call>() <= ROOM && align_of::<Call>() <= 8);
+
+/// What a call of another library may have told the C half about a sleep.
+fn slept(how: c_int) -> Slept {
+    match how {
+        libc::EINTR => Slept::Interrupted,
+        libc::ETIMEDOUT => Slept::TimedOut,
+        _ => Slept::Changed,
+    }
+}
+
+/// Begin a call.
+///
+/// # Safety
+/// `call` has room for one; the request is the program's, whose buffers are what it says.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn mqrs_dropin_begin(call: *mut Call, request: *const Request) -> Next {
+    // SAFETY: granted by the caller.
+    let request = unsafe { *request };
+    let uncancelled = Uncancelled::begin();
+    let begun = std::panic::catch_unwind(|| begin(&request));
+    drop(uncancelled);
+    let (queue, steps) = match begun.unwrap_or(Err(Errno(libc::ENOTRECOVERABLE))) {
+        Ok(Some(begun)) => begun,
+        Ok(None) => return Next::Kernel,
+        Err(error) => {
+            // SAFETY: granted by the caller.
+            unsafe { (*call).result = crate::refuse(error) as c_long };
+            return Next::Done;
+        }
+    };
+    // SAFETY: granted by the caller.
+    unsafe {
+        (*call).request = request;
+        (*call).entry = queue.into_pointer();
+        (*call).steps.write(steps);
+        next(call, None)
+    }
+}
+
+/// Check a call in the kernel's order; `None` if the descriptor is none of ours.
+fn begin(request: &Request) -> Result<Option<(Use, Steps)>> {
+    let Some((queue, mark)) = table::find(request.number) else { return Ok(None) };
+    let is_send = request.is_send != 0;
+    let is_time = request.seconds >= 0 && (0..1_000_000_000).contains(&request.nanoseconds);
+    if request.is_timed != 0 && !is_time {
+        return Err(Errno(libc::EINVAL));
+    }
+    if is_send && request.prio > PRIO_MAX {
+        return Err(Errno(libc::EINVAL));
+    }
+    let forbidden = if is_send { Direction::Receive } else { Direction::Send };
+    if mark.direction == forbidden {
+        return Err(Errno(libc::EBADF));
+    }
+    let msgsize = queue.queue()?.msgsize()?;
+    if is_send && request.len > msgsize || !is_send && request.len < msgsize {
+        return Err(Errno(libc::EMSGSIZE));
+    }
+    if request.data.is_null() && request.len > 0 {
+        return Err(Errno(libc::EFAULT));
+    }
+    let steps = if is_send { queue.queue()?.begin_send() } else { queue.queue()?.begin_receive() };
+    Ok(Some((queue, steps)))
+}
+
+/// Go on after a sleep; `how` is its errno, 0 if it was woken.
+///
+/// # Safety
+/// The last step of this call said SLEEP.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn mqrs_dropin_go_on(call: *mut Call, how: c_int) -> Next {
+    // SAFETY: granted by the caller.
+    unsafe { next(call, Some(slept(how))) }
+}
+
+/// The thread was cancelled in its sleep.
+///
+/// # Safety
+/// The last step of this call said SLEEP, and there is no other.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn mqrs_dropin_abandon(call: *mut Call) {
+    // SAFETY: granted by the caller; the use was kept by `next`.
+    let (queue, steps) = unsafe { (Use::from_pointer((*call).entry), (*call).steps.assume_init()) };
+    let abandoned = AssertUnwindSafe(|| queue.queue().map(|queue| queue.abandon(&steps)));
+    let _ = std::panic::catch_unwind(abandoned);
+}
+
+/// One step.
+///
+/// # Safety
+/// The call has been begun and is not over.
+unsafe fn next(call: *mut Call, slept: Option<Slept>) -> Next {
+    // SAFETY: granted by the caller; it is this thread's.
+    let call = unsafe { &mut *call };
+    // SAFETY: `begin` wrote the steps.
+    let steps = unsafe { call.steps.assume_init_mut() };
+    // SAFETY: kept by `begin` or the step before; taken over again if this one sleeps.
+    let queue = unsafe { Use::from_pointer(call.entry) };
+    let request = call.request;
+    let uncancelled = Uncancelled::begin();
+    let came = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the program's buffers, as it says.
+        unsafe { step(&queue, steps, slept, &request) }
+    }));
+    drop(uncancelled);
+    match came {
+        Ok(Step::Sleep(Bed { word, announced, until_ns })) => {
+            queue.into_pointer();
+            (call.word, call.announced, call.until_ns) = (word.cast(), announced, until_ns);
+            Next::Sleep
+        }
+        Ok(Step::Done(Ok(len))) => {
+            call.result = len as c_long;
+            Next::Done
+        }
+        Ok(Step::Done(Err(error))) => {
+            call.result = crate::refuse(error) as c_long;
+            Next::Done
+        }
+        Err(payload) => {
+            core::mem::forget(payload);
+            call.result = crate::refuse(Errno(libc::ENOTRECOVERABLE)) as c_long;
+            Next::Done
+        }
+    }
+}
+
+/// # Safety
+/// The buffers are what the request says.
+#[inline(always)]
+unsafe fn step(
+    queue: &Use,
+    steps: &mut Steps,
+    slept: Option<Slept>,
+    request: &Request,
+) -> Step<usize> {
+    let queue = match queue.queue() {
+        Ok(queue) => queue,
+        Err(error) => return Step::Done(Err(error)),
+    };
+    let Request { data, len, prio, prio_at, .. } = *request;
+    let wait = || how_long(request);
+    if request.is_send != 0 {
+        // SAFETY: granted by the caller.
+        return match unsafe { queue.send_step(steps, slept, (data, len), prio, wait) } {
+            Step::Done(sent) => Step::Done(sent.map(|()| 0)),
+            Step::Sleep(bed) => Step::Sleep(bed),
+        };
+    }
+    // SAFETY: granted by the caller.
+    match unsafe { queue.receive_step(steps, slept, (data, len), wait) } {
+        Step::Done(Ok((len, prio))) => {
+            if !prio_at.is_null() {
+                // SAFETY: the program's.
+                unsafe { *prio_at = prio };
+            }
+            Step::Done(Ok(len))
+        }
+        Step::Done(Err(error)) => Step::Done(Err(error)),
+        Step::Sleep(bed) => Step::Sleep(bed),
+    }
+}
+
+/// How long a call may wait that would have to.
+fn how_long(request: &Request) -> Result<Wait> {
+    if descriptor::is_nonblocking(request.number)? {
+        return Ok(Wait::Never);
+    }
+    if request.is_timed == 0 {
+        return Ok(Wait::Unlimited);
+    }
+    let ns = request.seconds.saturating_mul(1_000_000_000).saturating_add(request.nanoseconds);
+    Ok(if ns == i64::MAX { Wait::Unlimited } else { Wait::Until(Clock::Realtime, ns) })
+}
