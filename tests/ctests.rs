@@ -3,7 +3,7 @@
 //!
 //! A program exits 0 if its behaviours held and 77 if none of them can be tried here; what
 //! it could not try it names in lines that begin with `SKIP`, which are also appended to the
-//! file `MQRS_SKIP_LOG` if that is set. It has its own watchdog (`ctests/check.h`), and its
+//! file `MQRS_SKIP_LOG` if that is set. It has its own watchdog (`ctests/program.h`), and its
 //! queues live in a directory of its own, which must be empty when it has passed.
 //!
 //! Checkers of memory accesses (`tools/sanitize`) run the same programs: CTESTS_CFLAGS are
