@@ -133,6 +133,10 @@ impl FifoOf {
         Fifo::of(kept.number.load(SeqCst), kept.queue.beside(ino))
     }
 
+    fn was_never_opened(self) -> bool {
+        self.kept().number.load(Relaxed) < 0
+    }
+
     /// Keep a description from now on, unless another thread was faster.
     fn keep(self, own: Descriptor, ino: u64) -> Option<Fifo> {
         let kept = self.kept();
@@ -180,6 +184,14 @@ impl Engine {
         }
     }
 
+    /// Open the FIFO when this process first hears of it: its name may not be there for long.
+    #[inline]
+    pub(super) fn reach_beacon(&self) {
+        if self.fifo.is_some_and(FifoOf::was_never_opened) {
+            let _ = self.pipe();
+        }
+    }
+
     /// The FIFO, as far as this process can reach it.
     pub(super) fn pipe(&self) -> Option<Pipe> {
         self.fifo?.get_or_open(self.beacon_inode()?)
@@ -224,6 +236,10 @@ fn not_the_queues() -> Errno {
     )
 }
 
+fn was_removed() -> Errno {
+    say(libc::EIO, "somebody has removed the FIFO for poll, which was beside the queue in MQRS_DIR")
+}
+
 fn cannot_make(error: Errno) -> Errno {
     explained(error, "cannot make the FIFO for poll beside the queue's file")
 }
@@ -247,7 +263,7 @@ impl ShmQueue {
         let dir = directory::open()?;
         let opened = match engine.beacon_inode() {
             None => self.make_or_adopt(engine, &dir)?,
-            Some(ino) => self.open_beacon(&dir, ino)?,
+            Some(ino) => self.open_beacon(engine, &dir, ino)?,
         };
         let ino = opened.inode();
         self.fifo().keep(opened.own, ino).ok_or_else(gone)?;
@@ -283,9 +299,10 @@ impl ShmQueue {
     }
 
     /// The FIFO that is there already.
-    fn open_beacon(&self, dir: &Descriptor, ino: u64) -> Result<Opened> {
+    fn open_beacon(&self, engine: &Engine, dir: &Descriptor, ino: u64) -> Result<Opened> {
         let opened = match Opened::by_name(dir, name(self.identity()).as_c_str()) {
-            Err(Errno(libc::ENOENT)) => return Err(gone()),
+            Err(Errno(libc::ENOENT)) if self.has_lost_its_name(engine)? => return Err(gone()),
+            Err(Errno(libc::ENOENT)) => return Err(was_removed()),
             other => other.map_err(cannot_open)?,
         };
         if opened.inode() == ino { Ok(opened) } else { Err(not_the_queues()) }

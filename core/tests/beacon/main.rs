@@ -1,0 +1,107 @@
+//! The beacon: a descriptor by which poll sees in any process whether a queue is empty, partly
+//! filled or full.
+//!
+//! `cargo test -p mqueue_core --test beacon -- WORD` runs the cases whose name contains WORD.
+//! Each is a process of its own with one thread, which forks the others.
+
+mod crowd;
+mod file;
+mod levels;
+#[path = "../processes/mod.rs"]
+mod processes;
+mod strangers;
+
+use libc::{POLLIN, POLLOUT};
+use mqueue_core::deadline::Wait;
+use mqueue_core::error::Result;
+use mqueue_core::queue::Queue;
+use mqueue_core::shm::ShmQueue;
+use processes::{Fate, Stage, begin, spawn};
+use std::time::Duration;
+
+/// After this time something hangs.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What poll says of an empty queue, of one that is neither empty nor full, of a full one.
+pub const EMPTY: i16 = POLLOUT;
+pub const BETWEEN: i16 = POLLIN | POLLOUT;
+pub const FULL: i16 = POLLIN;
+
+/// A descriptor of a queue's beacon.
+pub struct Lamp(pub i32);
+
+impl Lamp {
+    pub fn of(queue: &ShmQueue) -> Lamp {
+        Lamp(queue.beacon(true).expect("a beacon"))
+    }
+
+    /// What poll says within so many milliseconds, of what is asked.
+    pub fn wait(&self, events: i16, milliseconds: i32) -> i16 {
+        let mut polled = libc::pollfd { fd: self.0, events, revents: 0 };
+        // SAFETY: one pollfd.
+        let got = unsafe { libc::poll(&mut polled, 1, milliseconds) };
+        assert!(got >= 0, "poll: {}", std::io::Error::last_os_error());
+        polled.revents
+    }
+
+    /// What poll says now.
+    pub fn shows(&self) -> i16 {
+        self.wait(BETWEEN, 0)
+    }
+}
+
+impl Drop for Lamp {
+    fn drop(&mut self) {
+        mqueue_core::sys::file::close(self.0);
+    }
+}
+
+pub fn send(queue: &Queue, wait: Wait) -> Result<()> {
+    // SAFETY: 8 readable bytes.
+    unsafe { queue.send([0u8; 8].as_ptr(), 8, 0, wait) }
+}
+
+pub fn receive(queue: &Queue, wait: Wait) -> Result<()> {
+    // SAFETY: 8 writable bytes.
+    unsafe { queue.receive([0u8; 8].as_mut_ptr(), 8, wait) }.map(drop)
+}
+
+/// A queue of so many messages of 8 bytes.
+pub fn stage(maxmsg: u64) -> Stage {
+    Stage::new(maxmsg, 8)
+}
+
+/// What a child does must succeed.
+pub fn in_child(work: impl FnOnce()) {
+    assert_eq!(spawn(work).wait(PATIENCE), Fate::Exited(0), "in a child");
+}
+
+fn main() {
+    begin(600);
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let cases = [levels::CASES, file::CASES, strangers::CASES, crowd::CASES].concat();
+    let mut failed = 0;
+    let mut passed = 0;
+    for (name, case) in cases {
+        if wanted.as_ref().is_some_and(|wanted| !name.contains(wanted.as_str())) {
+            continue;
+        }
+        match spawn(case).wait(PATIENCE * 2) {
+            Fate::Exited(0) => passed += 1,
+            fate => {
+                failed += 1;
+                println!("FAILED {name}: {fate:?}");
+            }
+        }
+    }
+    println!("beacon: {passed} cases passed, {failed} failed");
+    std::process::exit(i32::from(failed > 0));
+}
+
+/// Cases by their functions' names.
+macro_rules! cases {
+    ($($name:ident,)*) => {
+        pub const CASES: &[(&str, fn())] = &[$((stringify!($name), $name),)*];
+    };
+}
+use cases;
