@@ -133,8 +133,9 @@ impl FifoOf {
         Fifo::of(kept.number.load(SeqCst), kept.queue.beside(ino))
     }
 
-    fn was_never_opened(self) -> bool {
-        self.kept().number.load(Relaxed) < 0
+    /// Whether this process, or one that it was forked from, has ever opened it.
+    pub fn was_opened(self) -> bool {
+        self.kept().number.load(Relaxed) >= 0
     }
 
     /// Keep a description from now on, unless another thread was faster.
@@ -187,7 +188,7 @@ impl Engine {
     /// Open the FIFO when this process first hears of it: its name may not be there for long.
     #[inline]
     pub(super) fn reach_beacon(&self) {
-        if self.fifo.is_some_and(FifoOf::was_never_opened) {
+        if self.fifo.is_some_and(|fifo| !fifo.was_opened()) {
             let _ = self.pipe();
         }
     }
@@ -290,6 +291,14 @@ impl ShmQueue {
         if let Some(own) = engine.pipe() {
             // It may be another user's who has come first; then it is as it was.
             let _ = file::change_access(own.number(), mode, uid, gid);
+        }
+    }
+
+    /// The handle is being closed; and who removed the queue's name may have died before he
+    /// removed the FIFO's. As long as we have the queue open no other has its number.
+    pub(super) fn clear_beacon_away(&self) {
+        if let (Ok(Status { links: 0, .. }), Ok(dir)) = (self.status(), directory::open()) {
+            unlink(&dir, self.identity());
         }
     }
 

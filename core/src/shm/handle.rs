@@ -791,6 +791,9 @@ impl Drop for ShmQueue {
         if is_user {
             self.last_look(own_probe);
         }
+        if self.fifo().was_opened() {
+            self.clear_beacon_away();
+        }
         if self.probe().is_ok() {
             file::close(*self.probe.get_mut());
         }

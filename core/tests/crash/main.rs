@@ -10,6 +10,7 @@
 //! victim goes on then, or goes on and is killed at its very next step, while the others
 //! complete some more. Then everybody leaves and the ledger is judged.
 
+mod beacons;
 mod case;
 mod endings;
 #[path = "../processes/mod.rs"]

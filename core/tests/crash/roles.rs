@@ -71,6 +71,13 @@ pub enum Role {
     Waker,
     /// Waits for the queue among several.
     Poller,
+    /// Sends to a queue with a beacon, and receives from one.
+    BeaconSender,
+    BeaconReceiver,
+    /// Makes a queue's beacon.
+    BeaconMaker,
+    /// Removes the name of a queue with a beacon.
+    BeaconUnlinker,
 }
 
 /// Which roles must reach a step.
@@ -121,6 +128,9 @@ pub fn roles(step: Step) -> &'static [Role] {
         }
         Step::PollAnnounced | Step::PollWoken => &[Poller],
         Step::WakeUnmarked | Step::WakeUntouched => &[Waker],
+        Step::BeaconLocked | Step::BeaconChanged => &[BeaconSender, BeaconReceiver],
+        Step::BeaconUnnamed | Step::BeaconNamed | Step::BeaconRecorded => &[BeaconMaker],
+        Step::UnlinkHalfway => &[BeaconUnlinker],
         Step::ReclaimFound => &[Reclaimer, Successor],
         Step::ReclaimSwept => &[Successor],
         Step::NotifyRegistered | Step::NotifyDisarmed => &[Registrant],

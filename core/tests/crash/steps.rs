@@ -1,6 +1,7 @@
 //! Every step, in every role that gets there, by every blow.
 
 use crate::Report;
+use crate::beacons;
 use crate::case::{Case, MAXMSG, NOTIFIED, NSLOTS, PATIENCE, POLLED, wait_until};
 use crate::endings;
 use crate::processes::work::{BATCH, How, MSGSIZE, Receiver};
@@ -156,6 +157,9 @@ fn run(role: Role, step: Step, blow: Blow) -> Result<(), String> {
     let Struck { mut case, mut victim, mut others } = match role {
         Creator => strike_creator(step, blow)?,
         Shutter => return shut(step, blow),
+        BeaconSender | BeaconReceiver => return beacons::changed(role, step, blow),
+        BeaconMaker => return beacons::made(step, blow),
+        BeaconUnlinker => return beacons::unlinked(step, blow),
         LastUser | LateComer | Unlinker => return endings::run(role, step, blow),
         _ => strike(role, step, blow)?,
     };

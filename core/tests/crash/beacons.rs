@@ -1,0 +1,166 @@
+//! Who changes, makes or removes a queue's beacon is struck in the midst of it: poll is right
+//! again at the next call that is refused, and whoever comes gets one that works.
+
+use crate::case::{PATIENCE, wait_until};
+use crate::processes::{Child, Fate, Stage, spawn};
+use crate::roles::{Blow, Role};
+use crate::steps::{AT_THE_NEXT_STEP, wait_for_blow};
+use crate::traps::{Trap, set_traps};
+use libc::{POLLIN, POLLOUT};
+use mqueue_core::deadline::Wait;
+use mqueue_core::error::Errno;
+use mqueue_core::fault::Step;
+use mqueue_core::queue::{Queue, unlink};
+
+const MAXMSG: u64 = 2;
+/// What the others do while the victim lies there.
+const CALLS: u32 = 500;
+
+fn traps(step: Step, nth: u64, blow: Blow) -> Vec<Trap> {
+    let signal = if blow == Blow::Kill { libc::SIGKILL } else { libc::SIGSTOP };
+    let mut traps = vec![Trap { step: Some(step), nth, signal }];
+    if blow == Blow::StopThenKill {
+        traps.push(AT_THE_NEXT_STEP);
+    }
+    traps
+}
+
+fn send(queue: &Queue) -> Result<(), Errno> {
+    // SAFETY: 8 readable bytes.
+    unsafe { queue.send([0u8; 8].as_ptr(), 8, 0, Wait::Never) }
+}
+
+fn receive(queue: &Queue) -> Result<(), Errno> {
+    // SAFETY: 8 writable bytes.
+    unsafe { queue.receive([0u8; 8].as_mut_ptr(), 8, Wait::Never) }.map(drop)
+}
+
+fn shows(lamp: i32) -> i16 {
+    let mut polled = libc::pollfd { fd: lamp, events: POLLIN | POLLOUT, revents: 0 };
+    // SAFETY: one pollfd.
+    unsafe { libc::poll(&mut polled, 1, 0) };
+    polled.revents
+}
+
+/// Empty the queue and fill it, and see that poll says so.
+fn check(stage: &Stage, lamp: i32) -> Result<(), String> {
+    let check = |shown, when: &str| match shows(lamp) {
+        as_it_should if as_it_should == shown => Ok(()),
+        other => Err(format!("{when}: {other:#x} is shown instead of {shown:#x}")),
+    };
+    while receive(&stage.queue).is_ok() {}
+    check(POLLOUT, "empty")?;
+    send(&stage.queue).map_err(|error| format!("send: {error:?}"))?;
+    check(POLLIN | POLLOUT, "one message")?;
+    while send(&stage.queue).is_ok() {}
+    check(POLLIN, "full")?;
+    while receive(&stage.queue).is_ok() {}
+    check(POLLOUT, "empty again")
+}
+
+fn goes_on(victim: &mut Child, blow: Blow) -> Result<(), String> {
+    if blow == Blow::Kill {
+        return Ok(());
+    }
+    victim.go_on();
+    match victim.wait(PATIENCE) {
+        Fate::Exited(0) => Ok(()),
+        Fate::Killed(libc::SIGKILL) if blow == Blow::StopThenKill => Ok(()),
+        fate => Err(format!("the victim went on: {fate:?}")),
+    }
+}
+
+/// Sends, or receives, what takes the beacon from one state to the next.
+pub fn changed(role: Role, step: Step, blow: Blow) -> Result<(), String> {
+    for nth in 1..=2 {
+        let stage = Stage::new(MAXMSG, 8);
+        let lamp = stage.inside.beacon(true).map_err(|error| format!("{error:?}"))?;
+        let sends = role == Role::BeaconSender;
+        while !sends && send(&stage.queue).is_ok() {}
+        let mut victim = spawn(|| {
+            let queue = stage.open();
+            set_traps(&traps(step, nth, blow));
+            for _ in 0..MAXMSG {
+                let _ = if sends { send(&queue) } else { receive(&queue) };
+            }
+        });
+        wait_for_blow(&mut victim, &[], blow)?;
+        let mut other = spawn(|| {
+            let queue = stage.open();
+            for _ in 0..CALLS {
+                let _ = (receive(&queue), send(&queue));
+            }
+        });
+        match other.wait(PATIENCE) {
+            Fate::Exited(0) => {}
+            fate => return Err(format!("the other: {fate:?}")),
+        }
+        check(&stage, lamp)?;
+        goes_on(&mut victim, blow)?;
+        check(&stage, lamp)?;
+        mqueue_core::sys::file::close(lamp);
+    }
+    Ok(())
+}
+
+/// The files beside queues, but those that the dead have left under names of no meaning.
+fn fifos() -> usize {
+    let dir = std::env::var_os("MQRS_DIR").expect("a directory of our own");
+    let entries = std::fs::read_dir(dir).expect("it can be read");
+    let is_one = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b"mqrs-poll.");
+    entries.filter(|entry| entry.as_ref().is_ok_and(|entry| is_one(&entry.file_name()))).count()
+}
+
+/// Makes the beacon.
+pub fn made(step: Step, blow: Blow) -> Result<(), String> {
+    let stage = Stage::new(MAXMSG, 8);
+    let mut victim = spawn(|| {
+        let inside = stage.open_inside();
+        set_traps(&traps(step, 1, blow));
+        inside.beacon(true).expect("a beacon");
+        // One that is to be killed at the next step gets to one.
+        let _ = (send(&stage.queue), receive(&stage.queue));
+    });
+    wait_for_blow(&mut victim, &[], blow)?;
+    let lamp = stage.inside.beacon(true).map_err(|error| format!("a beacon: {error:?}"))?;
+    check(&stage, lamp)?;
+    goes_on(&mut victim, blow)?;
+    check(&stage, lamp)?;
+    mqueue_core::sys::file::close(lamp);
+    if fifos() != 1 {
+        return Err(format!("{} FIFOs", fifos()));
+    }
+    drop(stage);
+    if fifos() == 0 { Ok(()) } else { Err("the FIFO is left over".into()) }
+}
+
+/// Removes the queue's name, and is struck before the FIFO's.
+pub fn unlinked(step: Step, blow: Blow) -> Result<(), String> {
+    let stage = Stage::new(MAXMSG, 8);
+    let lamp = stage.inside.beacon(true).map_err(|error| format!("{error:?}"))?;
+    let mut victim = spawn(|| {
+        set_traps(&traps(step, 1, blow));
+        unlink(&stage.name).expect("unlinked");
+        let _ = (send(&stage.queue), receive(&stage.queue));
+    });
+    wait_for_blow(&mut victim, &[], blow)?;
+    let again = Stage::of(stage.name.clone(), stage.options);
+    let other = again.inside.beacon(true).map_err(|error| format!("a new one: {error:?}"))?;
+    check(&again, other)?;
+    check(&stage, lamp)?;
+    goes_on(&mut victim, blow)?;
+    check(&again, other)?;
+    check(&stage, lamp)?;
+    // Whoever has the old queue open removes what is left over.
+    drop(stage);
+    let queue = Queue::open(Some(&again.name), libc::O_RDWR, &again.options);
+    if let Err(error) = queue {
+        // The old stage has removed the new one's name, its own.
+        assert_eq!(error, Errno(libc::ENOENT));
+    }
+    drop(again);
+    for lamp in [lamp, other] {
+        mqueue_core::sys::file::close(lamp);
+    }
+    wait_until(|| fifos() == 0).map_err(|_| "a FIFO is left over".into())
+}
