@@ -26,6 +26,7 @@ pub mod layout;
 mod loan;
 mod owner;
 pub mod poll;
+mod queued;
 mod receive;
 mod reclaim;
 mod room;

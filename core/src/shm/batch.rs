@@ -20,7 +20,8 @@
 
 use super::engine::{Engine, Look, Place, Progress, Refused, SegmentRef};
 use super::layout::spare_slots;
-use super::receive::{Candidate, Known, Round};
+use super::queued::Candidate;
+use super::receive::{Known, Round};
 use super::segment::Slot;
 use super::send::{Gate, confirmation};
 use super::stats::NOTED;

@@ -10,7 +10,8 @@
 //! counts only if the word is afterwards what it was before.
 
 use super::engine::{Engine, Progress, Refused};
-use super::receive::{Candidate, Known};
+use super::queued::Candidate;
+use super::receive::Known;
 use super::word::{Head, TAKE_MASK, Tail, Word, seq_distance};
 use crate::sync::{Ordering, fence};
 
@@ -223,24 +224,12 @@ impl Engine {
     ) -> bool {
         let as_of = self.as_of(t);
         let age_of = |word: Word| seq_distance(t.count(), word.seq());
-        for index in 0..self.nslots() {
-            let Some(slot) = self.segment.slot(index) else { continue };
-            let word = Word(slot.word.load(Ordering::Acquire));
-            if word.is_taking() {
-                if word.take() == h.count() && index == h.slot() {
-                    continue;
-                }
-                self.resolve(slot, word);
-                return false;
+        self.each_message(h, &as_of, |candidate, age| {
+            let number = as_of.number(age);
+            if behind.is_none_or(|behind| behind.comes_before(candidate.word.prio(), number)) {
+                found.insert(candidate, age_of);
             }
-            if !word.is_queued() {
-                continue;
-            }
-            let Some(age) = as_of.age(word.seq()) else { continue };
-            if behind.is_none_or(|behind| behind.comes_before(word.prio(), as_of.number(age))) {
-                found.insert(Candidate { slot, word }, age_of);
-            }
-        }
-        true
+            true
+        })
     }
 }

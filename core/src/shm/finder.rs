@@ -11,7 +11,7 @@
 //!   rolled back.
 //! - F3 A lock taken from a dead holder means rebuild.
 //! - F4 A rebuild resolves every TAKING slot that it meets and begins again, since a
-//!   slot that is rolled back later would be missed.
+//!   slot that is rolled back later would be missed (`queued.rs`).
 //!
 //! Every send since the queue became mixed is drained into the heap in order: first
 //! `drained` is the oldest message of the former lane, then each number is looked up
@@ -32,7 +32,8 @@
 
 use super::engine::{Engine, Refused, count};
 use super::layout::FinderWords;
-use super::receive::{Candidate, Round};
+use super::queued::Candidate;
+use super::receive::Round;
 use super::segment::Slot;
 use super::word::{Head, MIX, SEQ_BITS, SEQ_MASK, SETTLED, TAKE_MASK, Tail, Word, seq_distance};
 use crate::attr::PRIO_MAX;
@@ -384,23 +385,13 @@ impl Engine {
         self.clear(t.count());
         f.lane.store(0, Ordering::Relaxed);
         step!(FinderRebuilding);
-        let as_of = self.as_of(t);
-        for index in 0..self.nslots() {
-            let Some(slot) = self.segment.slot(index) else { continue };
-            let word = Word(slot.word.load(Ordering::Acquire));
-            if word.is_taking() {
-                if word.take() == h.count() && index == h.slot() {
-                    continue;
-                }
-                self.resolve(slot, word);
-                return false;
-            }
-            if word.is_queued() && as_of.age(word.seq()).is_some() && !self.push(word, index) {
-                return false;
-            }
+        let is_whole = self.each_message(h, &self.as_of(t), |candidate, _| {
+            self.push(candidate.word, candidate.slot.number())
+        });
+        if is_whole {
+            f.rebuilds_done.store(asked, Ordering::Relaxed);
         }
-        f.rebuilds_done.store(asked, Ordering::Relaxed);
-        true
+        is_whole
     }
 
     /// The best message of the heap; entries that are no longer true are dropped.

@@ -12,48 +12,11 @@
 
 use super::engine::{Engine, Look, Progress, Refused, count};
 use super::layout::{REDELIVERED, SlotHeader};
+use super::queued::Candidate;
 use super::segment::Slot;
-use super::word::{Head, MIX, SEQ_MASK, SNAP, TAKE_MASK, Tail, Word, seq_distance};
+use super::word::{Head, MIX, SEQ_MASK, SNAP, TAKE_MASK, Tail, Word};
 use crate::fault::step;
 use crate::sync::{Ordering, dekker_barrier, overwrite};
-
-/// A message that is still queued: its slot and the word that says so.
-#[derive(Clone, Copy)]
-pub(super) struct Candidate<'a> {
-    pub slot: Slot<'a>,
-    pub word: Word,
-}
-
-/// Which messages a tail counts.
-pub(super) struct AsOf {
-    t: Tail,
-    all: u64,
-    gone: u64,
-    nslots: u64,
-}
-
-impl AsOf {
-    /// How many sends ago message `seq` was sent; `None` if it is newer, or gone (I9).
-    ///
-    /// Fewer than nslots messages can be newer than a tail just read, so nearly the
-    /// whole range of counts is left for old ones.
-    pub(super) fn age(&self, seq: u64) -> Option<u64> {
-        let is_newer = seq_distance(seq, self.t.count()) < self.nslots;
-        let age = seq_distance(self.t.count(), seq);
-        (!is_newer && self.number(age) > self.gone).then_some(age)
-    }
-
-    /// Whether a slot's word is of a message that is there.
-    #[cfg(not(loom))]
-    pub(super) fn is_queued(&self, word: Word) -> bool {
-        word.is_queued() && self.age(word.seq()).is_some()
-    }
-
-    /// The number of a message of some age.
-    pub(super) fn number(&self, age: u64) -> u64 {
-        self.all.wrapping_sub(age).wrapping_add(1)
-    }
-}
 
 /// What one round came to.
 pub(super) enum Round<T> {
@@ -448,44 +411,19 @@ impl Engine {
         rank: &impl Fn(u32, &SlotHeader) -> Option<u32>,
     ) -> Round<Candidate<'_>> {
         count(&self.control().counters.0.counters.emergencies);
-        let as_of = self.as_of(t);
-        let mut best: Option<(u32, u64, Candidate<'_>)> = None;
-        for index in 0..self.nslots() {
-            let Some(slot) = self.segment.slot(index) else { continue };
-            let word = Word(slot.word.load(Ordering::Acquire));
-            if word.is_taking() {
-                if word.take() == h.count() && index == h.slot() {
-                    continue;
+        let mut best: Option<((u32, u64), Candidate<'_>)> = None;
+        let is_whole = self.each_message(h, &self.as_of(t), |candidate, age| {
+            if let Some(rank) = rank(candidate.word.prio(), &candidate.slot) {
+                if best.is_none_or(|(top, _)| (rank, age) > top) {
+                    best = Some(((rank, age), candidate));
                 }
-                self.resolve(slot, word);
-                return Round::Again;
             }
-            if !word.is_queued() {
-                continue;
-            }
-            let Some(age) = as_of.age(word.seq()) else { continue };
-            let Some(rank) = rank(word.prio(), &slot) else { continue };
-            let better = match &best {
-                None => true,
-                Some((top, top_age, _)) => rank > *top || rank == *top && age > *top_age,
-            };
-            if better {
-                best = Some((rank, age, Candidate { slot, word }));
-            }
+            true
+        });
+        if !is_whole {
+            return Round::Again;
         }
-        best.map_or(Round::Empty(Refused::WouldBlock), |(_, _, candidate)| Round::Got(candidate))
-    }
-
-    /// Which messages there are now.
-    #[cfg(not(loom))]
-    pub(super) fn as_of_now(&self) -> AsOf {
-        self.finalize(Head(self.head_word().load(Ordering::SeqCst)));
-        self.as_of(Tail(self.tail_word().load(Ordering::SeqCst)))
-    }
-
-    /// Which messages there are, as of `t`. The head was read before, and not as a lane's.
-    pub(super) fn as_of(&self, t: Tail) -> AsOf {
-        AsOf { t, all: self.all_sent(t), gone: self.gone(), nslots: self.nslots() as u64 }
+        best.map_or(Round::Empty(Refused::WouldBlock), |(_, candidate)| Round::Got(candidate))
     }
 
     /// Whether the candidate fits `cap` bytes; an error only if it is really next and
