@@ -186,10 +186,11 @@ pub unsafe extern "C" fn mqrs_recvmsg(
                 // First what is wrong with the direction, then with the pointer.
                 queue.access().check_receive(std::ptr::null(), 0)?;
             }
-            let asked = read_message(m, size)?;
+            let mut message = read_message(m, size)?;
             let out = Output::new(m, size)?;
-            let got = queue.receive_message(&request(&asked, flags), wait)?;
-            out.write(received(asked, &got));
+            let got = queue.receive_message(&request(&message, flags), wait)?;
+            write_received(&mut message, &got);
+            out.write(message);
             Ok(got.len)
         })
     }
@@ -236,17 +237,7 @@ pub unsafe extern "C" fn mqrs_recvmmsg(
             check_stride::<mqrs_msg>(size)?;
             queue.access().check_receive(std::ptr::null(), 0)?;
             let v = Elements::new(v, size, count)?;
-            let asked = move |i| {
-                let m = v.in_place(i);
-                Request {
-                    data: (&raw const (*m).data).read_unaligned().cast(),
-                    cap: (&raw const (*m).cap).read_unaligned(),
-                    kind: (&raw const (*m).r#type).read_unaligned(),
-                    prio: (&raw const (*m).prio).read_unaligned(),
-                    sequence: (&raw const (*m).sequence).read_unaligned(),
-                    flags,
-                }
-            };
+            let asked = move |i| request(&v.in_place(i).read_unaligned(), flags);
             (0..count).try_for_each(|i| check_one_of(&v, i))?;
             // Where a look begins is said by the first alone.
             queue.check_requests((0..count).map(|i| match (i, asked(i)) {
@@ -273,6 +264,7 @@ pub unsafe extern "C" fn mqrs_recvmmsg(
 }
 
 /// What a struct asks for.
+#[inline]
 fn request(asked: &mqrs_msg, flags: u64) -> Request {
     Request {
         data: asked.data.cast(),
@@ -299,21 +291,6 @@ unsafe fn write_received(to: *mut mqrs_msg, got: &Incoming) {
         (&raw mut (*to).r#type).write_unaligned(got.kind);
         (&raw mut (*to).sequence).write_unaligned(got.sequence);
         (&raw mut (*to).sent_ns).write_unaligned(got.sent_ns);
-    }
-}
-
-/// The struct that says what was received.
-fn received(asked: mqrs_msg, got: &Incoming) -> mqrs_msg {
-    mqrs_msg {
-        len: got.len,
-        prio: got.prio,
-        sender_pid: got.sender_pid,
-        sender_uid: got.sender_uid,
-        state: got.state,
-        r#type: got.kind,
-        sequence: got.sequence,
-        sent_ns: got.sent_ns,
-        ..asked
     }
 }
 

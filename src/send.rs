@@ -189,10 +189,7 @@ pub unsafe extern "C" fn mqrs_sendmsg(
                 // First what is wrong with the direction, then with the pointer.
                 queue.access().check_send(std::ptr::null(), 0, 0)?;
             }
-            let m = read_message(m, size)?;
-            let outgoing =
-                Outgoing { data: m.data.cast(), len: m.len, prio: m.prio, kind: m.r#type, flags };
-            queue.send_message(&outgoing, wait)
+            queue.send_message(&outgoing(&read_message(m, size)?, flags), wait)
         })
     }
 }
@@ -237,21 +234,18 @@ pub unsafe extern "C" fn mqrs_sendmmsg(
             check_stride::<mqrs_msg>(size)?;
             queue.access().check_send(std::ptr::null(), 0, 0)?;
             let v = Elements::new(v.cast_mut(), size, count)?;
-            let message = move |i| {
-                let m = v.in_place(i);
-                Outgoing {
-                    data: (&raw const (*m).data).read_unaligned().cast(),
-                    len: (&raw const (*m).len).read_unaligned(),
-                    prio: (&raw const (*m).prio).read_unaligned(),
-                    kind: (&raw const (*m).r#type).read_unaligned(),
-                    flags,
-                }
-            };
+            let message = move |i| outgoing(&v.in_place(i).read_unaligned(), flags);
             (0..count).try_for_each(|i| check_one_of(&v, i))?;
             queue.check_messages((0..count).map(message))?;
             queue.send_batch(count, message, wait)
         })
     }
+}
+
+/// The message that a struct describes.
+#[inline]
+fn outgoing(m: &mqrs_msg, flags: u64) -> Outgoing {
+    Outgoing { data: m.data.cast(), len: m.len, prio: m.prio, kind: m.r#type, flags }
 }
 
 /// # Safety
