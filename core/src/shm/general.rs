@@ -9,7 +9,7 @@ use super::poll::event::READABLE;
 use super::receive::Known;
 use super::room::Dropped;
 use super::stats::{Counts, Use, Users};
-use super::wait::{Doze, damaged, failure, note_refusal};
+use super::wait::{Doze, Patience, Waiting, damaged, failure, note_refusal};
 use crate::attr::{PRIO_MAX, Stats};
 use crate::deadline::{Clock, Wait};
 use crate::error::Result;
@@ -196,22 +196,9 @@ impl ShmQueue {
             // SAFETY: granted by the caller; nothing is read where len is 0.
             unsafe { engine.try_send_several(count - from, content, look) }
         };
-        let mut sent = match attempt(0, Look::Glance) {
-            Ok(sent) => {
-                attachment.sending().did_not_wait();
-                sent
-            }
-            Err(_) => self
-                .waiting(engine, attachment.sending(), Side::Sender, entered, wait)
-                .run(|look| attempt(0, look))?,
-        };
-        while sent < count {
-            match attempt(sent, Look::Glance) {
-                Ok(more) => sent += more,
-                Err(_) => break,
-            }
-        }
-        Ok(sent)
+        let patience = attachment.sending();
+        let waiting = || self.waiting(engine, patience, Side::Sender, entered, wait);
+        several(count, patience, attempt, waiting)
     }
 
     /// Receive several; wait for the first only.
@@ -238,22 +225,9 @@ impl ShmQueue {
             // SAFETY: granted by the caller; nothing is written where cap is 0.
             unsafe { engine.try_receive_several(count - from, cut, room, got, look) }
         };
-        let mut received = match attempt(0, Look::Glance) {
-            Ok(received) => {
-                attachment.receiving().did_not_wait();
-                received
-            }
-            Err(_) => self
-                .waiting(engine, attachment.receiving(), Side::Receiver, entered, wait)
-                .run(|look| attempt(0, look))?,
-        };
-        while received < count {
-            match attempt(received, Look::Glance) {
-                Ok(more) => received += more,
-                Err(_) => break,
-            }
-        }
-        Ok(received)
+        let patience = attachment.receiving();
+        let waiting = || self.waiting(engine, patience, Side::Receiver, entered, wait);
+        several(count, patience, attempt, waiting)
     }
 
     /// What the queue has seen.
@@ -278,6 +252,30 @@ impl ShmQueue {
             last_receive_ns: wall_clock(received_ns),
         })
     }
+}
+
+/// Do up to `count` by `attempt`, which is told how many are done; wait for the first only.
+#[inline]
+fn several<'a>(
+    count: usize,
+    patience: &Patience,
+    attempt: impl Fn(usize, Look) -> core::result::Result<usize, Refused>,
+    waiting: impl FnOnce() -> Waiting<'a>,
+) -> Result<usize> {
+    let mut done = match attempt(0, Look::Glance) {
+        Ok(done) => {
+            patience.did_not_wait();
+            done
+        }
+        Err(_) => waiting().run(|look| attempt(0, look))?,
+    };
+    while done < count {
+        match attempt(done, Look::Glance) {
+            Ok(more) => done += more,
+            Err(_) => break,
+        }
+    }
+    Ok(done)
 }
 
 /// A moment of the monotonic clock on the wall clock as it is set now; 0 stays 0.
