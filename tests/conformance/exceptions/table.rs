@@ -1,34 +1,27 @@
-//! The one table of exceptions, in the order of the document.
+//! The one table of exceptions; those of one transport are in the order of the document.
 
 use super::{Exception, instead};
 use crate::subject::Transport::{Posix, Shm, Sysv};
 
 pub const EXCEPTIONS: &[Exception] = &[
     Exception {
-        transport: Shm,
+        transports: &[Shm],
         clauses: &["who_may_read_may_receive_and_not_send"],
         because: "whoever uses shared memory both reads and writes it, so opening needs both permissions, whatever the direction",
         instead: instead::who_may_only_read_may_not_open,
     },
     Exception {
-        transport: Shm,
+        transports: &[Sysv],
         clauses: &[
-            "a_type_selects_the_messages_to_receive",
-            "a_type_goes_with_its_message",
-            "who_waits_for_a_type_is_woken_by_that_type",
-            "types_go_with_the_messages_of_a_batch",
+            "a_queue_has_the_sizes_that_its_creator_asked_for",
+            "each_size_has_its_own_default",
+            "sizes_beyond_the_limits_are_refused",
         ],
-        because: "only System V messages have a type",
-        instead: instead::messages_have_no_type,
+        because: "a queue holds a number of bytes, which `mqrs_set_maxbytes` changes, in messages of any length; maxmsg and msgsize of the options are ignored",
+        instead: instead::sizes_are_the_kernels_whatever_is_asked_for,
     },
     Exception {
-        transport: Shm,
-        clauses: &["a_queue_can_be_made_to_hold_fewer_bytes"],
-        because: "a queue keeps room for maxmsg messages of msgsize bytes, from its creation on",
-        instead: instead::a_queue_keeps_its_size,
-    },
-    Exception {
-        transport: Posix,
+        transports: &[Posix, Sysv],
         clauses: &[
             "an_ephemeral_queue_goes_with_its_last_handle",
             "an_ephemeral_queue_goes_with_its_last_process",
@@ -39,13 +32,13 @@ pub const EXCEPTIONS: &[Exception] = &[
         instead: instead::a_queue_cannot_be_made_so,
     },
     Exception {
-        transport: Posix,
+        transports: &[Posix],
         clauses: &["a_queue_without_a_name_gets_one_of_its_own"],
         because: "a queue without an address is one in shared memory",
         instead: instead::a_queue_without_an_address_is_in_shared_memory,
     },
     Exception {
-        transport: Posix,
+        transports: &[Posix],
         clauses: &[
             "a_buffer_may_be_shorter_than_the_longest_message",
             "a_batch_ends_before_a_message_that_does_not_fit",
@@ -54,13 +47,13 @@ pub const EXCEPTIONS: &[Exception] = &[
         instead: instead::a_short_buffer_is_refused_at_once,
     },
     Exception {
-        transport: Posix,
+        transports: &[Posix],
         clauses: &["room_for_a_sender_that_waits_notifies_of_its_message"],
         because: "the kernel passes the message of a sender that waits without notifying",
         instead: instead::the_message_of_a_sender_that_waited_does_not_notify,
     },
     Exception {
-        transport: Posix,
+        transports: &[Posix],
         clauses: &[
             "a_registration_that_stays_notifies_of_each_arrival_on_the_empty_queue",
             "a_registration_that_stays_is_the_only_one_until_it_is_cancelled",
@@ -69,7 +62,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         instead: instead::no_registration_stays,
     },
     Exception {
-        transport: Posix,
+        transports: &[Posix],
         clauses: &[
             "a_registration_may_notify_at_once_of_what_waits",
             "a_registration_that_may_notify_at_once_waits_for_what_comes",
@@ -78,13 +71,13 @@ pub const EXCEPTIONS: &[Exception] = &[
         instead: instead::no_registration_notifies_at_once,
     },
     Exception {
-        transport: Posix,
+        transports: &[Posix],
         clauses: &["statistics_count_messages", "statistics_tell_who_was_the_last_and_when"],
         because: "the kernel keeps no statistics of its POSIX queues",
         instead: instead::there_are_no_statistics,
     },
     Exception {
-        transport: Posix,
+        transports: &[Posix],
         clauses: &[
             "a_message_can_be_looked_at_and_stays",
             "one_message_after_the_other_can_be_looked_at",
@@ -106,7 +99,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         instead: instead::nobody_can_look_at_messages,
     },
     Exception {
-        transport: Posix,
+        transports: &[Shm, Posix],
         clauses: &[
             "a_type_selects_the_messages_to_receive",
             "a_type_goes_with_its_message",
@@ -117,104 +110,31 @@ pub const EXCEPTIONS: &[Exception] = &[
         instead: instead::messages_have_no_type,
     },
     Exception {
-        transport: Posix,
-        clauses: &[
-            "a_message_can_be_written_and_read_in_place",
-            "a_reserved_slot_can_be_given_back",
-            "an_acquired_message_can_be_sent_again",
-        ],
-        because: "the kernel copies messages; nobody else can see where they lie",
-        instead: instead::nothing_is_done_in_place,
-    },
-    Exception {
-        transport: Posix,
-        clauses: &[
-            "a_full_queue_may_drop_its_oldest_message",
-            "a_batch_may_drop_what_it_has_no_room_for",
-            "the_oldest_message_of_the_lowest_priority_is_dropped",
-            "a_queue_with_room_drops_nothing",
-            "what_is_of_a_higher_priority_is_not_dropped",
-            "a_sender_that_may_drop_nothing_waits_for_room",
-            "what_was_dropped_is_counted_and_not_received",
-        ],
-        because: "to receive and then to send would not be one step: another's message could be dropped, or a place be taken",
-        instead: instead::no_message_is_dropped,
-    },
-    Exception {
-        transport: Posix,
-        clauses: &[
-            "messages_are_numbered_in_the_order_of_sends",
-            "a_number_stays_with_its_message",
-        ],
-        because: "the kernel numbers no message",
-        instead: instead::messages_have_no_number,
-    },
-    Exception {
-        transport: Posix,
-        clauses: &[
-            "a_queue_that_is_shut_down_takes_no_message",
-            "a_queue_that_is_shut_down_gives_what_it_has",
-            "a_shutdown_ends_every_call_that_waits",
-            "a_shutdown_holds_for_handles_opened_later",
-            "a_queue_may_be_shut_down_again",
-            "only_who_may_send_may_shut_down",
-        ],
-        because: "the kernel has no such state of a queue; who sends to it would have to ask the library first",
-        instead: instead::a_queue_cannot_be_shut_down,
-    },
-    Exception {
-        transport: Posix,
-        clauses: &["a_queue_can_be_made_to_hold_fewer_bytes"],
-        because: "a queue keeps room for maxmsg messages of msgsize bytes, from its creation on",
-        instead: instead::a_queue_keeps_its_size,
-    },
-    Exception {
-        transport: Sysv,
-        clauses: &[
-            "a_queue_has_the_sizes_that_its_creator_asked_for",
-            "each_size_has_its_own_default",
-            "sizes_beyond_the_limits_are_refused",
-        ],
-        because: "a queue holds a number of bytes, which `mqrs_set_maxbytes` changes, in messages of any length; maxmsg and msgsize of the options are ignored",
-        instead: instead::sizes_are_the_kernels_whatever_is_asked_for,
-    },
-    Exception {
-        transport: Sysv,
-        clauses: &[
-            "an_ephemeral_queue_goes_with_its_last_handle",
-            "an_ephemeral_queue_goes_with_its_last_process",
-            "a_queue_can_be_made_with_any_option",
-            "a_message_tells_its_sender_and_when_it_was_sent",
-        ],
-        because: "the kernel's queues stay until they are removed, tell nothing of each message, and send none again",
-        instead: instead::a_queue_cannot_be_made_so,
-    },
-    Exception {
-        transport: Sysv,
+        transports: &[Sysv],
         clauses: &["a_queue_without_a_name_gets_one_of_its_own"],
         because: "a queue without an address is one in shared memory; `sysv:private` makes one without a name",
         instead: instead::a_queue_without_an_address_is_in_shared_memory,
     },
     Exception {
-        transport: Sysv,
+        transports: &[Sysv],
         clauses: &["the_mode_is_masked_by_umask"],
         because: "as in msgget, umask is not applied",
         instead: instead::umask_is_not_applied,
     },
     Exception {
-        transport: Sysv,
+        transports: &[Sysv],
         clauses: &["a_creator_may_use_the_queue_whatever_its_mode"],
         because: "the kernel checks the mode at every call, for the creator too",
         instead: instead::the_mode_holds_for_the_creator_too,
     },
     Exception {
-        transport: Sysv,
+        transports: &[Sysv],
         clauses: &["users_keep_a_queue_that_was_unlinked"],
         because: "the kernel destroys queue and messages at once",
         instead: instead::unlinking_ends_every_call,
     },
     Exception {
-        transport: Sysv,
+        transports: &[Sysv],
         clauses: &[
             "a_message_on_an_empty_queue_sends_the_signal",
             "the_signal_tells_who_sent_the_message",
@@ -254,13 +174,13 @@ pub const EXCEPTIONS: &[Exception] = &[
         instead: instead::there_is_no_notification,
     },
     Exception {
-        transport: Sysv,
+        transports: &[Sysv],
         clauses: &["statistics_count_messages", "a_look_is_not_counted_as_a_receive"],
         because: "the kernel notes the last sender and receiver and their times, but counts nothing",
         instead: instead::messages_are_not_counted,
     },
     Exception {
-        transport: Sysv,
+        transports: &[Sysv],
         clauses: &[
             "looking_begins_with_the_highest_priority",
             "messages_are_looked_at_in_the_order_of_their_receipt",
@@ -271,7 +191,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         instead: instead::looking_begins_with_the_oldest,
     },
     Exception {
-        transport: Sysv,
+        transports: &[Posix, Sysv],
         clauses: &[
             "a_message_can_be_written_and_read_in_place",
             "a_reserved_slot_can_be_given_back",
@@ -281,7 +201,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         instead: instead::nothing_is_done_in_place,
     },
     Exception {
-        transport: Sysv,
+        transports: &[Posix, Sysv],
         clauses: &[
             "a_full_queue_may_drop_its_oldest_message",
             "a_batch_may_drop_what_it_has_no_room_for",
@@ -295,7 +215,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         instead: instead::no_message_is_dropped,
     },
     Exception {
-        transport: Sysv,
+        transports: &[Posix, Sysv],
         clauses: &[
             "messages_are_numbered_in_the_order_of_sends",
             "a_number_stays_with_its_message",
@@ -304,7 +224,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         instead: instead::messages_have_no_number,
     },
     Exception {
-        transport: Sysv,
+        transports: &[Posix, Sysv],
         clauses: &[
             "a_queue_that_is_shut_down_takes_no_message",
             "a_queue_that_is_shut_down_gives_what_it_has",
@@ -317,7 +237,13 @@ pub const EXCEPTIONS: &[Exception] = &[
         instead: instead::a_queue_cannot_be_shut_down,
     },
     Exception {
-        transport: Sysv,
+        transports: &[Shm, Posix],
+        clauses: &["a_queue_can_be_made_to_hold_fewer_bytes"],
+        because: "a queue keeps room for maxmsg messages of msgsize bytes, from its creation on",
+        instead: instead::a_queue_keeps_its_size,
+    },
+    Exception {
+        transports: &[Sysv],
         clauses: &[
             "a_descriptor_tells_whether_there_are_messages_and_room",
             "a_message_from_another_process_ends_a_poll",
@@ -326,7 +252,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         instead: instead::there_is_no_descriptor_for_poll,
     },
     Exception {
-        transport: Sysv,
+        transports: &[Sysv],
         clauses: &[
             "a_queue_can_be_handed_on_by_its_descriptor",
             "a_descriptor_that_can_be_read_receives",
