@@ -38,10 +38,7 @@ fn receive_two(q: &Engine) -> Vec<u8> {
 fn check_as_new(q: &Engine) {
     assert_eq!(q.queued_exactly(), 0);
     q.reclaim();
-    let segment = q.segment();
-    let word = |index| Word(segment.slot(index).unwrap().word.load(SeqCst));
-    let held = (0..segment.geometry().nslots).filter(|&index| !word(index).is_free()).count();
-    assert_eq!(held, 0, "slots are lost\n{}", picture(q));
+    every_slot_is_free(q);
 }
 
 /// How many of the next two messages a look sees.

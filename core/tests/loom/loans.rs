@@ -19,6 +19,18 @@ impl Redelivering {
         let engine = Engine::new(segment.clone(), owner, owners.clone(), owner as u64);
         Arc::new(engine.with(Features { redeliver: true, ..Features::default() }))
     }
+
+    /// With one message, which owner 1 had acquired and was about to send again when it died at
+    /// this step; and owner 0.
+    fn left_by_the_dead(maxmsg: u64, step: Step) -> (Arc<Redelivering>, Arc<Engine>) {
+        let q = Redelivering::new(maxmsg, 4);
+        let s = q.owner(0);
+        assert!(send(&s, 1, 3));
+        let dead = q.owner(1);
+        assert!(abandon_at(step, || work(&dead, true)).is_none());
+        q.0.is_dead(1);
+        (q, s)
+    }
 }
 
 /// Reserve, write, commit; an abort if the queue is full by then.
@@ -77,10 +89,7 @@ fn is_as_new(q: &Engine) {
         assert!(send(q, 1, 0), "a slot is lost\n{}", picture(q));
     }
     assert_eq!(drain(q).len() as u32, q.segment().geometry().maxmsg);
-    let word = |index| q.segment().slot(index).map(|slot| Word(slot.word.load(SeqCst)));
-    for index in 0..q.segment().geometry().nslots {
-        assert!(word(index).is_some_and(Word::is_free), "a slot is lost\n{}", picture(q));
-    }
+    every_slot_is_free(q);
 }
 
 #[test]
@@ -188,12 +197,7 @@ fn without_redelivery_what_an_acquirer_had_is_gone_with_it() {
 fn of_several_heirs_one_sends_it_again() {
     for step in [Step::AcquireTaken, Step::ReturnStamped] {
         model(&format!("heirs of one dead at {step:?}"), 3, 5, move || {
-            let q = Redelivering::new(2, 4);
-            let s = q.owner(0);
-            assert!(send(&s, 1, 3));
-            let dead = q.owner(1);
-            assert!(abandon_at(step, || work(&dead, true)).is_none());
-            q.0.is_dead(1);
+            let (q, s) = Redelivering::left_by_the_dead(2, step);
             let heirs = [2, 3].map(|owner| {
                 let heir = q.owner(owner);
                 thread::spawn(move || heir.reclaim())
@@ -213,12 +217,7 @@ fn of_several_heirs_one_sends_it_again() {
 fn an_heir_left_at_any_step_has_heirs() {
     for step in [Step::ReturnStamped, Step::SendPublished, Step::SendConfirmed] {
         model(&format!("heir left at {step:?}"), 2, 3, move || {
-            let q = Redelivering::new(2, 4);
-            let s = q.owner(0);
-            assert!(send(&s, 1, 3));
-            let dead = q.owner(1);
-            assert!(abandon_at(Step::AcquireTaken, || work(&dead, true)).is_none());
-            q.0.is_dead(1);
+            let (q, s) = Redelivering::left_by_the_dead(2, Step::AcquireTaken);
             let heir = q.owner(2);
             let all = q.clone();
             let left = thread::spawn(move || {
@@ -239,12 +238,7 @@ fn an_heir_left_at_any_step_has_heirs() {
 fn what_does_not_fit_stays_the_dead_ones() {
     // Between the look for room and the send others fill the queue.
     model("heir without room", 1, 3, || {
-        let q = Redelivering::new(1, 4);
-        let s = q.owner(0);
-        assert!(send(&s, 1, 3));
-        let dead = q.owner(1);
-        assert!(abandon_at(Step::AcquireTaken, || work(&dead, true)).is_none());
-        q.0.is_dead(1);
+        let (q, s) = Redelivering::left_by_the_dead(1, Step::AcquireTaken);
         let heir = q.owner(2);
         let filler = q.owner(3);
         let fill = move || assert!(send(&filler, 2, 0));

@@ -180,6 +180,13 @@ fn drain(q: &Engine) -> Vec<u8> {
     std::iter::from_fn(|| receive(q).map(|m| m.0)).collect()
 }
 
+fn every_slot_is_free(q: &Engine) {
+    let segment = q.segment();
+    let word = |index| Word(segment.slot(index).unwrap().word.load(SeqCst));
+    let held = (0..segment.geometry().nslots).filter(|&index| !word(index).is_free()).count();
+    assert_eq!(held, 0, "slots are lost\n{}", picture(q));
+}
+
 fn same(mut got: Vec<u8>, mut sent: Vec<u8>) {
     got.sort_unstable();
     sent.sort_unstable();

@@ -51,6 +51,16 @@ fn is_told(queue: &Queue) -> bool {
     pending().is_some()
 }
 
+/// Register by this handle, while another one of the queue is open; gives the descriptor of
+/// that, which is closed as a handle and stays open as a number.
+fn register_and_park(place: &Place, holder: &Queue) -> i32 {
+    let other = place.open(O_RDWR).expect("opened");
+    let fd = other.fd().expect("a descriptor");
+    holder.notify(SIGNAL, 0).expect("registered");
+    drop(other);
+    fd
+}
+
 /// Register as a program does that knows nothing of us.
 fn raw_notify(fd: i32) -> i32 {
     // SAFETY: all-zero bytes are a sigevent.
@@ -129,11 +139,7 @@ fn closing_another_handle_leaves_the_registration() {
     let place = Place::new("closing_another_handle");
     alone(|| {
         let queue = place.make(1, 8);
-        let other = place.open(O_RDWR).expect("opened");
-        let fd = other.fd().expect("a descriptor");
-        queue.notify(SIGNAL, 0).expect("registered");
-
-        drop(other);
+        let fd = register_and_park(&place, &queue);
 
         assert!(is_open(fd), "closing it would have dropped the registration");
         assert!(is_told(&queue));
@@ -149,10 +155,7 @@ fn a_parked_number_that_means_something_else_by_now_is_left_alone() {
     let place = Place::new("a_parked_number");
     alone(|| {
         let queue = place.make(1, 8);
-        let other = place.open(O_RDWR).expect("opened");
-        let fd = other.fd().expect("a descriptor");
-        queue.notify(SIGNAL, 0).expect("registered");
-        drop(other);
+        let fd = register_and_park(&place, &queue);
 
         close(fd);
         // SAFETY: a C string.
@@ -290,10 +293,7 @@ fn a_forked_child_has_no_registration_and_takes_none_away() {
     let place = Place::new("forked_child");
     alone(|| {
         let queue = place.make(1, 8);
-        let other = place.open(O_RDWR).expect("opened");
-        let parked = other.fd().expect("a descriptor");
-        queue.notify(SIGNAL, 0).expect("registered");
-        drop(other);
+        let parked = register_and_park(&place, &queue);
 
         in_child(|| {
             queue.notify_cancel().expect("nothing to drop");
