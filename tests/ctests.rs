@@ -237,20 +237,9 @@ fn library_of_32_bits() -> Result<(), &'static str> {
 /// Compile a program; gives the path of the executable.
 fn compile(program: &str, linkage: Linkage) -> PathBuf {
     let executable = workshop().join(linkage.name()).join(program);
-    let mut compiler = cc::Build::new()
-        .target(linkage.target())
-        .host(env!("HOST"))
-        .opt_level(1)
-        .debug(true)
-        .warnings(false)
-        .cargo_metadata(false)
-        .out_dir(workshop())
-        .get_compiler()
-        .to_command();
+    let mut compiler = common::c_compiler(linkage.target(), workshop());
     compiler
-        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-pthread"])
-        // The test's own times and files; the library's interface has none of these types.
-        .args(["-D_FILE_OFFSET_BITS=64", "-D_TIME_BITS=64", "-I"])
+        .args(["-pthread", "-I"])
         .arg(root().join("include"))
         .arg(root().join("ctests").join(program).with_extension("c"))
         .arg("-o")

@@ -25,6 +25,25 @@ pub fn run(command: &mut Command) -> Output {
     output
 }
 
+/// The platform's compiler for programs in C that are tests' own, every warning an error.
+pub fn c_compiler(target: &str, workshop: &Path) -> Command {
+    let mut compiler = cc::Build::new()
+        .target(target)
+        .host(env!("HOST"))
+        .opt_level(1)
+        .debug(true)
+        .warnings(false)
+        .cargo_metadata(false)
+        .out_dir(workshop)
+        .get_compiler()
+        .to_command();
+    compiler
+        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror"])
+        // The programs' own times and files; the library's interface has none of these types.
+        .args(["-D_FILE_OFFSET_BITS=64", "-D_TIME_BITS=64"]);
+    compiler
+}
+
 /// Whether a tool is on this machine.
 pub fn is_there(tool: &str) -> bool {
     Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success())

@@ -1,6 +1,6 @@
 //! The kinds of peers: how each is made to run, and what it can tell.
 
-use crate::common::{root, skip};
+use crate::common::{c_compiler, root, skip};
 use crate::peer::Peer;
 use crate::python;
 use std::ffi::c_long;
@@ -95,18 +95,8 @@ fn compiled(name: &str, target: &str) -> PathBuf {
     let executable = workshop().join(format!("{name}-{target}"));
     if !compiled.contains(&executable) {
         std::fs::create_dir_all(workshop()).expect("room for the programs");
-        let mut compiler = cc::Build::new()
-            .target(target)
-            .host(env!("HOST"))
-            .opt_level(1)
-            .warnings(false)
-            .cargo_metadata(false)
-            .out_dir(workshop())
-            .get_compiler()
-            .to_command();
+        let mut compiler = c_compiler(target, &workshop());
         compiler
-            .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror"])
-            .args(["-D_FILE_OFFSET_BITS=64", "-D_TIME_BITS=64"])
             .arg(sources().join(name).with_extension("c"))
             .arg("-o")
             .arg(&executable)
