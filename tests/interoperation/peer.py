@@ -27,6 +27,14 @@ def word_of(message):
     return bytes(message).hex() or "-"
 
 
+def objects(queue):
+    """Verbs that pass an object as most programs do; `queue` opens one that takes them."""
+    return {
+        "put_object": lambda: queue().put([1, "A"]),
+        "get_object": lambda: (repr(queue().get()).replace(" ", ""),),
+    }
+
+
 def serve(verbs):
     """Do what each line says; a verb is a function of the line's other words."""
     for line in sys.stdin:

@@ -11,7 +11,7 @@ import sys
 
 from ipcqueue import posixmq
 from ipcqueue.serializers import RawSerializer
-from peer import Busy, message_of, serve, wait_of, word_of
+from peer import Busy, message_of, objects, serve, wait_of, word_of
 
 name = sys.argv[1]
 queue = None
@@ -61,14 +61,6 @@ def pickling():
     return posixmq.Queue(name, 4, 64)
 
 
-def put_object():
-    pickling().put([1, "A"])
-
-
-def get_object():
-    return (repr(pickling().get()).replace(" ", ""),)
-
-
 serve(
     {
         verb: as_errors(call)
@@ -78,10 +70,9 @@ serve(
             "send": send,
             "receive": receive,
             "attributes": attributes,
-            "put_object": put_object,
-            "get_object": get_object,
             "unlink": lambda: queue.unlink(),
             "close": lambda: queue.close(),
+            **objects(pickling),
         }.items()
     }
 )

@@ -12,7 +12,7 @@ import sys
 
 from ipcqueue import sysvmq
 from ipcqueue.serializers import RawSerializer
-from peer import Busy, Gone, message_of, serve, wait_of, word_of
+from peer import Busy, Gone, message_of, objects, serve, wait_of, word_of
 
 key = int(sys.argv[1])
 queue = None
@@ -60,14 +60,6 @@ def pickling():
     return sysvmq.Queue(key)
 
 
-def put_object():
-    pickling().put([1, "A"])
-
-
-def get_object():
-    return (repr(pickling().get()).replace(" ", ""),)
-
-
 serve(
     {
         verb: as_errors(call)
@@ -77,10 +69,9 @@ serve(
             "send": send,
             "receive": receive,
             "attributes": attributes,
-            "put_object": put_object,
-            "get_object": get_object,
             "bytes": create,
             "remove": lambda: queue.close(),
+            **objects(pickling),
         }.items()
     }
 )
