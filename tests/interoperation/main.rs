@@ -13,6 +13,7 @@ mod peer;
 mod posix;
 mod program;
 mod python;
+mod sharing;
 mod sysv;
 mod world;
 

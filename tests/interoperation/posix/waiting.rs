@@ -4,6 +4,7 @@ use super::{MAXMSG, MSGSIZE, Scene, scene};
 use crate::ours::{FOREVER, LONG, NOWAIT, Queue, asleep_in};
 use crate::peer::{Answer, got, word_of};
 use crate::program::Program;
+use crate::sharing::every_message_is_received_once;
 use crate::tests;
 
 tests! {
@@ -93,47 +94,10 @@ fn our_receiver_makes_room_for_a_sender_there_timed_or_not(program: &'static Pro
 
 /// Two senders, two receivers, one of each kind: every message is received once.
 fn senders_and_receivers_of_both_kinds_share_the_messages(program: &'static Program) {
-    const EACH: u8 = 100;
-    let Scene { ours, theirs: mut sender, world } = scene!(program);
+    let Scene { ours, theirs: sender, world } = scene!(program);
     let Some(mut receiver) = world.posix_peer(program) else { return };
     receiver.must(&format!("open {MAXMSG} {MSGSIZE}"));
 
-    let mut received = std::thread::scope(|scope| {
-        let senders = [
-            scope.spawn(|| {
-                for i in 0..EACH {
-                    ours.send(&[b'o', i], u32::from(i % 3), LONG).unwrap();
-                }
-            }),
-            scope.spawn(|| {
-                for i in 0..EACH {
-                    let message = word_of(&[b't', i]);
-                    sender.must(&format!("send {} 100000 {message}", i % 3));
-                }
-            }),
-        ];
-        // An empty message of the lowest priority ends a receiver.
-        let receivers = [
-            scope.spawn(|| {
-                let received = std::iter::from_fn(|| Some(ours.receive(LONG).unwrap().0));
-                received.take_while(|message| !message.is_empty()).collect::<Vec<_>>()
-            }),
-            scope.spawn(|| {
-                let received = std::iter::from_fn(|| Some(got(receiver.ask("receive 0 100000"))));
-                let received = received.map(|got| got.bytes);
-                received.take_while(|message| !message.is_empty()).collect()
-            }),
-        ];
-        for sender in senders {
-            sender.join().unwrap();
-        }
-        for _ in &receivers {
-            ours.send(b"", 0, LONG).unwrap();
-        }
-        receivers.map(|receiver| receiver.join().unwrap()).concat()
-    });
-
-    received.sort();
-    let sent = [b'o', b't'].map(|from| (0..EACH).map(|i| vec![from, i]).collect::<Vec<_>>());
-    assert_eq!(received, sent.concat());
+    let send = |prio, message: &str| format!("send {prio} 100000 {message}");
+    every_message_is_received_once(&ours, sender, receiver, send, "receive 0 100000");
 }

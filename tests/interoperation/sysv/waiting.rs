@@ -4,6 +4,7 @@ use super::{LOWEST, Scene, scene, type_of};
 use crate::ours::{FOREVER, LONG, NOWAIT, Queue, asleep_in, unlink};
 use crate::peer::{Answer, got, word_of};
 use crate::program::Program;
+use crate::sharing::every_message_is_received_once;
 use crate::tests;
 
 tests! {
@@ -141,48 +142,12 @@ fn our_unlink_ends_their_waits(program: &'static Program) {
 
 /// Two senders, two receivers, one of each kind: every message is received once.
 fn senders_and_receivers_of_both_kinds_share_the_messages(program: &'static Program) {
-    const EACH: u8 = 100;
-    let Scene { ours, theirs: mut sender, world } = scene!(Scene::new(program));
+    let Scene { ours, theirs: sender, world } = scene!(Scene::new(program));
     ours.set_most_bytes(64);
     let Some(mut receiver) = world.sysv_peer(program) else { return };
     receiver.must("open");
 
-    let mut received = std::thread::scope(|scope| {
-        let senders = [
-            scope.spawn(|| {
-                for i in 0..EACH {
-                    ours.send(&[b'o', i], u32::from(i % 3), LONG).unwrap();
-                }
-            }),
-            scope.spawn(|| {
-                for i in 0..EACH {
-                    let kind = type_of(u32::from(i % 3));
-                    sender.must(&format!("send {kind} forever {}", word_of(&[b't', i])));
-                }
-            }),
-        ];
-        // An empty message of the lowest priority ends a receiver.
-        let receivers = [
-            scope.spawn(|| {
-                let received = std::iter::from_fn(|| Some(ours.receive(LONG).unwrap().0));
-                received.take_while(|message| !message.is_empty()).collect::<Vec<_>>()
-            }),
-            scope.spawn(|| {
-                let ask = format!("receive -{LOWEST} forever");
-                let received = std::iter::from_fn(|| Some(got(receiver.ask(&ask)).bytes));
-                received.take_while(|message| !message.is_empty()).collect()
-            }),
-        ];
-        for sender in senders {
-            sender.join().unwrap();
-        }
-        for _ in &receivers {
-            ours.send(b"", 0, LONG).unwrap();
-        }
-        receivers.map(|receiver| receiver.join().unwrap()).concat()
-    });
-
-    received.sort();
-    let sent = [b'o', b't'].map(|from| (0..EACH).map(|i| vec![from, i]).collect::<Vec<_>>());
-    assert_eq!(received, sent.concat());
+    let send = |prio, message: &str| format!("send {} forever {message}", type_of(prio));
+    let receive = format!("receive -{LOWEST} forever");
+    every_message_is_received_once(&ours, sender, receiver, send, &receive);
 }
