@@ -127,6 +127,8 @@ programs! {
     truncated_while_open
     unlink_while_open
     wait_many
+    wait_many_ends
+    wait_many_limits
 }
 
 /// The program that is started in both word sizes at once.
