@@ -172,18 +172,17 @@ impl Queue {
         Ok(())
     }
 
-    /// What `send_message` would refuse of one of these before it does anything.
+    /// As [`Transport::check_messages`].
     pub fn check_messages(&self, messages: impl Iterator<Item = Outgoing>) -> Result<()> {
         carrier!(self, queue => queue.check_messages(messages))
     }
 
-    /// What `receive_message` would refuse of one of these before it does anything.
+    /// As [`Transport::check_requests`].
     pub fn check_requests(&self, requests: impl Iterator<Item = Request>) -> Result<()> {
         carrier!(self, queue => queue.check_requests(requests))
     }
 
-    /// Send up to `count` messages, those that `message` gives by number, in order; wait for
-    /// the first only. Gives how many were sent, at least one unless `count` is 0.
+    /// As [`Transport::send_batch`].
     ///
     /// # Safety
     /// As in `send_message`, for each of them.
@@ -197,9 +196,7 @@ impl Queue {
         unsafe { carrier!(self, queue => queue.send_batch(count, message, wait)) }
     }
 
-    /// Take up to `count` messages as `request` asks for each by its number, and hand them to
-    /// `got`; wait for the first only. Gives how many were taken, at least one unless `count`
-    /// is 0.
+    /// As [`Transport::receive_batch`].
     ///
     /// # Safety
     /// As in `receive_message`, for each of them.

@@ -76,7 +76,7 @@ pub trait Transport: Send + Sync {
     fn check_requests(&self, requests: impl Iterator<Item = Request>) -> Result<()>;
 
     /// Send up to `count` messages, those that `message` gives by number, in order; wait for
-    /// the first only. Gives how many were sent, at least one.
+    /// the first only. Gives how many were sent, at least one unless `count` is 0.
     ///
     /// # Safety
     /// As in `send_message`, for each of them.
@@ -91,7 +91,8 @@ pub trait Transport: Send + Sync {
     }
 
     /// Take up to `count` messages as `request` asks for each by its number, and hand them to
-    /// `got`; wait for the first only. Gives how many were taken, at least one.
+    /// `got`; wait for the first only. Gives how many were taken, at least one unless `count`
+    /// is 0.
     ///
     /// # Safety
     /// As in `receive_message`, for each of them.
