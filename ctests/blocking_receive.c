@@ -28,12 +28,9 @@ static void a_message_wakes_a_sleeping_receiver(void)
     close_and_unlink(queue, name);
 }
 
-static void each_message_wakes_one_of_several(void)
+/* All of them asleep on the empty queue, each for one message. */
+static void start_receivers(mqrs_queue *queue, pid_t *children)
 {
-    const char *name = new_name();
-    mqrs_queue *queue = create_queue(name, SLEEPERS, 16, 0);
-    pid_t children[SLEEPERS];
-
     for (int i = 0; i < SLEEPERS; i++)
         if ((children[i] = start_child()) == 0) {
             char buffer[16];
@@ -43,6 +40,15 @@ static void each_message_wakes_one_of_several(void)
         }
     for (int i = 0; i < SLEEPERS; i++)
         wait_until_asleep(children[i]);
+}
+
+static void each_message_wakes_one_of_several(void)
+{
+    const char *name = new_name();
+    mqrs_queue *queue = create_queue(name, SLEEPERS, 16, 0);
+    pid_t children[SLEEPERS];
+
+    start_receivers(queue, children);
     for (int i = 0; i < SLEEPERS; i++) {
         send_text(queue, "work", 0);
         JOIN(-1);
@@ -59,15 +65,7 @@ static void a_burst_of_messages_wakes_as_many_receivers(void)
     for (int round = 0; round < 20; round++) {
         pid_t children[SLEEPERS];
 
-        for (int i = 0; i < SLEEPERS; i++)
-            if ((children[i] = start_child()) == 0) {
-                char buffer[16];
-
-                CHECK_EQUAL(4, mqrs_receive(queue, buffer, 16, NULL));
-                CHILD_END;
-            }
-        for (int i = 0; i < SLEEPERS; i++)
-            wait_until_asleep(children[i]);
+        start_receivers(queue, children);
         for (int i = 0; i < SLEEPERS; i++)
             send_text(queue, "work", (uint32_t)i);
         for (int i = 0; i < SLEEPERS; i++)

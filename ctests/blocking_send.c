@@ -26,13 +26,9 @@ static void a_receive_wakes_a_sleeping_sender(void)
     close_and_unlink(queue, name);
 }
 
-static void room_for_one_lets_one_sender_go_on(void)
+/* All of them asleep on the full queue, each with one message. */
+static void start_senders(mqrs_queue *queue, pid_t *children)
 {
-    const char *name = new_name();
-    mqrs_queue *queue = create_queue(name, 2, 16, 0);
-    pid_t children[SLEEPERS];
-
-    CHECK_EQUAL(2, fill(queue));
     for (int i = 0; i < SLEEPERS; i++)
         if ((children[i] = start_child()) == 0) {
             CHECK_OK(mqrs_send(queue, "late", 4, 0));
@@ -40,6 +36,16 @@ static void room_for_one_lets_one_sender_go_on(void)
         }
     for (int i = 0; i < SLEEPERS; i++)
         wait_until_asleep(children[i]);
+}
+
+static void room_for_one_lets_one_sender_go_on(void)
+{
+    const char *name = new_name();
+    mqrs_queue *queue = create_queue(name, 2, 16, 0);
+    pid_t children[SLEEPERS];
+
+    CHECK_EQUAL(2, fill(queue));
+    start_senders(queue, children);
     for (int i = 0; i < SLEEPERS; i++) {
         char buffer[16];
 
@@ -60,13 +66,7 @@ static void an_emptied_queue_wakes_as_many_senders_as_have_room(void)
         pid_t children[SLEEPERS];
 
         CHECK_EQUAL(SLEEPERS, fill(queue));
-        for (int i = 0; i < SLEEPERS; i++)
-            if ((children[i] = start_child()) == 0) {
-                CHECK_OK(mqrs_send(queue, "late", 4, 0));
-                CHILD_END;
-            }
-        for (int i = 0; i < SLEEPERS; i++)
-            wait_until_asleep(children[i]);
+        start_senders(queue, children);
         for (int i = 0; i < SLEEPERS; i++)
             EXPECT_TEXT(queue, "x", 0);
         for (int i = 0; i < SLEEPERS; i++)
