@@ -56,6 +56,8 @@ unsafe extern "C" fn mqrs_dropin_notify(number: c_int, notice: *const Notice) ->
             queue.queue()?.notify_cancel()?;
             return Ok(0);
         };
+        // What was closed ends an earlier registration, not this one.
+        table::sweep(&queue);
         let registration = Registration { notice: *notice, entry: queue.as_pointer() };
         let data = allocate(registration)?;
         queue.note_registrant();

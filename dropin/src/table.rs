@@ -343,25 +343,32 @@ pub fn remove(number: c_int) -> bool {
     }
 }
 
+/// The places of an entry whose descriptors are no longer of its queue.
+fn stale(of: &Use) -> impl Iterator<Item = &'static AtomicPtr<Entry>> + '_ {
+    let entry = of.0.cast_mut();
+    // SAFETY: null or a chunk, which is never freed.
+    let chunks = PLACES.iter().map(|chunk| unsafe { chunk.load(Acquire).as_ref() }).enumerate();
+    let places = chunks.filter_map(|(at, chunk)| Some((at, chunk?))).flat_map(|(at, chunk)| {
+        chunk.iter().enumerate().map(move |(within, place)| (at * CHUNK + within, place))
+    });
+    places
+        .filter(move |(_, place)| place.load(Acquire) == entry)
+        .filter(|&(number, _)| {
+            let number = number as c_int;
+            !descriptor::mark(number).is_some_and(|mark| of.is_of(number, mark))
+        })
+        .map(|(_, place)| place)
+}
+
 /// Whether all descriptors of a queue that we know of are still its own.
 ///
 /// # Safety
 /// `entry` is one.
 pub unsafe fn has_all_its_numbers(entry: *const Entry) -> bool {
-    let entry = entry.cast_mut();
-    let Some(found) = enter(entry) else { return false };
-    let mut has_all = true;
-    for (chunk_at, chunk) in PLACES.iter().enumerate() {
-        // SAFETY: null or a chunk, which is never freed.
-        let Some(chunk) = (unsafe { chunk.load(Acquire).as_ref() }) else { continue };
-        for (at, place) in chunk.iter().enumerate() {
-            if place.load(Acquire) != entry {
-                continue;
-            }
-            let number = (chunk_at * CHUNK + at) as c_int;
-            let is_there = descriptor::mark(number).is_some_and(|mark| found.is_of(number, mark));
-            has_all &= is_there;
-        }
-    }
-    has_all
+    enter(entry.cast_mut()).is_some_and(|found| stale(&found).next().is_none())
+}
+
+/// Give up the places of a queue whose descriptors the program has closed by close(2).
+pub fn sweep(queue: &Use) {
+    stale(queue).for_each(|place| vacate(place, queue.0.cast_mut()));
 }

@@ -161,7 +161,7 @@ impl ShmQueue {
             return Err(Side::Receiver.would_block());
         }
         let event = engine.pollers();
-        let mut doze = Doze::until(limit);
+        let mut doze = Doze::until(limit, waiting.slice);
         let mut slept = None;
         loop {
             let marked = || {

@@ -10,10 +10,13 @@
 //! So a thread can be cancelled in its sleep (pthread_cancel(3)) while no code of ours is on
 //! its stack. Between two steps the call holds nothing but the announcement that somebody
 //! sleeps.
+//!
+//! A handler that runs between two slices of a sleep does not end it, as it would in the
+//! kernel, which knows no slices; so here the first one already has the length of the last.
 
 use super::engine::{Engine, Look, Refused};
 use super::handle::ShmQueue;
-use super::wait::{Doze, damaged};
+use super::wait::{Doze, SLICE_MOST, Waiting, damaged};
 use crate::deadline::Wait;
 use crate::error::Result;
 use crate::shm::Slept;
@@ -143,6 +146,7 @@ impl ShmQueue {
         }
         let Steps { entered, side, wait, .. } = *steps;
         let waiting = self.waiting(engine, patience, side, entered, wait);
+        let waiting = Waiting { slice: SLICE_MOST, ..waiting };
         match waiting.step(&mut steps.doze, slept, |look| attempt(engine, look)) {
             Err(came) => Step::Done(came),
             Ok(until_ns) => {

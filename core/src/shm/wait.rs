@@ -191,8 +191,8 @@ pub(super) struct Doze {
 }
 
 impl Doze {
-    pub(super) fn until(limit: Limit) -> Doze {
-        Doze { limit, slice: SLICE, announced: 0 }
+    pub(super) fn until(limit: Limit, slice: i64) -> Doze {
+        Doze { limit, slice, announced: 0 }
     }
 
     /// The word as the sleeper has announced itself.
@@ -211,6 +211,8 @@ pub(super) struct Waiting<'a> {
     pub access: &'a Access,
     /// When the call came in.
     pub entered: Entered,
+    /// The first slice of its sleep.
+    pub slice: i64,
 }
 
 impl Waiting<'_> {
@@ -284,7 +286,7 @@ impl Waiting<'_> {
             if let Some(done) = self.poll(limit, &mut attempt) {
                 return Err(done);
             }
-            *doze = Some(Doze::until(limit));
+            *doze = Some(Doze::until(limit, self.slice));
         }
         let Some(doze) = doze else { return Err(Err(self.side.timed_out())) };
         self.doze(doze, self.event(), slept, || self.look(&mut attempt))
@@ -458,7 +460,7 @@ impl Waiting<'_> {
                     doze.slice = (doze.slice * 2).min(SLICE_MOST);
                     self.look_for_the_dead();
                 }
-                Slept::Interrupted | Slept::Changed => doze.slice = SLICE,
+                Slept::Interrupted | Slept::Changed => doze.slice = self.slice,
             }
         }
         doze.announced = event.announce_and(look)?;
