@@ -31,7 +31,7 @@ ARCHIVE := $(CARGO_TARGET_DIR)/archive/libmqueue_rs.a
 SOURCES := $(shell find src core/src) build.rs cbindgen.toml Cargo.toml Cargo.lock core/Cargo.toml
 
 .PHONY: build
-build: $(ARCHIVE) ## the libraries, optimised (the default)
+build: $(ARCHIVE) dropin ## the libraries, optimised (the default)
 
 # Make itself sees what is up to date, so that `make && sudo make install` works
 # where root has no cargo. The touch is for sources that are newer but not changed.
@@ -59,15 +59,14 @@ $(ARCHIVE): $(NATIVE_LIBS) abi/mqueue_rs.symbols
 # archive. It exports the names of its list and nothing else, without a version: with one of
 # our own the loader would pass it over.
 DROPIN := $(abspath $(CARGO_TARGET_DIR))/dropin
-DROPIN_FLAGS = -std=gnu11 -O2 -g -fPIC -Wall -Wextra $(DROPIN_CFLAGS)
-DROPIN_PROFILE = release
+DROPIN_FLAGS = -std=gnu11 -O2 -g -fPIC -Wall -Wextra
 
 .PHONY: dropin
 dropin: $(DROPIN)/libmqueue_dropin.so ## libmqueue_dropin.so, for unmodified <mqueue.h> programs
 
 $(DROPIN)/libmqueue_dropin.so: $(wildcard dropin/*.c dropin/*.h) abi/mqueue_dropin.symbols \
 		$(SOURCES) $(shell find dropin/src) dropin/Cargo.toml
-	+cargo rustc -p mqueue_dropin --$(DROPIN_PROFILE) --lib --crate-type staticlib -- \
+	+cargo rustc -p mqueue_dropin --release --lib --crate-type staticlib -- \
 		--print native-static-libs=$(DROPIN)/native-static-libs
 	{ echo '{ global:'; sed 's/$$/;/' abi/mqueue_dropin.symbols; echo 'local: *; };'; } \
 		> $(DROPIN)/exports
@@ -254,6 +253,7 @@ install: build ## into PREFIX (/usr/local), LIBDIR, INCLUDEDIR, below DESTDIR
 	install -m 755 $(RELEASE)/libmqueue_rs.so '$(DESTDIR)$(LIBDIR)/libmqueue_rs.so.$(VERSION)'
 	ln -sf libmqueue_rs.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
 	ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libmqueue_rs.so'
+	install -m 755 $(DROPIN)/libmqueue_dropin.so '$(DESTDIR)$(LIBDIR)'
 	install -m 644 $(ARCHIVE) '$(DESTDIR)$(LIBDIR)/libmqueue_rs.a'
 	install -m 644 include/mqueue_rs.h include/mqueue_rs.cdef.h '$(DESTDIR)$(INCLUDEDIR)'
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
@@ -269,6 +269,7 @@ uninstall: ## remove what install put there (same variables)
 		'$(DESTDIR)$(LIBDIR)/$(SONAME)' \
 		'$(DESTDIR)$(LIBDIR)/libmqueue_rs.so' \
 		'$(DESTDIR)$(LIBDIR)/libmqueue_rs.a' \
+		'$(DESTDIR)$(LIBDIR)/libmqueue_dropin.so' \
 		'$(DESTDIR)$(INCLUDEDIR)/mqueue_rs.h' \
 		'$(DESTDIR)$(INCLUDEDIR)/mqueue_rs.cdef.h' \
 		'$(DESTDIR)$(PKGCONFIGDIR)/mqueue_rs.pc'

@@ -11,15 +11,11 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 
 mod common;
-use common::{is_there, root, run, skip};
+use common::{is_there, make, root, run, skip};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// Two makes at once would write the same build results.
-static MAKE: Mutex<()> = Mutex::new(());
 
 /// A directory that goes away with its test.
 struct Place(PathBuf);
@@ -65,23 +61,6 @@ fn said(command: &mut Command) -> String {
     String::from_utf8(run(command).stdout).unwrap().trim_end().to_owned()
 }
 
-/// make with the build directory of this test run, and nothing of an outer make.
-fn make<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) {
-    let _alone = MAKE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    run(Command::new("make")
-        .args(arguments)
-        .current_dir(root())
-        .env("CARGO_TARGET_DIR", target)
-        .env_remove("MAKEFLAGS")
-        .env_remove("MAKELEVEL")
-        .env_remove("MFLAGS")
-        .env_remove("DESTDIR")
-        .env_remove("PREFIX")
-        .env_remove("LIBDIR")
-        .env_remove("INCLUDEDIR"));
-}
-
 /// pkg-config that sees one installation only.
 fn pkg_config(place: &Place, arguments: &[&str]) -> Vec<String> {
     let flags = said(
@@ -108,6 +87,7 @@ fn an_install_holds_what_is_promised_and_uninstall_removes_exactly_that() {
     let expected = [
         "opt/q/inc/mqueue_rs.cdef.h",
         "opt/q/inc/mqueue_rs.h",
+        "opt/q/lib64/libmqueue_dropin.so",
         "opt/q/lib64/libmqueue_rs.a",
         "opt/q/lib64/libmqueue_rs.so",
         "opt/q/lib64/libmqueue_rs.so.0",

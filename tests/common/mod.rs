@@ -3,9 +3,11 @@
 // Each test program uses some of it.
 #![allow(dead_code)]
 
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Mutex;
 
 /// The top of the tree.
 pub fn root() -> &'static Path {
@@ -23,6 +25,26 @@ pub fn run(command: &mut Command) -> Output {
         String::from_utf8_lossy(&output.stderr)
     );
     output
+}
+
+/// Two makes at once would write the same build results.
+static MAKE: Mutex<()> = Mutex::new(());
+
+/// make with the build directory of this test run, and nothing of an outer make.
+pub fn make<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) {
+    let _alone = MAKE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    run(Command::new("make")
+        .args(arguments)
+        .current_dir(root())
+        .env("CARGO_TARGET_DIR", target)
+        .env_remove("MAKEFLAGS")
+        .env_remove("MAKELEVEL")
+        .env_remove("MFLAGS")
+        .env_remove("DESTDIR")
+        .env_remove("PREFIX")
+        .env_remove("LIBDIR")
+        .env_remove("INCLUDEDIR"));
 }
 
 /// The platform's compiler for programs in C that are tests' own, every warning an error.

@@ -1,0 +1,269 @@
+//! The drop-in: what it exports, and that programs of <mqueue.h> run with it as without.
+//!
+//! The programs of `ctests/dropin` know nothing of this library. Each runs on the kernel's
+//! queues, which so judges the program, and then with `libmqueue_dropin.so` in front of libc
+//! and no kernel queue allowed (RLIMIT_MSGQUEUE 0); it must have been called, and must leave
+//! nothing behind.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+mod common;
+use common::{c_compiler, log_skip, make, root, run, skip};
+
+const SKIPPED: i32 = 77;
+
+/// The library, as a user's `make` builds it.
+fn library() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        make(["dropin"]);
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        target.join("dropin/libmqueue_dropin.so")
+    })
+}
+
+fn workshop() -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dropin");
+    fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+/// Compile a program to an executable of this name; the library may come before libc.
+fn compile(program: &str, name: &str, library: Option<&Path>) -> PathBuf {
+    let executable = workshop().join(name);
+    let source = root().join("ctests/dropin").join(program).with_extension("c");
+    let rpath = library.and_then(Path::parent).map(|at| format!("-Wl,-rpath,{}", at.display()));
+    run(c_compiler(env!("TARGET"), &workshop())
+        .arg(source)
+        .args(["-pthread", "-o"])
+        .arg(&executable)
+        .args(library)
+        .args(rpath)
+        .arg("-lrt"));
+    executable
+}
+
+/// A directory for the queues of one run.
+struct Queues(PathBuf);
+
+impl Queues {
+    fn new(name: &str) -> Queues {
+        let parent = Path::new("/dev/shm");
+        let parent = if parent.is_dir() { parent } else { Path::new("/tmp") };
+        let path = parent.join(format!("mqrs-dropin-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o1777)).unwrap();
+        Queues(path)
+    }
+
+    fn files(&self) -> BTreeSet<String> {
+        let entries = fs::read_dir(&self.0).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+impl Drop for Queues {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A program that can have no queue of the kernel.
+fn without_kernel_queues(program: &Path) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args([
+        "-c",
+        "ulimit -q 0 2>/dev/null || prlimit --msgqueue=0 --pid $$; exec \"$0\" \"$@\"",
+    ]);
+    shell.arg(program);
+    shell
+}
+
+/// With the drop-in in front.
+fn with_dropin(program: &Path, queues: &Queues) -> Command {
+    let mut command = without_kernel_queues(program);
+    command.env("LD_PRELOAD", library()).env("MQRS_DIR", &queues.0).env("MQRS_DROPIN_TRACE", "1");
+    command
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn judge(program: &str, output: &Output) {
+    let text = text(output);
+    text.lines().filter(|line| line.starts_with("SKIP ")).for_each(log_skip);
+    let is_good = matches!(output.status.code(), Some(0 | SKIPPED));
+    assert!(is_good, "{program} failed ({}):\n{text}", output.status);
+}
+
+/// Whether this process may have queues of the kernel.
+fn kernel_has_queues() -> bool {
+    Path::new("/proc/sys/fs/mqueue").is_dir()
+}
+
+fn on_both(program: &str) {
+    let executable = compile(program, program, None);
+    if kernel_has_queues() {
+        judge(program, &Command::new(&executable).output().unwrap());
+    } else {
+        skip("dropin", "the kernel has no message queues that could judge the programs");
+    }
+    let queues = Queues::new(program);
+    let output = with_dropin(&executable, &queues).output().unwrap();
+    judge(program, &output);
+    assert!(text(&output).contains("mqueue_dropin: calls: mq_open "), "{}", text(&output));
+    assert_eq!(BTreeSet::new(), queues.files(), "{program} left files behind");
+}
+
+#[test]
+fn programs_open_and_close_as_without() {
+    on_both("open_close");
+}
+
+#[test]
+fn programs_send_and_receive_as_without() {
+    on_both("transfer");
+}
+
+#[test]
+fn programs_poll_and_duplicate_as_without() {
+    on_both("descriptor");
+}
+
+#[test]
+fn programs_are_notified_as_without() {
+    on_both("notify");
+}
+
+#[test]
+fn threads_are_cancelled_and_interrupted_as_without() {
+    on_both("cancel");
+}
+
+#[test]
+fn every_program_of_the_directory_is_run() {
+    let own = fs::read_to_string(root().join("tests/dropin.rs")).unwrap();
+    for entry in fs::read_dir(root().join("ctests/dropin")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension() == Some(OsStr::new("c")) {
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            assert!(own.contains(&format!("\"{name}\"")), "{name} is run by no test");
+        }
+    }
+}
+
+/// The loader passes a function with a version of our own over, silently.
+#[test]
+fn the_library_exports_its_list_without_versions_and_nothing_else() {
+    let output = run(Command::new("nm").args(["-D", "--defined-only"]).arg(library()));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let exported: BTreeSet<&str> =
+        text.lines().map(|line| line.split_whitespace().last().unwrap()).collect();
+    let list = fs::read_to_string(root().join("abi/mqueue_dropin.symbols")).unwrap();
+    assert_eq!(list.lines().collect::<BTreeSet<_>>(), exported);
+}
+
+#[test]
+fn a_program_may_be_linked_with_it_instead() {
+    let queues = Queues::new("linked");
+    let executable = compile("transfer", "linked", Some(library()));
+    let output = without_kernel_queues(&executable)
+        .env("MQRS_DIR", &queues.0)
+        .env("MQRS_DROPIN_TRACE", "1")
+        .output()
+        .unwrap();
+    judge("transfer", &output);
+    assert!(text(&output).contains("mqueue_dropin: calls: "), "{}", text(&output));
+}
+
+/// Run ctests/dropin/settings.c with these variables; gives what became of each queue.
+fn settings(
+    test: &str,
+    limit: &str,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+) -> Vec<String> {
+    let queues = Queues::new(test);
+    let executable = compile("settings", &format!("settings-{test}"), None);
+    let output = Command::new("sh")
+        .args(["-c", "prlimit --msgqueue=$0 --pid $$ && exec \"$@\"", limit])
+        .arg(&executable)
+        .args(arguments)
+        .env("LD_PRELOAD", library())
+        .env("MQRS_DIR", &queues.0)
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// A name that no other run of this test has.
+fn name(start: &str) -> String {
+    format!("/{start}-{}", std::process::id())
+}
+
+#[test]
+fn by_default_every_name_is_ours_and_only_our_limits_count() {
+    let came = settings("own", "0", &[], &["100000", &name("one"), &name("two")]);
+    assert_eq!(came, ["ours", "ours"]);
+}
+
+#[test]
+fn names_that_do_not_match_go_on_to_the_kernel() {
+    if !kernel_has_queues() {
+        return skip("dropin", "the kernel has no message queues that could judge the programs");
+    }
+    let variables = [("MQRS_DROPIN_QUEUES", "/ours-*")];
+    let came =
+        settings("pattern", "819200", &variables, &["2", &name("ours-a"), &name("b"), "/x/y"]);
+    assert_eq!(came, ["ours", "kernel", &libc::EACCES.to_string()]);
+}
+
+#[test]
+fn the_kernels_limits_count_where_that_is_asked_for() {
+    let variables = [("MQRS_DROPIN_LIMITS", "kernel")];
+    let names: Vec<String> = (0..11).map(|i| name(&format!("limited{i}"))).collect();
+    let mut arguments = vec!["10"];
+    arguments.extend(names.iter().map(String::as_str));
+
+    // 9 of (8192 + 96) * 10 bytes fit.
+    let came = settings("limits", "819200", &variables, &arguments);
+
+    let mut expected = vec!["ours".to_owned(); 9];
+    expected.resize(11, libc::EMFILE.to_string());
+    assert_eq!(came, expected);
+
+    // Above the limit for everybody, root included.
+    let came = settings("hard", "819200", &variables, &["70000", &name("large")]);
+    assert_eq!(came, [libc::EINVAL.to_string()]);
+}
+
+#[test]
+fn a_trace_tells_of_opens_and_calls() {
+    let queues = Queues::new("trace");
+    let executable = compile("settings", "settings-trace", None);
+    let output = with_dropin(&executable, &queues).args(["2", "/traced", "bad"]).output().unwrap();
+
+    let told = String::from_utf8(output.stderr).unwrap();
+
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(
+        lines[0].starts_with("mqueue_dropin: mq_open(\"/traced\", O_RDWR|O_CREAT) = "),
+        "{told}"
+    );
+    assert_eq!(lines[1], "mqueue_dropin: mq_open(\"bad\", O_RDWR|O_CREAT): errno 22");
+    assert_eq!(
+        lines[2],
+        "mqueue_dropin: calls: mq_open 2, mq_unlink 2, mq_send 1, mq_receive 1, mq_getattr 1"
+    );
+    assert_eq!(lines.len(), 3, "{told}");
+}
