@@ -201,8 +201,8 @@ impl Engine {
 
 /// Two descriptions of a queue's FIFO.
 struct Opened {
-    /// For this process's own use.
-    own: Descriptor,
+    /// For this process's own use; it may have one already.
+    own: Option<Descriptor>,
     /// For the program.
     given: Descriptor,
     status: Status,
@@ -217,7 +217,13 @@ impl Opened {
             return Err(Errno(libc::ENOENT));
         }
         fifo::prepare(&own)?;
-        Ok(Opened { own, given, status })
+        Ok(Opened { own: Some(own), given, status })
+    }
+
+    fn again(dir: &Descriptor, name: &CStr) -> Result<Opened> {
+        let given = fifo::open(dir.number(), name)?;
+        let status = file::status(given.number())?;
+        Ok(Opened { own: None, given, status })
     }
 
     fn inode(&self) -> u64 {
@@ -267,7 +273,9 @@ impl ShmQueue {
             Some(ino) => self.open_beacon(engine, &dir, ino)?,
         };
         let ino = opened.inode();
-        self.fifo().keep(opened.own, ino).ok_or_else(gone)?;
+        if let Some(own) = opened.own {
+            self.fifo().keep(own, ino).ok_or_else(gone)?;
+        }
         engine.begin_beacon();
         if !nonblocking {
             fifo::let_block(&opened.given).map_err(cannot_open)?;
@@ -309,7 +317,12 @@ impl ShmQueue {
 
     /// The FIFO that is there already.
     fn open_beacon(&self, engine: &Engine, dir: &Descriptor, ino: u64) -> Result<Opened> {
-        let opened = match Opened::by_name(dir, name(self.identity()).as_c_str()) {
+        let name = name(self.identity());
+        let opened = match self.fifo().get(ino) {
+            Some(_) => Opened::again(dir, name.as_c_str()),
+            None => Opened::by_name(dir, name.as_c_str()),
+        };
+        let opened = match opened {
             Err(Errno(libc::ENOENT)) if self.has_lost_its_name(engine)? => return Err(gone()),
             Err(Errno(libc::ENOENT)) => return Err(was_removed()),
             other => other.map_err(cannot_open)?,
@@ -368,7 +381,7 @@ fn complete(dir: &Descriptor, temporary: &CStr, queue: &Status) -> Result<Opened
 
 /// Mode and owner of the queue, as far as we may: who is not its owner cannot give it away.
 fn give(opened: &Opened, queue: &Status) {
-    let fd = opened.own.number();
+    let fd = opened.given.number();
     let _ = file::change_owner(fd, u32::MAX, queue.gid);
     let _ = file::change_mode(fd, queue.mode & 0o777);
     if opened.status.uid != queue.uid {

@@ -56,10 +56,24 @@ pub fn prepare(fd: &Descriptor) -> Result<()> {
         let page = libc::sysconf(libc::_SC_PAGESIZE) as libc::c_int;
         let size = page * PACKETS as libc::c_int;
         if libc::fcntl(number, libc::F_GETPIPE_SZ) != size {
+            if let Err(Errno(libc::EBUSY)) = checked(libc::fcntl(number, libc::F_SETPIPE_SZ, size))
+            {
+                // More in it than it is to have room for.
+                drain(number);
+            }
             checked(libc::fcntl(number, libc::F_SETPIPE_SZ, size))?;
         }
         checked(libc::fcntl(number, libc::F_SETFL, libc::O_NONBLOCK | libc::O_DIRECT))?;
         checked(libc::fcntl(number, F_SETSIG, OURS)).map(drop)
+    }
+}
+
+fn drain(fd: i32) {
+    let mut bytes = [0u8; 4096];
+    // Sixteen packets are the most that a FIFO has room for by itself.
+    for _ in 0..16 {
+        // SAFETY: writes at most so many bytes; O_NONBLOCK since it was opened.
+        unsafe { libc::syscall(libc::SYS_read, fd, bytes.as_mut_ptr(), bytes.len()) };
     }
 }
 
@@ -71,8 +85,9 @@ impl Fifo {
     /// That of this number, if it is one of ours and of this file.
     pub fn of(number: i32, identity: Identity) -> Option<Fifo> {
         // SAFETY: touches no memory.
-        let is_marked = unsafe { libc::fcntl(number, F_GETSIG) } == OURS;
-        (is_marked && file::identity(number) == Ok(identity)).then_some(Fifo(number))
+        let is_marked = || unsafe { libc::fcntl(number, F_GETSIG) } == OURS;
+        (number >= 0 && is_marked() && file::identity(number) == Ok(identity))
+            .then_some(Fifo(number))
     }
 
     /// Its number.

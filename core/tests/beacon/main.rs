@@ -20,23 +20,23 @@ use processes::{Fate, Stage, begin, spawn};
 use std::time::Duration;
 
 /// After this time something hangs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What poll says of an empty queue, of one that is neither empty nor full, of a full one.
-pub const EMPTY: i16 = POLLOUT;
-pub const BETWEEN: i16 = POLLIN | POLLOUT;
-pub const FULL: i16 = POLLIN;
+const EMPTY: i16 = POLLOUT;
+const BETWEEN: i16 = POLLIN | POLLOUT;
+const FULL: i16 = POLLIN;
 
 /// A descriptor of a queue's beacon.
-pub struct Lamp(pub i32);
+struct Lamp(i32);
 
 impl Lamp {
-    pub fn of(queue: &ShmQueue) -> Lamp {
+    fn of(queue: &ShmQueue) -> Lamp {
         Lamp(queue.beacon(true).expect("a beacon"))
     }
 
     /// What poll says within so many milliseconds, of what is asked.
-    pub fn wait(&self, events: i16, milliseconds: i32) -> i16 {
+    fn wait(&self, events: i16, milliseconds: i32) -> i16 {
         let mut polled = libc::pollfd { fd: self.0, events, revents: 0 };
         // SAFETY: one pollfd.
         let got = unsafe { libc::poll(&mut polled, 1, milliseconds) };
@@ -45,7 +45,7 @@ impl Lamp {
     }
 
     /// What poll says now.
-    pub fn shows(&self) -> i16 {
+    fn shows(&self) -> i16 {
         self.wait(BETWEEN, 0)
     }
 }
@@ -56,23 +56,23 @@ impl Drop for Lamp {
     }
 }
 
-pub fn send(queue: &Queue, wait: Wait) -> Result<()> {
+fn send(queue: &Queue, wait: Wait) -> Result<()> {
     // SAFETY: 8 readable bytes.
     unsafe { queue.send([0u8; 8].as_ptr(), 8, 0, wait) }
 }
 
-pub fn receive(queue: &Queue, wait: Wait) -> Result<()> {
+fn receive(queue: &Queue, wait: Wait) -> Result<()> {
     // SAFETY: 8 writable bytes.
     unsafe { queue.receive([0u8; 8].as_mut_ptr(), 8, wait) }.map(drop)
 }
 
 /// A queue of so many messages of 8 bytes.
-pub fn stage(maxmsg: u64) -> Stage {
+fn stage(maxmsg: u64) -> Stage {
     Stage::new(maxmsg, 8)
 }
 
 /// What a child does must succeed.
-pub fn in_child(work: impl FnOnce()) {
+fn in_child(work: impl FnOnce()) {
     assert_eq!(spawn(work).wait(PATIENCE), Fate::Exited(0), "in a child");
 }
 

@@ -13,6 +13,7 @@
 
 mod arrival;
 mod batches;
+mod beacon;
 mod calls;
 mod death;
 mod finder;
