@@ -103,12 +103,19 @@ pub fn changed(role: Role, step: Step, blow: Blow) -> Result<(), String> {
     Ok(())
 }
 
-/// The files beside queues, but those that the dead have left under names of no meaning.
-fn fifos() -> usize {
+/// The files of the directory of queues whose names begin so.
+fn files(prefix: &str) -> Vec<std::path::PathBuf> {
     let dir = std::env::var_os("MQRS_DIR").expect("a directory of our own");
     let entries = std::fs::read_dir(dir).expect("it can be read");
-    let is_one = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b"mqrs-poll.");
-    entries.filter(|entry| entry.as_ref().is_ok_and(|entry| is_one(&entry.file_name()))).count()
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let begins_so = |path: &std::path::PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+    };
+    paths.filter(begins_so).collect()
+}
+
+fn fifos() -> usize {
+    files("mqrs-poll.").len()
 }
 
 /// Makes the beacon.
@@ -130,6 +137,12 @@ pub fn made(step: Step, blow: Blow) -> Result<(), String> {
     if fifos() != 1 {
         return Err(format!("{} FIFOs", fifos()));
     }
+    // Who is killed before it has its name leaves it under one of no meaning.
+    let nameless = files(".mqrs-new-");
+    if nameless.len() != usize::from(step == Step::BeaconUnnamed && blow == Blow::Kill) {
+        return Err(format!("{nameless:?} is left over"));
+    }
+    nameless.iter().for_each(|path| std::fs::remove_file(path).expect("removed"));
     drop(stage);
     if fifos() == 0 { Ok(()) } else { Err("the FIFO is left over".into()) }
 }
