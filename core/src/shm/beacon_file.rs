@@ -333,14 +333,20 @@ impl ShmQueue {
     fn make_or_adopt(&self, engine: &Engine, dir: &Descriptor) -> Result<Opened> {
         let queue = self.status()?;
         let name = name(self.identity());
-        let opened = match make(dir, name.as_c_str(), &queue) {
-            Err(Errno(libc::EEXIST)) => adopt(dir, name.as_c_str(), &queue)?,
-            other => other?,
+        let (opened, is_made) = match make(dir, name.as_c_str(), &queue) {
+            Err(Errno(libc::EEXIST)) => (adopt(dir, name.as_c_str(), &queue)?, false),
+            other => (other?, true),
         };
         step!(BeaconNamed);
         let word = &engine.segment().control().wait.0.beacon_inode;
         match word.compare_exchange(0, opened.inode(), SeqCst, SeqCst) {
-            Err(ino) if ino != opened.inode() => Err(gone()),
+            Err(ino) if ino != opened.inode() => {
+                // Another was faster, and his has lost its name since: so has the queue.
+                if is_made {
+                    unlink(dir, self.identity());
+                }
+                Err(gone())
+            }
             _ => {
                 step!(BeaconRecorded);
                 Ok(opened)
