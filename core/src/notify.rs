@@ -22,7 +22,8 @@ use crate::error::{Errno, Result};
 use crate::report::say;
 use crate::sync::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::sync::local::{AtomicPtr, AtomicU32, AtomicU64};
-use crate::sys::{futex, map, process, thread};
+use crate::sys::thread::{self, Unsignalled};
+use crate::sys::{futex, map, process};
 use core::alloc::Layout;
 use core::ffi::c_void;
 use core::ptr::null_mut;
@@ -145,18 +146,19 @@ fn desk() -> Result<&'static Desk> {
     desk_if_any().ok_or(Errno(libc::ENOMEM))
 }
 
-/// The lock of a desk, held.
-struct Locked<'a>(&'a Desk);
+/// The lock of a desk, held. No handler of this thread runs meanwhile, which could come here.
+struct Locked<'a>(&'a Desk, #[expect(dead_code, reason = "its end is what counts")] Unsignalled);
 
 impl Desk {
     fn lock(&self) -> Locked<'_> {
+        let unsignalled = Unsignalled::begin();
         // 0 free, 1 held, 2 held and somebody sleeps (the classic three-state futex lock).
         if self.lock.compare_exchange(0, 1, Acquire, Relaxed).is_err() {
             while self.lock.swap(2, Acquire) != 0 {
                 futex::wait_local(&self.lock, 2, None);
             }
         }
-        Locked(self)
+        Locked(self, unsignalled)
     }
 
     /// Have the helper look at everything.
@@ -328,6 +330,27 @@ extern "C" fn serve(_: *mut c_void) -> *mut c_void {
             shm::watch(&desk.lock());
         }
     }
+}
+
+/// Deliver what has arrived, before the calling thread goes to sleep in a call: if the helper
+/// did so later, the signal of a message that the program has long received would end a call
+/// that it made afterwards. What the library's own callers registered waits for the helper.
+pub fn deliver_before_a_sleep() {
+    let Some(desk) = desk_if_any() else { return };
+    if desk.first.load(Acquire).is_null() {
+        return;
+    }
+    let locked = desk.lock();
+    free(locked.sift(|node| {
+        shm::note_arrival(node);
+        match (node.state, node.notification) {
+            (State::Fired { pid, uid, .. }, Notification::Delivery(delivery)) => {
+                // SAFETY: the registration's own data, which is discarded after this.
+                !unsafe { (delivery.deliver)(delivery.data, pid, uid) }
+            }
+            _ => true,
+        }
+    }));
 }
 
 /// Deliver one notification that has fired; false if there is none.

@@ -224,6 +224,50 @@ static void a_message_of_another_user_tells_as_well(void)
     SYSTEM(mq_close(queue));
 }
 
+static volatile sig_atomic_t handled;
+
+static void note(int number)
+{
+    (void)number;
+    handled++;
+}
+
+/* The signal of a message comes before the program can have received it and waits again: it
+ * ends no later wait. */
+static void a_signal_ends_no_wait_for_the_next_message(void)
+{
+    enum { ROUNDS = 300 };
+    mqd_t queue = unnamed_queue(O_RDWR, 4, 8);
+    struct sigevent event = by_signal(SIGUSR1, 0);
+    struct gate gate = new_gate();
+    pid_t parent = getpid(), child;
+
+    handle(SIGUSR1, note, 0);
+    handled = 0;
+    child = start_child();
+    if (child == 0) {
+        for (int i = 0; i < ROUNDS; i++) {
+            pass_gate(gate);
+            SYSTEM(mq_send(queue, "first", 5, 0));
+            wait_until_asleep(parent);
+            SYSTEM(mq_send(queue, "second", 6, 0));
+        }
+        CHILD_END;
+    }
+    for (int i = 0; i < ROUNDS; i++) {
+        SYSTEM(mq_notify(queue, &event));
+        open_gate(gate);
+        while (attributes_of(queue).mq_curmsgs == 0)
+            continue;
+        CHECK_EQUAL(5, SYSTEM(mq_receive(queue, bytes, 8, NULL)));
+        CHECK_EQUAL(6, SYSTEM(mq_receive(queue, bytes, 8, NULL)));
+        CHECK_EQUAL(i + 1, handled);
+    }
+    JOIN(child);
+    remove_gate(gate);
+    SYSTEM(mq_close(queue));
+}
+
 /* ---- Threads ------------------------------------------------------------------ */
 
 static struct {
@@ -306,6 +350,7 @@ int main(void)
     RUN(the_death_of_who_registered_ends_it);
     RUN(a_message_to_a_waiting_receiver_tells_nothing);
     RUN(a_message_of_another_user_tells_as_well);
+    RUN(a_signal_ends_no_wait_for_the_next_message);
     RUN(a_thread_is_started_with_its_attributes);
     return check_end();
 }

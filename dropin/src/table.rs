@@ -295,6 +295,9 @@ fn vacate(place: &AtomicPtr<Entry>, entry: *mut Entry) {
 /// ours.
 #[inline]
 pub fn find(number: c_int) -> Option<(Use, Mark)> {
+    if number < 0 {
+        return None;
+    }
     let mark = descriptor::mark(number);
     let place = place_if_any(number);
     let entry = place.map_or(null_mut(), |place| place.load(Acquire));

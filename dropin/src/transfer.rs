@@ -112,7 +112,10 @@ unsafe extern "C" fn mqrs_dropin_begin(call: *mut Call, request: *const Request)
 
 /// Check a call in the kernel's order; `None` if the descriptor is none of ours.
 fn begin(request: &Request) -> Result<Option<(Use, Steps)>> {
-    let Some((queue, mark)) = table::find(request.number) else { return Ok(None) };
+    let found = table::find(request.number);
+    if found.is_none() && request.number >= 0 {
+        return Ok(None);
+    }
     let is_send = request.is_send != 0;
     let is_time = request.seconds >= 0 && (0..1_000_000_000).contains(&request.nanoseconds);
     if request.is_timed != 0 && !is_time {
@@ -121,6 +124,8 @@ fn begin(request: &Request) -> Result<Option<(Use, Steps)>> {
     if is_send && request.prio > PRIO_MAX {
         return Err(Errno(libc::EINVAL));
     }
+    // A number below 0 is nobody's.
+    let (queue, mark) = found.ok_or(Errno(libc::EBADF))?;
     let forbidden = if is_send { Direction::Receive } else { Direction::Send };
     if mark.direction == forbidden {
         return Err(Errno(libc::EBADF));
@@ -239,6 +244,7 @@ fn how_long(request: &Request) -> Result<Wait> {
     if descriptor::is_nonblocking(request.number)? {
         return Ok(Wait::Never);
     }
+    mqueue_core::notify::deliver_before_a_sleep();
     if request.is_timed == 0 {
         return Ok(Wait::Unlimited);
     }

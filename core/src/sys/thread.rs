@@ -53,6 +53,32 @@ impl Drop for Uncancelled {
     }
 }
 
+/// While it lives, no signal handler runs in this thread.
+pub struct Unsignalled {
+    before: libc::sigset_t,
+}
+
+impl Unsignalled {
+    /// From now on.
+    pub fn begin() -> Unsignalled {
+        // SAFETY: both sets are this function's; a full one is always accepted.
+        unsafe {
+            let mut all: libc::sigset_t = core::mem::zeroed();
+            let mut before: libc::sigset_t = core::mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+            Unsignalled { before }
+        }
+    }
+}
+
+impl Drop for Unsignalled {
+    fn drop(&mut self) {
+        // SAFETY: a mask that the thread had.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, core::ptr::null_mut()) };
+    }
+}
+
 /// Sleep so many nanoseconds, or less if a signal handler runs.
 pub fn sleep(ns: i64) {
     // libc's functions are cancellation points. Nothing is waited for but time.
@@ -61,17 +87,12 @@ pub fn sleep(ns: i64) {
 
 /// Start a detached thread with all signals blocked.
 pub fn spawn_without_signals(run: extern "C" fn(*mut c_void) -> *mut c_void) -> Result<()> {
-    // SAFETY: sets and thread attributes are initialised before they are used; the mask of
-    // this thread is restored. `run` needs no argument.
+    let _unsignalled = Unsignalled::begin();
+    // SAFETY: `thread` is written by the call; `run` needs no argument.
     unsafe {
-        let mut all: libc::sigset_t = core::mem::zeroed();
-        let mut before: libc::sigset_t = core::mem::zeroed();
-        libc::sigfillset(&mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
         let mut thread: libc::pthread_t = core::mem::zeroed();
         let error =
             libc::pthread_create(&mut thread, core::ptr::null(), run, core::ptr::null_mut());
-        libc::pthread_sigmask(libc::SIG_SETMASK, &before, core::ptr::null_mut());
         if error != 0 {
             return Err(Errno(error));
         }
