@@ -119,6 +119,8 @@ steps! {
     WakeUntouched,
     /// Beacon: somebody is to change it, and it is locked.
     BeaconLocked,
+    /// Beacon: it is not what it should be, and locked.
+    BeaconLooked,
     /// Beacon: it has one packet more or less, and is still locked.
     BeaconChanged,
     /// Beacon: its FIFO is complete, and has no name that anybody looks for.

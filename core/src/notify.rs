@@ -12,6 +12,7 @@
 //! no lock that somebody held at the fork. A callback runs with no lock held, and the
 //! helper touches nothing of its handle afterwards: it may close it.
 
+pub mod beacon;
 mod channel;
 pub mod descriptor;
 pub mod posix;
@@ -94,6 +95,8 @@ enum State {
     Fired { pid: u32, uid: u32, stays: Option<shm::Waiting> },
     /// No registration: a descriptor for poll, of a queue in shared memory.
     Polled(descriptor::Polled),
+    /// No registration either: a beacon that may be left to the helper.
+    Lit(beacon::Lit),
 }
 
 /// Everything about notification in this process. All zeros: nothing yet.
@@ -144,6 +147,13 @@ fn desk() -> Result<&'static Desk> {
         page.into_base();
     }
     desk_if_any().ok_or(Errno(libc::ENOMEM))
+}
+
+/// Have the helper look at everything, if there is one.
+pub fn ring() {
+    if let Some(desk) = desk_if_any() {
+        desk.ring();
+    }
 }
 
 /// The lock of a desk, held. No handler of this thread runs meanwhile, which could come here.
@@ -280,7 +290,7 @@ pub fn cancel(holder: Holder) {
                 }
                 State::Posix(waiting) => waiting.withdraw(node.notification),
                 State::Fired { stays: None, .. } => {}
-                State::Polled(_) => return true,
+                State::Polled(_) | State::Lit(_) => return true,
             }
             false
         });

@@ -23,6 +23,7 @@ pub mod handle;
 #[cfg(not(loom))]
 mod in_place;
 pub mod layout;
+mod lazy;
 mod loan;
 mod owner;
 pub mod poll;
@@ -47,6 +48,8 @@ pub use engine::{Engine, Features, Look, Refused, SegmentRef};
 pub use event::{Event, Slept, Waited};
 #[cfg(not(loom))]
 pub use handle::ShmQueue;
+#[cfg(not(loom))]
+pub use lazy::LOOK_EVERY;
 pub use loan::{Lent, Loan};
 pub use owner::Owners;
 #[cfg(not(loom))]

@@ -12,8 +12,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Desk, State, channel};
-use crate::shm::Slept;
+use super::{Desk, State, beacon, channel};
+use crate::shm::{LOOK_EVERY, Slept};
 use crate::sync::Ordering::SeqCst;
 use crate::sys::clock;
 use crate::sys::futex::{self, WaitOn};
@@ -52,7 +52,7 @@ pub(super) fn sleep(desk: &Desk, bell: u32, slice: i64) -> bool {
                 count += 1;
             }
             State::Posix(waiting) => awaits_kernel |= waiting.is_told_by_the_channel(),
-            State::Fired { .. } => {}
+            State::Fired { .. } | State::Lit(_) => {}
         }
         true
     });
@@ -62,7 +62,26 @@ pub(super) fn sleep(desk: &Desk, bell: u32, slice: i64) -> bool {
         return true;
     }
     let words = &words[..count];
-    match (count > 1, awaits_kernel) {
+    let until = clock::monotonic_ns().saturating_add(slice);
+    loop {
+        // Beacons that are left to us are looked at in between.
+        let nap = if beacon::look(desk) { LOOK_EVERY.min(slice) } else { slice };
+        let is_woken = sleep_on_all(desk, bell, words, (is_complete, awaits_kernel), nap);
+        if is_woken || clock::monotonic_ns() >= until {
+            return is_woken;
+        }
+    }
+}
+
+/// Sleep on the words, on the channel, or on both.
+fn sleep_on_all(
+    desk: &Desk,
+    bell: u32,
+    words: &[WaitOn],
+    (is_complete, awaits_kernel): (bool, bool),
+    slice: i64,
+) -> bool {
+    match (words.len() > 1, awaits_kernel) {
         (_, false) => {
             sleep_on_words(desk, bell, words, if is_complete { slice } else { SLICE_POLLING })
         }

@@ -29,6 +29,9 @@
 //! readiness that nobody would see in time. The one that was woken passes it on if it takes
 //! nothing.
 //!
+//! Where readiness comes and goes very often, and so nobody can be waiting for it, a helper shows
+//! what is missing (`lazy.rs`).
+//!
 //! Who is killed between his change of the queue and the end of his call may leave the FIFO as
 //! it was. A call that finds the queue empty, or full, puts that right before it waits or
 //! returns; so does the next call that makes it so.
@@ -157,8 +160,14 @@ impl Engine {
                 return;
             }
             let level = self.level();
-            if level == shown || woke && is_only_missing(shown, level) {
+            if level == shown {
                 return;
+            }
+            if is_only_missing(shown, level) {
+                if woke || self.is_lazy() {
+                    return;
+                }
+                self.note_shown();
             }
         }
         self.correct_beacon();
@@ -181,7 +190,7 @@ impl Engine {
 
     /// Make the FIFO show what is.
     #[cold]
-    fn correct_beacon(&self) {
+    pub(super) fn correct_beacon(&self) {
         let Some(pipe) = self.pipe() else { return };
         for _ in 0..LOOKS_MOST {
             let Some(locked) = self.lock_beacon() else { return };
@@ -208,6 +217,7 @@ impl Engine {
             if packets == level {
                 break;
             }
+            step!(BeaconLooked);
             if packets < level {
                 pipe.put();
                 packets += 1;

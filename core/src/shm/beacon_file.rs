@@ -33,6 +33,7 @@ use super::handle::ShmQueue;
 use crate::directory::{self, explained};
 use crate::error::{Errno, Result};
 use crate::fault::step;
+use crate::notify;
 use crate::report::say;
 use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sync::local::{AtomicI32, AtomicU32, AtomicU64};
@@ -292,6 +293,20 @@ impl ShmQueue {
     pub fn beacon_identity(&self) -> Option<Identity> {
         let ino = self.attachment().ok()?.engine().beacon_inode()?;
         Some(self.identity().beside(ino))
+    }
+
+    /// Let a helper thread of this process show readiness where it comes and goes so often that
+    /// nobody can be polling: then it is shown some milliseconds late. Starts the thread. To be
+    /// called again in a forked child, which otherwise shows everything at once.
+    pub fn allow_lazy_beacon(&self) -> Result<()> {
+        notify::beacon::allow(self.healthy()?)
+    }
+
+    /// Show what was left to the helper. For a process that exits without closing the handle.
+    pub fn end_lazy_beacon(&self) {
+        if let Some(attachment) = self.attachment_if_any() {
+            attachment.engine().end_lease();
+        }
     }
 
     /// Mode and owner of the beacon, if there is one, as the queue's were changed.

@@ -36,6 +36,7 @@ use super::beacon_file::FifoOf;
 #[cfg(not(loom))]
 use super::descriptor::Descriptor;
 use super::layout::{Apart, Control, SlotHeader};
+use super::lazy::Lazy;
 use super::owner::Owners;
 use super::segment::{Segment, Slot};
 use super::word::{
@@ -138,6 +139,8 @@ pub struct Engine {
     /// How this process reaches the queue's beacon.
     #[cfg(not(loom))]
     pub(super) fifo: Option<FifoOf>,
+    /// How this process leaves it to its helper.
+    pub(super) lazy: Lazy,
 }
 
 /// What the queue was made to do beyond passing messages on.
@@ -232,6 +235,7 @@ impl Engine {
             descriptor: Descriptor::new(),
             #[cfg(not(loom))]
             fifo: None,
+            lazy: Lazy::new(),
         }
     }
 

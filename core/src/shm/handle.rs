@@ -781,6 +781,9 @@ impl Drop for ShmQueue {
         let own_probe = self.attachment_if_any().and_then(|a| a.engine.own_probe());
         if let Some(attachment) = self.attachment_if_any() {
             notify::descriptor::forget(attachment);
+            if attachment.engine.may_be_lazy() {
+                notify::beacon::forget(attachment);
+            }
         }
         descriptor::close(&self.eventfd);
         let mut attachment = *self.attachment.get_mut();

@@ -329,6 +329,9 @@ pub struct WaitWords {
     pub beacon: AtomicU32,
     /// Number of the beacon's file, 0 as long as there is none. Written once.
     pub beacon_inode: AtomicU64,
+    /// Until when somebody's helper shows on the beacon what is missing there, see `lazy.rs`:
+    /// milliseconds on CLOCK_MONOTONIC_COARSE, modulo 2^32; 0: nobody's.
+    pub lazy_until_ms: AtomicU32,
 }
 
 /// The one registration for notification.

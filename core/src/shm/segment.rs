@@ -347,6 +347,7 @@ mod modelled {
                     watchers: h(),
                     beacon: h(),
                     beacon_inode: w(),
+                    lazy_until_ms: h(),
                 }),
                 notify: Apart(NotifyWords {
                     word: w(),

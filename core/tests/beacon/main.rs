@@ -6,6 +6,7 @@
 
 mod crowd;
 mod file;
+mod lazy;
 mod levels;
 #[path = "../processes/mod.rs"]
 mod processes;
@@ -79,7 +80,7 @@ fn in_child(work: impl FnOnce()) {
 fn main() {
     begin(600);
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let cases = [levels::CASES, file::CASES, strangers::CASES, crowd::CASES].concat();
+    let cases = [levels::CASES, file::CASES, strangers::CASES, crowd::CASES, lazy::CASES].concat();
     let mut failed = 0;
     let mut passed = 0;
     for (name, case) in cases {

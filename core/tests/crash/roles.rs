@@ -128,7 +128,9 @@ pub fn roles(step: Step) -> &'static [Role] {
         }
         Step::PollAnnounced | Step::PollWoken => &[Poller],
         Step::WakeUnmarked | Step::WakeUntouched => &[Waker],
-        Step::BeaconLocked | Step::BeaconChanged => &[BeaconSender, BeaconReceiver],
+        Step::BeaconLocked | Step::BeaconLooked | Step::BeaconChanged => {
+            &[BeaconSender, BeaconReceiver]
+        }
         Step::BeaconUnnamed | Step::BeaconNamed | Step::BeaconRecorded => &[BeaconMaker],
         Step::UnlinkHalfway => &[BeaconUnlinker],
         Step::ReclaimFound => &[Reclaimer, Successor],

@@ -61,47 +61,56 @@ fn a_sender_and_a_receiver_at_once_leave_it_right() {
 }
 
 #[test]
-fn the_only_receiver_finds_what_it_has_seen() {
-    // Two senders: while one is about to show its message, that is received already, on the
-    // other's word.
-    model("beacon 2S, poll and receive", 2, 30, || {
-        let q = lit(3);
-        let senders = [1, 2].map(|k| {
-            let s = q.owner(k);
-            thread::spawn(move || assert!(send(&s, k as u8, 0)))
+fn who_has_emptied_it_is_shown_no_message() {
+    // While one is about to show its message that message is received.
+    model("beacon 1S, receive and poll", 3, 15, || {
+        let q = lit(2);
+        let r = q.owner(2);
+        let receiver = thread::spawn(move || {
+            let got = receive(&r).is_some();
+            assert!(!got || packets(&r) == 0, "readable, and empty");
         });
-        let r = q.owner(3);
-        for _ in 0..3 {
-            if packets(&r) > 0 {
-                assert!(receive(&r).is_some(), "readable, and empty");
-            }
-        }
-        for sender in senders {
-            sender.join().unwrap();
-        }
+        let s = q.owner(1);
+        assert!(send(&s, 1, 0));
+        receiver.join().unwrap();
+        assert_eq!(packets(&s), level(&s));
+    });
+}
+
+#[test]
+fn who_has_filled_it_is_shown_no_room() {
+    model("beacon 1R, send and poll", 3, 15, || {
+        let q = lit(2);
+        let s = q.owner(2);
+        assert!(send(&s, 1, 0) && send(&s, 2, 0));
+        let sender = thread::spawn(move || {
+            let sent = send(&s, 3, 0);
+            assert!(!sent || packets(&s) == 2, "writable, and full");
+        });
+        let r = q.owner(1);
+        assert!(receive(&r).is_some());
+        sender.join().unwrap();
         assert_eq!(packets(&r), level(&r));
     });
 }
 
 #[test]
-fn the_only_sender_finds_the_room_that_it_has_seen() {
-    model("beacon 2R, poll and send", 2, 30, || {
-        let q = lit(2);
-        let s = q.owner(3);
-        assert!(send(&s, 1, 0) && send(&s, 2, 0));
-        let receivers = [1, 2].map(|k| {
-            let r = q.owner(k);
-            thread::spawn(move || assert!(receive(&r).is_some()))
-        });
-        for k in 0..2 {
-            if packets(&s) < 2 {
-                assert!(send(&s, 3 + k, 0), "writable, and full");
+fn the_only_receiver_finds_what_it_has_seen() {
+    model("beacon 1S twice, poll and receive", 3, 15, || {
+        let q = lit(3);
+        let r = q.owner(2);
+        let receiver = thread::spawn(move || {
+            for _ in 0..2 {
+                while packets(&r) == 0 {
+                    thread::yield_now();
+                }
+                assert!(receive(&r).is_some(), "readable, and empty");
             }
-        }
-        for receiver in receivers {
-            receiver.join().unwrap();
-        }
-        assert_eq!(packets(&s), level(&s));
+            assert_eq!(packets(&r), 0);
+        });
+        let s = q.owner(1);
+        assert!(send(&s, 1, 0) && send(&s, 2, 0));
+        receiver.join().unwrap();
     });
 }
 
@@ -198,24 +207,56 @@ fn what_a_receiver_left_at_any_step_is_mended_by_a_call_that_is_refused() {
 
 #[test]
 fn one_who_was_taken_for_dead_leaves_it_right_when_it_goes_on() {
-    for step in [Step::BeaconLocked, Step::BeaconChanged] {
+    for step in [Step::BeaconLocked, Step::BeaconLooked, Step::BeaconChanged] {
         model(&format!("beacon, stopped at {step:?}"), 2, 5, move || {
-            let q = Arc::new(lit(2));
+            let q = Arc::new(lit(3));
             let slow = q.owner(1);
             let (other, all) = (q.owner(2), q.clone());
-            // Its lock is taken over, and the queue is another when it goes on.
+            // Its lock is taken over, and what it is about to do is done.
             let meanwhile = move || {
                 all.is_dead(1);
-                assert!(receive(&other).is_some());
-                assert_eq!(packets(&other), 0);
-                assert!(send(&other, 2, 0) && send(&other, 3, 0));
-                assert_eq!(packets(&other), 2);
+                other.correct_beacon_if_any();
+                assert_eq!(packets(&other), 1);
             };
             let (sent, met) = interrupt_at(step, meanwhile, || send(&slow, 1, 0));
             assert!(sent && met);
-            assert_eq!(packets(&slow), 2);
+            assert_eq!(packets(&slow), 1);
         });
     }
+}
+
+#[test]
+fn what_was_left_to_a_helper_is_shown_when_its_lease_ends() {
+    model("beacon, a lease ends beside a send", 3, 10, || {
+        let q = lit(2);
+        let helper = q.owner(1);
+        helper.take_lease();
+        let s = q.owner(2);
+        let sender = thread::spawn(move || assert!(send(&s, 1, 0)));
+        helper.end_lease();
+        sender.join().unwrap();
+        assert_eq!(packets(&helper), 1);
+    });
+}
+
+#[test]
+fn what_is_false_is_taken_away_though_there_is_a_lease() {
+    model("beacon, a lease and what is false", 3, 10, || {
+        let q = lit(2);
+        let helper = q.owner(1);
+        assert!(send(&helper, 1, 0));
+        helper.take_lease();
+        let r = q.owner(2);
+        assert!(receive(&r).is_some());
+        assert_eq!(packets(&r), 0);
+        assert!(send(&r, 2, 0));
+        assert_eq!(packets(&r), 0, "left to the helper");
+        assert!(send(&r, 3, 0));
+        assert_eq!(packets(&r), 2);
+        assert!(receive(&r).is_some());
+        helper.end_lease();
+        assert_eq!(packets(&r), 1);
+    });
 }
 
 #[test]
