@@ -459,7 +459,6 @@ impl Waiting<'_> {
                 Slept::TimedOut => {
                     doze.slice = (doze.slice * 2).min(SLICE_MOST);
                     self.look_for_the_dead();
-                    self.engine.settle_beacon();
                 }
                 Slept::Interrupted | Slept::Changed => doze.slice = self.slice,
             }
