@@ -32,8 +32,8 @@
 //! Where readiness comes and goes very often, and so nobody can be waiting for it, a helper shows
 //! what is missing (`lazy.rs`).
 //!
-//! Who is killed between his change of the queue and the end of his call may leave the FIFO as
-//! it was. A call that finds the queue empty, or full, puts that right before it waits or
+//! Who is killed between his change of the queue and the end of his call, or after he was woken
+//! and before he has looked, may leave the FIFO as it was. A call that finds the queue empty, or full, puts that right before it waits or
 //! returns; so does the next call that makes it so.
 //!
 //! Source: pipe(7), "I/O on pipes and FIFOs", and O_DIRECT in pipe(2); the lock as in `finder.rs`.

@@ -29,12 +29,12 @@ use crate::sync::local::{AtomicBool, AtomicU32, AtomicU64};
 
 /// Readiness that was shown so often ...
 const OFTEN: u32 = 64;
-/// ... in so many nanoseconds: nobody polls.
-const SOON: u64 = 1_000_000;
+/// ... in so many nanoseconds: nobody polls, it seems.
+const SOON: u64 = 4_000_000;
 /// How often the helper looks.
 pub const LOOK_EVERY: i64 = 2_000_000;
 /// Messages sent and received between two of its looks in a queue that is busy.
-const BUSY: u32 = 64;
+const BUSY: u32 = 32;
 /// How long a lease is good for.
 const LEASE_MS: u32 = 50;
 /// How long to wait for the next one, the first time that one was for nothing, and at most.

@@ -5,7 +5,9 @@ use crate::processes::{Stage, new_name, options};
 use crate::{BETWEEN, EMPTY, FULL, Lamp, cases, receive, send, stage};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Errno;
+use mqueue_core::shm::ShmQueue;
 use mqueue_core::sys::file;
+use mqueue_core::transport::Transport as _;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 
@@ -14,6 +16,7 @@ cases! {
     a_fifo_that_was_filled_is_mended_by_a_call_that_is_refused,
     nothing_is_done_to_what_has_the_number_now,
     another_description_of_the_same_fifo_is_not_taken_for_ours,
+    the_description_of_another_queues_fifo_is_not_taken_for_this_ones,
     a_file_at_its_name_is_left_alone,
     a_fifo_of_another_user_is_left_alone,
     a_fifo_that_the_queue_does_not_know_of_is_adopted,
@@ -65,6 +68,16 @@ fn numbers_of(lamp: &Lamp) -> Vec<i32> {
     (0..256).filter(|&fd| fd != lamp.0 && file::identity(fd) == identity).collect()
 }
 
+fn send_by(queue: &ShmQueue) {
+    // SAFETY: 8 readable bytes.
+    unsafe { queue.send([0u8; 8].as_ptr(), 8, 0, Wait::Never) }.expect("sent");
+}
+
+fn receive_by(queue: &ShmQueue) {
+    // SAFETY: 8 writable bytes.
+    unsafe { queue.receive([0u8; 8].as_mut_ptr(), 8, Wait::Never) }.expect("received");
+}
+
 fn nothing_is_done_to_what_has_the_number_now() {
     let stage = stage(2);
     let lamp = Lamp::of(&stage.inside);
@@ -76,7 +89,7 @@ fn nothing_is_done_to_what_has_the_number_now() {
     assert_eq!(unsafe { libc::dup2(near.as_raw_fd(), own[0]) }, own[0]);
 
     for shown in [BETWEEN, FULL] {
-        send(&stage.queue, Wait::Never).expect("sent");
+        send_by(&stage.inside);
         assert_eq!(lamp.shows(), shown);
     }
 
@@ -88,7 +101,7 @@ fn nothing_is_done_to_what_has_the_number_now() {
     // And if there is no opening it again, nothing happens.
     mqueue_core::queue::unlink(&stage.name).expect("unlinked");
     file::close(ours_now[0]);
-    receive(&stage.queue, Wait::Never).expect("received");
+    receive_by(&stage.inside);
     assert_eq!(lamp.shows(), FULL);
 }
 
@@ -102,12 +115,25 @@ fn another_description_of_the_same_fifo_is_not_taken_for_ours() {
     assert_eq!(unsafe { libc::dup2(blocking.0, own[0]) }, own[0]);
 
     for _ in 0..10 {
-        send(&stage.queue, Wait::Never).expect("sent");
+        send_by(&stage.inside);
         assert_eq!(lamp.shows(), FULL);
-        receive(&stage.queue, Wait::Never).expect("received");
+        receive_by(&stage.inside);
         assert_eq!(lamp.shows(), EMPTY);
     }
     file::close(own[0]);
+}
+
+fn the_description_of_another_queues_fifo_is_not_taken_for_this_ones() {
+    let (stage, other) = (stage(1), crate::stage(1));
+    let (lamp, others) = (Lamp::of(&stage.inside), Lamp::of(&other.inside));
+    let (own, others_own) = (numbers_of(&lamp)[0], numbers_of(&others)[0]);
+    // SAFETY: touches no memory.
+    assert_eq!(unsafe { libc::dup2(others_own, own) }, own);
+
+    send_by(&stage.inside);
+
+    assert_eq!((lamp.shows(), others.shows()), (FULL, EMPTY));
+    file::close(own);
 }
 
 fn a_file_at_its_name_is_left_alone() {
