@@ -66,6 +66,7 @@ int mqrs_dropin_notify(int number, const struct notice *notice);
 int mqrs_dropin_load(void);
 void mqrs_dropin_count(int call);
 void mqrs_dropin_summary(void);
+void mqrs_dropin_end_helper(void);
 
 /* ---- What was called ----------------------------------------------------------- */
 
@@ -81,6 +82,7 @@ __attribute__((constructor)) static void load(void)
 
 __attribute__((destructor)) static void unload(void)
 {
+    mqrs_dropin_end_helper();
     if (is_counting)
         mqrs_dropin_summary();
 }

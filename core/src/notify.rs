@@ -119,6 +119,8 @@ struct Desk {
     is_polling: AtomicU32,
     /// The channel is one of this process, not its parent's; under the lock.
     has_channel: AtomicU32,
+    /// Registrations with a [`Delivery`].
+    deliveries: AtomicU32,
     /// The last ticket given to the kernel; under the lock.
     ticket: AtomicU64,
 }
@@ -252,6 +254,9 @@ fn free(mut node: *mut Node) {
         unsafe {
             let next = (*node).next;
             if let Notification::Delivery(Delivery { discard, data, .. }) = (*node).notification {
+                if let Some(desk) = desk_if_any() {
+                    desk.deliveries.fetch_sub(1, SeqCst);
+                }
                 discard(data);
             }
             deallocate(node);
@@ -347,7 +352,7 @@ extern "C" fn serve(_: *mut c_void) -> *mut c_void {
 /// that it made afterwards. What the library's own callers registered waits for the helper.
 pub fn deliver_before_a_sleep() {
     let Some(desk) = desk_if_any() else { return };
-    if desk.first.load(Acquire).is_null() {
+    if desk.deliveries.load(SeqCst) == 0 {
         return;
     }
     let locked = desk.lock();

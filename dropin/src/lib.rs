@@ -7,6 +7,7 @@
 //! transfer.rs  send and receive, in steps        open.rs     open, close, unlink, attributes
 //! notify.rs    mq_notify                         table.rs    which descriptor is which queue
 //! descriptor.rs  what the system tells of a descriptor, and how it is marked as ours
+//! helper.rs    the thread for queues that nobody polls
 //! limits.rs    how large a queue may be          settings.rs, trace.rs  the environment
 //! ```
 //!
@@ -16,6 +17,7 @@
 //! kernel, by raw system call: by name we would call ourselves.
 
 mod descriptor;
+mod helper;
 mod limits;
 mod notify;
 mod open;

@@ -6,7 +6,7 @@
 use crate::descriptor::{self, Mark};
 use crate::settings::Settings;
 use crate::table::{self, Use};
-use crate::{answer, limits, trace};
+use crate::{answer, helper, limits, trace};
 use core::ffi::{c_char, c_int, c_long};
 use core::panic::AssertUnwindSafe;
 use mqueue_core::address::ShmName;
@@ -122,6 +122,7 @@ fn hand_out(
     nonblocking: bool,
     special: u32,
 ) -> Result<c_int> {
+    helper::note_opening();
     let number = queue.beacon(nonblocking)?;
     let given = table::register(queue).and_then(|queue| {
         descriptor::set_mark(number, Mark { key: queue.key(), direction })?;

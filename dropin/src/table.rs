@@ -187,6 +187,15 @@ fn known(identity: Identity) -> Option<Use> {
     entries().filter_map(enter).find(|found| found.identity() == Some(identity))
 }
 
+/// Visit all queues of this process.
+pub fn for_each(visit: impl Fn(&ShmQueue)) {
+    for found in entries().filter_map(enter) {
+        if let Ok(queue) = found.queue() {
+            visit(queue);
+        }
+    }
+}
+
 /// An entry for a queue that was just opened: the one that the process has, or a new one.
 pub fn register(queue: ShmQueue) -> Result<Use> {
     let identity = queue.beacon_identity().ok_or(Errno(libc::EBADF))?;

@@ -13,6 +13,7 @@
 //! Source: mq_send(3), mq_receive(3), pthreads(7).
 
 use crate::descriptor;
+use crate::helper;
 use crate::table::{self, Entry, Use};
 use core::ffi::{c_int, c_long, c_uint};
 use core::mem::MaybeUninit;
@@ -88,26 +89,58 @@ fn slept(how: c_int) -> Slept {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mqrs_dropin_begin(call: *mut Call, request: *const Request) -> Next {
     // SAFETY: granted by the caller.
-    let request = unsafe { *request };
-    let uncancelled = Uncancelled::begin();
-    let begun = std::panic::catch_unwind(|| begin(&request));
-    drop(uncancelled);
-    let (queue, steps) = match begun.unwrap_or(Err(Errno(libc::ENOTRECOVERABLE))) {
-        Ok(Some(begun)) => begun,
-        Ok(None) => return Next::Kernel,
-        Err(error) => {
-            // SAFETY: granted by the caller.
-            unsafe { (*call).result = crate::refuse(error) as c_long };
-            return Next::Done;
-        }
-    };
-    // SAFETY: granted by the caller.
     unsafe {
-        (*call).request = request;
-        (*call).entry = queue.into_pointer();
-        (*call).steps.write(steps);
-        next(call, None)
+        guarded(call, || {
+            let Some((queue, steps)) = begin(&*request)? else { return Ok(Next::Kernel) };
+            (*call).request = *request;
+            (*call).steps.write(steps);
+            next(&mut *call, queue, None)
+        })
     }
+}
+
+/// Go on after a sleep; `how` is its errno, 0 if it was woken.
+///
+/// # Safety
+/// The last step of this call said SLEEP.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn mqrs_dropin_go_on(call: *mut Call, how: c_int) -> Next {
+    // SAFETY: granted by the caller; the step before has kept its use of the queue.
+    unsafe {
+        guarded(call, || next(&mut *call, Use::from_pointer((*call).entry), Some(slept(how))))
+    }
+}
+
+/// The thread was cancelled in its sleep.
+///
+/// # Safety
+/// The last step of this call said SLEEP, and there is no other.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn mqrs_dropin_abandon(call: *mut Call) {
+    // SAFETY: granted by the caller; the step before has kept its use of the queue.
+    let (queue, steps) = unsafe { (Use::from_pointer((*call).entry), (*call).steps.assume_init()) };
+    let abandoned = AssertUnwindSafe(|| queue.queue().map(|queue| queue.abandon(&steps)));
+    let _ = std::panic::catch_unwind(abandoned);
+}
+
+/// Do a part of a call, in which the thread is not cancelled and which no panic leaves.
+///
+/// # Safety
+/// `call` can be written to.
+#[inline(always)]
+unsafe fn guarded(call: *mut Call, work: impl FnOnce() -> Result<Next>) -> Next {
+    let uncancelled = Uncancelled::begin();
+    let came = std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        // To drop it could panic again.
+        core::mem::forget(payload);
+        Err(Errno(libc::ENOTRECOVERABLE))
+    });
+    drop(uncancelled);
+    came.unwrap_or_else(|error| {
+        // SAFETY: granted by the caller.
+        unsafe { (*call).result = crate::refuse(error) as c_long };
+        Next::Done
+    })
 }
 
 /// Check a call in the kernel's order; `None` if the descriptor is none of ours.
@@ -141,71 +174,30 @@ fn begin(request: &Request) -> Result<Option<(Use, Steps)>> {
     Ok(Some((queue, steps)))
 }
 
-/// Go on after a sleep; `how` is its errno, 0 if it was woken.
-///
-/// # Safety
-/// The last step of this call said SLEEP.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn mqrs_dropin_go_on(call: *mut Call, how: c_int) -> Next {
-    // SAFETY: granted by the caller.
-    unsafe { next(call, Some(slept(how))) }
-}
-
-/// The thread was cancelled in its sleep.
-///
-/// # Safety
-/// The last step of this call said SLEEP, and there is no other.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn mqrs_dropin_abandon(call: *mut Call) {
-    // SAFETY: granted by the caller; the use was kept by `next`.
-    let (queue, steps) = unsafe { (Use::from_pointer((*call).entry), (*call).steps.assume_init()) };
-    let abandoned = AssertUnwindSafe(|| queue.queue().map(|queue| queue.abandon(&steps)));
-    let _ = std::panic::catch_unwind(abandoned);
-}
-
 /// One step.
 ///
 /// # Safety
-/// The call has been begun and is not over.
-unsafe fn next(call: *mut Call, slept: Option<Slept>) -> Next {
-    // SAFETY: granted by the caller; it is this thread's.
-    let call = unsafe { &mut *call };
-    // SAFETY: `begin` wrote the steps.
-    let steps = unsafe { call.steps.assume_init_mut() };
-    // SAFETY: kept by `begin` or the step before; taken over again if this one sleeps.
-    let queue = unsafe { Use::from_pointer(call.entry) };
-    let request = call.request;
-    let uncancelled = Uncancelled::begin();
-    let came = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: the program's buffers, as it says.
-        unsafe { step(&queue, steps, slept, &request) }
-    }));
-    drop(uncancelled);
+/// The request's buffers are what it says, and the steps are written.
+#[inline(always)]
+unsafe fn next(call: &mut Call, queue: Use, slept: Option<Slept>) -> Result<Next> {
+    // SAFETY: granted by the caller.
+    let came = unsafe { step(&queue, call.steps.assume_init_mut(), slept, &call.request) };
     match came {
-        Ok(Step::Sleep(Bed { word, announced, until_ns })) => {
-            queue.into_pointer();
+        Step::Sleep(Bed { word, announced, until_ns }) => {
+            call.entry = queue.into_pointer();
             (call.word, call.announced, call.until_ns) = (word.cast(), announced, until_ns);
-            Next::Sleep
+            Ok(Next::Sleep)
         }
-        Ok(Step::Done(Ok(len))) => {
-            call.result = len as c_long;
-            Next::Done
-        }
-        Ok(Step::Done(Err(error))) => {
-            call.result = crate::refuse(error) as c_long;
-            Next::Done
-        }
-        Err(payload) => {
-            core::mem::forget(payload);
-            call.result = crate::refuse(Errno(libc::ENOTRECOVERABLE)) as c_long;
-            Next::Done
+        Step::Done(done) => {
+            call.result = done? as c_long;
+            helper::start_if_wanted(queue.queue()?);
+            Ok(Next::Done)
         }
     }
 }
 
 /// # Safety
 /// The buffers are what the request says.
-#[inline(always)]
 unsafe fn step(
     queue: &Use,
     steps: &mut Steps,

@@ -5,6 +5,7 @@ use crate::error::{Errno, Result};
 use crate::report::say;
 use crate::shm::handle::Attachment;
 use crate::shm::{Arrival, Engine, NotRegistered, Ticket};
+use crate::sync::Ordering::SeqCst;
 use crate::sys::process;
 use core::ptr::null_mut;
 
@@ -88,6 +89,9 @@ pub fn register(attachment: &Attachment, notification: Notification, flags: u64)
             // SAFETY: just allocated for a node.
             unsafe { node.write(Node { next: null_mut(), holder, notification, state }) };
             locked.append(node);
+            if matches!(notification, Notification::Delivery(_)) {
+                desk.deliveries.fetch_add(1, SeqCst);
+            }
             drop(locked);
             desk.ring();
             Ok(())

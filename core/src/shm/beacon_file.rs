@@ -302,6 +302,12 @@ impl ShmQueue {
         notify::beacon::allow(self.healthy()?)
     }
 
+    /// Whether that is worth while in this process, and has not been allowed.
+    #[inline]
+    pub fn wants_lazy_beacon(&self) -> bool {
+        self.attachment_if_any().is_some_and(|attachment| attachment.engine().wants_lazy())
+    }
+
     /// Show what was left to the helper. For a process that exits without closing the handle.
     pub fn end_lazy_beacon(&self) {
         if let Some(attachment) = self.attachment_if_any() {

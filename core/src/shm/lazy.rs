@@ -44,6 +44,8 @@ const PENALTY: (u64, u64) = (100_000_000, 10_000_000_000);
 pub(super) struct Lazy {
     /// There is a helper that looks after this view.
     is_allowed: AtomicBool,
+    /// There is none, and it would be worth while.
+    is_wanted: AtomicBool,
     /// It is to look now and then.
     is_on: AtomicBool,
     /// How often readiness was shown.
@@ -68,6 +70,7 @@ impl Lazy {
     pub(super) const fn new() -> Lazy {
         Lazy {
             is_allowed: AtomicBool::new(false),
+            is_wanted: AtomicBool::new(false),
             is_on: AtomicBool::new(false),
             shows: AtomicU32::new(0),
             since_ns: AtomicU64::new(0),
@@ -114,7 +117,14 @@ impl Engine {
 
     /// A helper looks after this view from now on.
     pub fn allow_lazy(&self) {
+        self.lazy.is_wanted.store(false, Relaxed);
         self.lazy.is_allowed.store(true, SeqCst);
+    }
+
+    /// Whether it would be worth while that a helper looked after this view.
+    #[inline]
+    pub fn wants_lazy(&self) -> bool {
+        self.lazy.is_wanted.load(Relaxed)
     }
 
     /// Whether there is such a helper.
@@ -125,9 +135,6 @@ impl Engine {
     /// Readiness is about to be shown.
     pub(super) fn note_shown(&self) {
         let lazy = &self.lazy;
-        if !lazy.is_allowed.load(Relaxed) {
-            return;
-        }
         let shows = lazy.shows.fetch_add(1, Relaxed).wrapping_add(1);
         if shows % OFTEN != 0 {
             return;
@@ -135,7 +142,10 @@ impl Engine {
         let now = now_ns();
         let since = lazy.since_ns.swap(now, Relaxed);
         if now.wrapping_sub(since) < SOON && now >= lazy.not_before_ns.load(Relaxed) {
-            self.take_lease();
+            match lazy.is_allowed.load(Relaxed) {
+                true => self.take_lease(),
+                false => lazy.is_wanted.store(true, Relaxed),
+            }
         }
     }
 

@@ -1,0 +1,61 @@
+//! The helper thread for queues that nobody seems to poll.
+//!
+//! A queue that goes from empty to not empty and back all the time has its beacon changed
+//! with each message. Where that is so often that nobody can be polling, a thread of the library
+//! looks after the beacon instead (core/src/shm/lazy.rs). Programs that do not need it never
+//! have the thread.
+//!
+//! It is started in the midst of a send or receive, and those may be made in a signal handler,
+//! where threads cannot be started. A handler has its own signal blocked; so it is started
+//! only where the same signals are blocked as when the queue was opened.
+
+use crate::table;
+use core::mem::MaybeUninit;
+use mqueue_core::shm::ShmQueue;
+use mqueue_core::sync::Ordering::Relaxed;
+use mqueue_core::sync::local::{AtomicU32, AtomicU64};
+
+/// The signals that were blocked when a queue was opened last: those up to 64, which are all.
+static BLOCKED: AtomicU64 = AtomicU64::new(0);
+/// Calls that would have started the helper.
+static WANTED: AtomicU32 = AtomicU32::new(0);
+/// Of those, which one looks whether it may: to look costs as much as a call.
+const EACH: u32 = 256;
+
+fn blocked() -> u64 {
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: only asks; the set is large enough for one.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, core::ptr::null(), set.as_mut_ptr()) };
+    (1..=64u32).fold(0, |bits, signo| {
+        // SAFETY: zeroed, and then filled by the call above.
+        let is_member = unsafe { libc::sigismember(set.as_ptr(), signo as i32) == 1 };
+        bits | u64::from(is_member) << (signo - 1)
+    })
+}
+
+/// A queue is being opened.
+pub fn note_opening() {
+    BLOCKED.store(blocked(), Relaxed);
+}
+
+/// After a call: have the helper look after the queue's beacon, if that is worth while.
+#[inline]
+pub fn start_if_wanted(queue: &ShmQueue) {
+    if queue.wants_lazy_beacon() {
+        start(queue);
+    }
+}
+
+#[cold]
+fn start(queue: &ShmQueue) {
+    if WANTED.fetch_add(1, Relaxed) % EACH == 0 && blocked() == BLOCKED.load(Relaxed) {
+        // Without it everything is shown at once.
+        let _ = queue.allow_lazy_beacon();
+    }
+}
+
+/// The process exits: what was left to the helper is shown now.
+#[unsafe(no_mangle)]
+extern "C" fn mqrs_dropin_end_helper() {
+    table::for_each(ShmQueue::end_lazy_beacon);
+}
