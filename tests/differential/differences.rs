@@ -1,0 +1,141 @@
+//! What is known to differ between the kernel's queues and ours: the one table.
+//!
+//! An entry recognises itself in a step, the steps before it, and what the two sides say. Its
+//! sentence is for users, and stands in the documentation. From such a step on the script is
+//! not followed: the queues are no longer the same.
+
+#![forbid(unsafe_code)]
+
+use crate::script::Step;
+
+pub struct Known {
+    pub sentence: &'static str,
+    pub is_it: fn(&Case) -> bool,
+}
+
+pub struct Case<'a> {
+    pub before: &'a [Step],
+    pub step: &'a Step,
+    pub kernel: &'a [String],
+    pub ours: &'a [String],
+}
+
+pub const KNOWN: &[Known] = &[
+    Known {
+        sentence: "A receive into NULL is EFAULT at once, and takes no message; the kernel waits \
+                   for one, and loses it.",
+        is_it: |case| {
+            let is_null = case.step.call.split(' ').nth(3) == Some("NULL");
+            case.step.verb() == "receive" && is_null && case.says(case.ours, "EFAULT")
+        },
+    },
+    Known {
+        sentence: "Access mode 3, neither reading nor writing, is EINVAL also where the queue is \
+                   made.",
+        is_it: |case| {
+            let is_neither = case.step.call.contains(" NEITHER");
+            case.step.verb() == "open" && is_neither && case.says(case.ours, "EINVAL")
+        },
+    },
+    Known {
+        sentence: "A message whose sender had to wait for room notifies like any other, if it \
+                   comes to an empty queue; the kernel does not tell of it.",
+        is_it: |case| match case.step.verb() {
+            "receive" => case.is_told_more(),
+            // The registration was used up here, and is not there.
+            "notify" => {
+                let is_used_up = case.says(case.kernel, "EBUSY") && case.says(case.ours, "0");
+                is_used_up && case.before.iter().any(is_sleeping_send)
+            }
+            _ => false,
+        },
+    },
+    Known {
+        sentence: "A descriptor that outlives an exec, as one made by dup does, is no queue for \
+                   the new program: EBADF.",
+        is_it: |case| {
+            let is_new = |step: &Step| step.actor == case.step.actor && step.verb() == "exec";
+            case.before.iter().any(is_new) && case.says(case.ours, "EBADF")
+        },
+    },
+    Known {
+        sentence: "A handler without SA_RESTART does not end the wait if it begins while the \
+                   call looks around between two sleeps.",
+        is_it: |case| {
+            let is_asleep = case.ours.contains(&format!("{} asleep", case.step.actor));
+            case.step.verb() == "signal" && is_asleep && case.says(case.kernel, "EINTR")
+        },
+    },
+    Known {
+        sentence: "Whoever opens a queue, for reading alone too, must be allowed to write to it: \
+                   EACCES.",
+        is_it: |case| {
+            let is_open = case.step.verb() == "open";
+            let is_user = |step: &Step| step.verb() == "become" && !step.call.ends_with(" 0");
+            is_open && case.before.iter().any(is_user) && case.says(case.ours, "EACCES")
+        },
+    },
+    Known {
+        sentence: "That a duplicate is closed which the library has not seen, or by dup2 onto it \
+                   of the same queue, does not end the registration for notification.",
+        is_it: |case| {
+            let is_duplicate = |step: &Step| ["dup", "dup2"].contains(&step.verb());
+            case.before.iter().any(is_duplicate) && case.is_told_more()
+        },
+    },
+    Known {
+        sentence: "close(2) and dup2 by who is registered end the registration before the next of \
+                   this process, or a delivery; until then others get EBUSY.",
+        is_it: |case| {
+            let is_close = |step: &Step| ["close", "cover", "dup2"].contains(&step.verb());
+            let is_busy = case.says(case.ours, "EBUSY") && case.says(case.kernel, "0");
+            case.step.verb() == "notify" && is_busy && case.before.iter().any(is_close)
+        },
+    },
+    Known {
+        sentence: "poll may see for a moment the message that a receiver takes who is just not \
+                   asleep, and the room of such a sender.",
+        is_it: |case| {
+            let verb = case.step.verb();
+            let own = format!("{} ", case.step.actor);
+            let is_poll = |line: &&String| {
+                let result = line.split(' ').nth(1).unwrap_or_default();
+                ["r-", "-w", "rw"].contains(&result) && !line.starts_with(&own)
+            };
+            let wakes = |lines: &[String]| lines.iter().filter(is_poll).count();
+            ["send", "receive"].contains(&verb) && wakes(case.ours) > wakes(case.kernel)
+        },
+    },
+    Known {
+        sentence: "The library has descriptors of its own, and a number that the program has \
+                   closed may be one of those.",
+        is_it: |case| {
+            let verbs = ["close", "dup", "dup2", "flags", "poll", "setfl", "stat"];
+            let is_none = case.says(case.kernel, "EBADF") || case.says(case.kernel, "--invalid");
+            let is_one = !case.says(case.ours, "EBADF") && !case.says(case.ours, "--invalid");
+            verbs.contains(&case.step.verb()) && is_none && is_one
+        },
+    },
+];
+
+fn is_sleeping_send(step: &Step) -> bool {
+    step.verb() == "send" && step.may_sleep()
+}
+
+pub fn known(case: &Case) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| (known.is_it)(case))
+}
+
+impl Case<'_> {
+    /// Whether ours alone notifies.
+    fn is_told_more(&self) -> bool {
+        let is_told = |lines: &[String]| lines.iter().any(|line| line.contains(" ! signal "));
+        is_told(self.ours) && !is_told(self.kernel)
+    }
+
+    /// Whether the step's actor has this result there.
+    fn says(&self, lines: &[String], result: &str) -> bool {
+        let wanted = format!("{} {result}", self.step.actor);
+        lines.iter().any(|line| line.starts_with(&wanted))
+    }
+}

@@ -1,0 +1,230 @@
+//! Programs on the drop-in see what programs on the kernel's queues see: the same random scripts
+//! of calls, run on both.
+//!
+//! Two to four processes (`actor.c`) make one call at a time; what may block does, and is seen
+//! to (`rest.rs`). Results, errnos, contents, attributes, signals and what poll shows are
+//! compared after each step (`judge.rs`). What may differ is in one table (`differences.rs`).
+//! A script that differs otherwise is printed, without the steps that it can do without.
+//!
+//! ```text
+//! cargo test --test differential                                   2,000 scripts
+//! SCRIPTS=100000 cargo test --release --test differential          100,000 of them
+//! SEED=7 cargo test --test differential                            those that failed, again
+//! WITHOUT=become,6600 cargo test --test differential               no steps with these words
+//! cargo test --test differential -- --nocapture                    says what was tried
+//! ```
+//!
+//! The kernel is judged by itself first, and a library that is wrong on purpose is found out.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod differences;
+mod judge;
+mod rest;
+mod script;
+mod side;
+
+use common::{c_compiler, make, root, run, skip};
+use judge::{Difference, Judge};
+use script::{Random, script};
+use side::Side;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Instant;
+
+#[test]
+fn programs_see_on_the_drop_in_what_they_see_on_the_kernels_queues() {
+    if !has_kernel_queues() {
+        return;
+    }
+    let library = drop_in();
+    let queues = Queues::new();
+    let environment = [("LD_PRELOAD", library.as_path()), ("MQRS_DIR", queues.0.as_path())];
+    let mut judge = judge(&environment);
+
+    let found = try_scripts(&mut judge, number("SCRIPTS").unwrap_or(2000));
+
+    if let Some(difference) = found {
+        panic!("the drop-in differs from the kernel:\n{difference}");
+    }
+}
+
+#[test]
+fn the_kernel_does_not_differ_from_itself() {
+    if !has_kernel_queues() {
+        return;
+    }
+    let mut judge = judge(&[]);
+
+    let found = try_scripts(&mut judge, number("SCRIPTS").unwrap_or(2000) / 4);
+
+    if let Some(difference) = found {
+        panic!("the kernel differs from itself:\n{difference}");
+    }
+    if number("SCRIPTS").is_some_and(|count| count < 2000) {
+        return;
+    }
+    for (verb, result) in REACHED {
+        let tried = judge.tally.contains_key(&((*verb).to_owned(), (*result).to_owned()));
+        assert!(tried, "no script has led {verb} to {result}");
+    }
+}
+
+#[test]
+fn a_library_that_is_wrong_in_one_errno_is_found_out_in_few_steps() {
+    if !has_kernel_queues() {
+        return;
+    }
+    let wrong = compiled("wrong.c", "libwrong.so", &["-shared", "-fPIC"]);
+    let mut judge = judge(&[("LD_PRELOAD", &wrong)]);
+
+    let found = try_scripts(&mut judge, 500).expect("the sides differ");
+
+    assert!(found.length() <= 4, "this could be shorter:\n{found}");
+    assert!(found.to_string().contains("EMSGSIZE"), "it is another difference:\n{found}");
+}
+
+/// What scripts must have led to, or they try too little.
+const REACHED: &[(&str, &str)] = &[
+    ("open", "done"),
+    ("open", "EACCES"),
+    ("open", "EEXIST"),
+    ("open", "EINVAL"),
+    ("open", "ENAMETOOLONG"),
+    ("open", "ENOENT"),
+    ("unlink", "done"),
+    ("unlink", "ENOENT"),
+    ("send", "done"),
+    ("send", "asleep"),
+    ("send", "EAGAIN"),
+    ("send", "EBADF"),
+    ("send", "EFAULT"),
+    ("send", "EINVAL"),
+    ("send", "EMSGSIZE"),
+    ("send", "ETIMEDOUT"),
+    ("receive", "done"),
+    ("receive", "asleep"),
+    ("receive", "EAGAIN"),
+    ("receive", "EBADF"),
+    ("receive", "EINVAL"),
+    ("receive", "EMSGSIZE"),
+    ("receive", "ETIMEDOUT"),
+    ("signal", "EINTR"),
+    ("notify", "done"),
+    ("notify", "EBADF"),
+    ("notify", "EBUSY"),
+    ("notify", "EINVAL"),
+    ("setattr", "done"),
+    ("setattr", "EINVAL"),
+    ("getattr", "EBADF"),
+    ("poll", "asleep"),
+    ("fork", "done"),
+    ("exec", "done"),
+];
+
+/// Whether there is something to compare with.
+fn has_kernel_queues() -> bool {
+    let has = Path::new("/proc/sys/fs/mqueue").exists();
+    if !has {
+        skip("differential", "the kernel has no message queues to compare with");
+    }
+    has
+}
+
+/// The kernel, and what is loaded into the same program.
+fn judge(environment: &[(&str, &Path)]) -> Judge {
+    // SAFETY: it changes which queues this thread and its children see, and nothing else. Where
+    // it is refused, the queues are the machine's.
+    unsafe { libc::unshare(libc::CLONE_NEWIPC) };
+    let actor = compiled("actor.c", "actor", &[]);
+    Judge::new(Side::new("k", &actor, &[]), Side::new("o", &actor, environment))
+}
+
+/// Try scripts until one differs; what is left of it.
+fn try_scripts(judge: &mut Judge, count: u64) -> Option<Difference> {
+    let time = std::time::UNIX_EPOCH.elapsed().map_or(0, |it| it.subsec_nanos().into());
+    let seed = number("SEED").unwrap_or(time);
+    println!("SEED={seed} SCRIPTS={count}");
+    // SAFETY: it gives a number.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let without = std::env::var("WITHOUT").unwrap_or_default();
+    let begun = Instant::now();
+    for at in 0..count {
+        let mut script = script(&mut Random::new(seed, at), 30, is_root);
+        script.steps.retain(|step| !without.split(',').any(|word| has_word(&step.call, word)));
+        let Some(found) = judge.try_out(&script) else { continue };
+        println!("script {at} of SEED={seed} differs:\n{found}");
+        return Some(judge.shrink(found));
+    }
+    println!("{count} scripts, {:.1} s", begun.elapsed().as_secs_f64());
+    for ((verb, result), times) in &judge.tally {
+        println!("{verb:>10} {result:<12} {times}");
+    }
+    for (sentence, times) in &judge.met {
+        println!("known, {times} times: {sentence}");
+    }
+    None
+}
+
+fn has_word(call: &str, word: &str) -> bool {
+    call.split(' ').any(|it| it == word)
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok().filter(|text| !text.is_empty())?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+/// Where programs are compiled to.
+fn workshop() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("differential")
+}
+
+/// Compile, one at a time; under a name that no other test's run may have in use.
+fn compiled(source: &str, name: &str, options: &[&str]) -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    // A test that failed meanwhile has left nothing half done.
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    std::fs::create_dir_all(workshop()).expect("room for the programs");
+    let program = workshop().join(name);
+    let fresh = workshop().join(format!("{name}.new"));
+    run(c_compiler(env!("TARGET"), &workshop())
+        .args(options)
+        .arg(root().join("tests/differential").join(source))
+        .arg("-o")
+        .arg(&fresh)
+        .args(["-lrt", "-ldl"]));
+    std::fs::rename(fresh, &program).expect("the same directory");
+    program
+}
+
+/// The drop-in: what MQRS_DROPIN names, or as `make dropin` makes it.
+fn drop_in() -> PathBuf {
+    if let Some(library) = std::env::var_os("MQRS_DROPIN") {
+        return library.into();
+    }
+    make(["dropin"]);
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is below it");
+    target.join("dropin/libmqueue_dropin.so")
+}
+
+/// A directory for the drop-in's queues, which all users may use, and which is gone afterwards.
+struct Queues(PathBuf);
+
+impl Queues {
+    fn new() -> Queues {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = PathBuf::from(format!("/dev/shm/mqrs-differential-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("room for queues");
+        let mode = std::fs::Permissions::from_mode(0o1777);
+        std::fs::set_permissions(&directory, mode).expect("it is ours");
+        Queues(directory)
+    }
+}
+
+impl Drop for Queues {
+    fn drop(&mut self) {
+        // What is left does no harm.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
