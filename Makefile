@@ -78,6 +78,11 @@ $(DROPIN)/libmqueue_dropin.so: | $(DROPIN)
 $(DROPIN):
 	mkdir -p $@
 
+# Programs that others wrote for the kernel's queues; installs what they need.
+.PHONY: test-dropin
+test-dropin: dropin ## other people's programs on the drop-in, beside the kernel (RATE=1: how fast)
+	@tools/test-dropin $(if $(RATE),--rate) $(DROPIN)/libmqueue_dropin.so
+
 # Formatting, lints, then every test: Rust, C, header, exported symbols, install.
 # A test that finds something missing on this machine says so in the skip log.
 SKIPS := $(abspath $(CARGO_TARGET_DIR))/skips.log
