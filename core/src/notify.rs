@@ -357,6 +357,7 @@ pub fn deliver_before_a_sleep() {
     }
     let locked = desk.lock();
     free(locked.sift(|node| {
+        shm::settle(node);
         shm::note_arrival(node);
         match (node.state, node.notification) {
             (State::Fired { pid, uid, .. }, Notification::Delivery(delivery)) => {

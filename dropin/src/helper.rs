@@ -7,21 +7,17 @@
 //!
 //! It is started in the midst of a send or receive, and those may be made in a signal handler,
 //! where threads cannot be started. A handler has its own signal blocked; so it is started
-//! only where the same signals are blocked as when the queue was opened.
+//! only where the same signals are blocked as when a queue was opened last. Else this queue
+//! has its beacon changed with each message for good.
 
 use crate::table;
 use core::mem::MaybeUninit;
 use mqueue_core::shm::ShmQueue;
 use mqueue_core::sync::Ordering::Relaxed;
-use mqueue_core::sync::local::{AtomicU32, AtomicU64};
+use mqueue_core::sync::local::AtomicU64;
 
 /// The signals that were blocked when a queue was opened last: those up to 64, which are all.
 static BLOCKED: AtomicU64 = AtomicU64::new(0);
-/// Calls that would have started the helper.
-static WANTED: AtomicU32 = AtomicU32::new(0);
-/// Of those, which one looks whether it may: to look costs as much as a call.
-const EACH: u32 = 256;
-
 fn blocked() -> u64 {
     let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: only asks; the set is large enough for one.
@@ -48,9 +44,8 @@ pub fn start_if_wanted(queue: &ShmQueue) {
 
 #[cold]
 fn start(queue: &ShmQueue) {
-    if WANTED.fetch_add(1, Relaxed) % EACH == 0 && blocked() == BLOCKED.load(Relaxed) {
-        // Without it everything is shown at once.
-        let _ = queue.allow_lazy_beacon();
+    if blocked() != BLOCKED.load(Relaxed) || queue.allow_lazy_beacon().is_err() {
+        queue.forbid_lazy_beacon();
     }
 }
 

@@ -84,6 +84,7 @@ fn open(name: &CStr, oflag: c_int, mode: u32, attr: Option<&Attr>) -> Result<c_i
             }
             other => Some(other?),
         };
+        let special = if found.is_none() { mode & 0o7000 } else { 0 };
         let queue = match found {
             Some(queue) => queue,
             None => {
@@ -98,7 +99,6 @@ fn open(name: &CStr, oflag: c_int, mode: u32, attr: Option<&Attr>) -> Result<c_i
                 }
             }
         };
-        let special = if is_made { mode & 0o7000 } else { 0 };
         let direction = direction.ok_or(Errno(libc::EINVAL))?;
         match hand_out(queue, direction, oflag & libc::O_NONBLOCK != 0, special) {
             // Its name went while we opened it: it is the next one that the program asks for.
@@ -141,10 +141,7 @@ fn hand_out(
 /// mq_close(3); as libc's it closes whatever the descriptor is of.
 #[unsafe(no_mangle)]
 extern "C" fn mqrs_dropin_close(number: c_int) -> c_int {
-    answer(|| {
-        table::remove(number);
-        descriptor::close(number).map(|()| 0)
-    })
+    answer(|| table::close(number).map(|()| 0))
 }
 
 /// mq_unlink(3).

@@ -50,6 +50,8 @@ pub struct Entry {
     key: UnsafeCell<usize>,
     /// The process that has registered for notification through this entry.
     registrant: AtomicI32,
+    /// Its places.
+    places: AtomicU32,
     next: *mut Entry,
 }
 
@@ -217,6 +219,7 @@ pub fn register(queue: ShmQueue) -> Result<Use> {
         *(*entry).queue.get() = Some((queue, identity));
         *(*entry).key.get() = key;
         (*entry).registrant.store(0, Relaxed);
+        (*entry).places.store(0, Relaxed);
         (*entry).users.store(1, Release);
     }
     Ok(Use(entry))
@@ -237,6 +240,7 @@ fn make() -> Result<*mut Entry> {
             queue: UnsafeCell::new(None),
             key: UnsafeCell::new(0),
             registrant: AtomicI32::new(0),
+            places: AtomicU32::new(0),
             next: null_mut(),
         });
         let mut first = ENTRIES.load(Relaxed);
@@ -280,6 +284,7 @@ pub fn insert(number: c_int, queue: Use) -> Result<()> {
     let place = place(number)?;
     // The program has closed what had this number before.
     vacate(place, place.load(Acquire));
+    queue.entry().places.fetch_add(1, Relaxed);
     let before = place.swap(queue.into_pointer().cast_mut(), AcqRel);
     forget(before);
     Ok(())
@@ -287,10 +292,36 @@ pub fn insert(number: c_int, queue: Use) -> Result<()> {
 
 /// What was in a place has no descriptor there any more.
 fn forget(before: *mut Entry) {
-    if !before.is_null() {
-        // SAFETY: the place has kept a use, which was just taken out of it.
-        unsafe { Use::from_pointer(before) }.number_was_closed();
+    if before.is_null() {
+        return;
     }
+    // SAFETY: the place has kept a use, which was just taken out of it.
+    let queue = unsafe { Use::from_pointer(before) };
+    queue.number_was_closed();
+    if queue.entry().places.fetch_sub(1, Relaxed) == 1 {
+        find_duplicates(&queue);
+    }
+}
+
+/// The last descriptor of a queue that we knew of is closed. If the program has duplicates of
+/// it that we have not met, the queue stays.
+#[cold]
+fn find_duplicates(queue: &Use) {
+    let adopt = |number: c_int| {
+        let mark = descriptor::mark(number);
+        if mark.is_some_and(|mark| queue.is_of(number, mark)) {
+            if let Some(kept) = enter(queue.0.cast_mut()) {
+                let _ = insert(number, kept);
+            }
+        }
+    };
+    let Ok(numbers) = file::open_directory(c"/proc/self/fd") else { return };
+    let _ = file::entries(numbers.number(), &mut |name| {
+        if let Some(number) = name.to_str().ok().and_then(|name| name.parse().ok()) {
+            adopt(number);
+        }
+        Ok(())
+    });
 }
 
 /// Give a place up that has this entry.
@@ -342,17 +373,14 @@ fn find_anew(
     Some((found, mark))
 }
 
-/// A number is about to be closed: false if it is none of ours.
-pub fn remove(number: c_int) -> bool {
-    match find(number) {
-        Some((found, _)) => {
-            if let Some(place) = place_if_any(number) {
-                vacate(place, found.0.cast_mut());
-            }
-            true
-        }
-        None => false,
+/// Close a number, whatever it is of.
+pub fn close(number: c_int) -> Result<()> {
+    let found = find(number);
+    let closed = descriptor::close(number);
+    if let (Some((queue, _)), Some(place)) = (found, place_if_any(number)) {
+        vacate(place, queue.0.cast_mut());
     }
+    closed
 }
 
 /// The places of an entry whose descriptors are no longer of its queue.

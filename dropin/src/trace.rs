@@ -11,8 +11,12 @@ use crate::settings::Settings;
 use core::ffi::c_int;
 use mqueue_core::sync::Ordering::Relaxed;
 use mqueue_core::sync::local::AtomicU64;
+use mqueue_core::sys::{file, process};
 use std::ffi::CStr;
 use std::fmt::Write;
+
+/// From here on descriptors of our own have their numbers, if the process may have so many.
+const OWN_NUMBERS: u64 = 512;
 
 /// The functions that are counted, in the order of calls.c.
 const CALLS: [&str; 14] = [
@@ -38,6 +42,8 @@ static COUNTS: [AtomicU64; CALLS.len()] = [const { AtomicU64::new(0) }; CALLS.le
 #[unsafe(no_mangle)]
 extern "C" fn mqrs_dropin_load() -> c_int {
     let is_traced = Settings::get().is_traced;
+    // Half of what the process may have, but no program uses so many by itself.
+    file::leave_numbers_below((process::descriptors() / 2).min(OWN_NUMBERS) as i32);
     if is_traced {
         // SAFETY: a function without arguments that only stores numbers. If there is no
         // memory for it, a child's summary has its parent's calls in it.

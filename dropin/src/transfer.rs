@@ -189,8 +189,8 @@ unsafe fn next(call: &mut Call, queue: Use, slept: Option<Slept>) -> Result<Next
             Ok(Next::Sleep)
         }
         Step::Done(done) => {
-            call.result = done? as c_long;
             helper::start_if_wanted(queue.queue()?);
+            call.result = done? as c_long;
             Ok(Next::Done)
         }
     }

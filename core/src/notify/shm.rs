@@ -109,6 +109,13 @@ fn damaged() -> Errno {
     say(libc::EBADMSG, "the queue's shared state is damaged; it can only be removed")
 }
 
+/// A sender whose message the program has received already may be about to fire.
+pub(super) fn settle(node: &Node) {
+    if let State::Shm(waiting) = node.state {
+        waiting.engine().settle_firing();
+    }
+}
+
 /// Note it if a waiting registration has fired.
 pub(super) fn note_arrival(node: &mut Node) {
     let State::Shm(waiting) = node.state else { return };

@@ -324,6 +324,14 @@ impl Engine {
         self.segment.slot(t.slot()).map_or(0, |slot| slot.sender.load(Ordering::Relaxed))
     }
 
+    /// Complete the notification of a message that is there, whose sender is not yet done.
+    pub fn settle_firing(&self) {
+        let t = Tail(self.tail_word().load(Ordering::SeqCst));
+        if t.is_firing() {
+            self.complete_firing(t);
+        }
+    }
+
     /// Complete the notification that the send named by `t` began.
     #[cold]
     pub(super) fn complete_firing(&self, t: Tail) {

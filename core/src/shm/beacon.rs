@@ -154,6 +154,7 @@ impl Engine {
     /// After a change of the queue, to which `is_right` knows a quick answer.
     fn show(&self, woke: bool, is_right: impl Fn(u32) -> bool) {
         self.reach_beacon();
+        self.join_lease();
         if let Ok(State(free)) = self.await_unlocked() {
             let shown = State(free).shown();
             if is_right(shown) {

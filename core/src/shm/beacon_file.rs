@@ -278,15 +278,16 @@ impl ShmQueue {
             self.fifo().keep(own, ino).ok_or_else(gone)?;
         }
         engine.begin_beacon();
+        let given = opened.given.lowered().map_err(cannot_open)?;
         if !nonblocking {
-            fifo::let_block(&opened.given).map_err(cannot_open)?;
+            fifo::let_block(&given).map_err(cannot_open)?;
         }
         // Whoever has removed the queue's name before now has perhaps not met this one.
         if self.has_lost_its_name(engine)? {
             unlink(&dir, self.identity());
             return Err(gone());
         }
-        Ok(opened.given.into_number())
+        Ok(given.into_number())
     }
 
     /// Device and inode of the beacon, if the queue has one.
@@ -306,6 +307,13 @@ impl ShmQueue {
     #[inline]
     pub fn wants_lazy_beacon(&self) -> bool {
         self.attachment_if_any().is_some_and(|attachment| attachment.engine().wants_lazy())
+    }
+
+    /// This process can have no such helper.
+    pub fn forbid_lazy_beacon(&self) {
+        if let Some(attachment) = self.attachment_if_any() {
+            attachment.engine().forbid_lazy();
+        }
     }
 
     /// Show what was left to the helper. For a process that exits without closing the handle.

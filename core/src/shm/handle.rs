@@ -17,7 +17,7 @@ use super::layout::{Geometry, Prologue};
 use super::loan::Lent;
 use super::owner::{self, Locks, Owners, Sight};
 use super::segment::Segment;
-use super::wait::{Patience, SLICE, Waiting, damaged, failure};
+use super::wait::{Patience, SLICE, SLICE_MOST, Waiting, damaged, failure};
 use super::word::Word;
 use crate::address::ShmName;
 use crate::attr::{Attr, Limits, OpenOptions, PRIO_MAX, Stats, capability, option, transport};
@@ -489,7 +489,16 @@ impl ShmQueue {
         wait: Wait,
     ) -> Waiting<'a> {
         let wait = self.access.wait_for(wait);
-        Waiting { engine, patience, side, wait, access: &self.access, entered, slice: SLICE }
+        Waiting {
+            engine,
+            patience,
+            side,
+            wait,
+            access: &self.access,
+            entered,
+            slice: SLICE,
+            longest: SLICE_MOST,
+        }
     }
 
     /// What this queue can do.

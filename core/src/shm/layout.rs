@@ -332,6 +332,8 @@ pub struct WaitWords {
     /// Until when somebody's helper shows on the beacon what is missing there, see `lazy.rs`:
     /// milliseconds on CLOCK_MONOTONIC_COARSE, modulo 2^32; 0: nobody's.
     pub lazy_until_ms: AtomicU32,
+    /// Not 0: never again; somebody who uses the queue can have no helper.
+    pub never_lazy: AtomicU32,
 }
 
 /// The one registration for notification.

@@ -14,8 +14,10 @@
 //!
 //! So who does poll hears of it some milliseconds late, and after that nothing is left out. A
 //! lease that was for nothing makes the next one wait, twice as long each time. A lease ends
-//! by itself: its holder may be stopped or killed. What was left out in its last milliseconds
-//! is shown by the next call that changes or is refused by the queue, or that sleeps.
+//! by itself: its holder may be stopped or killed. So that who polls does not depend on him,
+//! everybody who changes the queue meanwhile joins the lease with a helper of his own, or, if
+//! he can have none, forbids leases for good. Only if all of them are gone stays what was left
+//! out in their last milliseconds unshown, until the next call.
 //!
 //! Source: leases, after Gray and Cheriton 1989.
 
@@ -111,7 +113,10 @@ impl Engine {
         // SYNC: Dekker pair with end_lease: the queue was changed, now this is read.
         match self.control().wait.0.lazy_until_ms.load(SeqCst) {
             0 => false,
-            until => (1..=LEASE_MS).contains(&until.wrapping_sub(coarse_ms())),
+            until => {
+                (1..=LEASE_MS).contains(&until.wrapping_sub(coarse_ms()))
+                    && self.control().wait.0.never_lazy.load(SeqCst) == 0
+            }
         }
     }
 
@@ -119,6 +124,32 @@ impl Engine {
     pub fn allow_lazy(&self) {
         self.lazy.is_wanted.store(false, Relaxed);
         self.lazy.is_allowed.store(true, SeqCst);
+        if self.is_lazy() {
+            self.take_lease();
+        }
+    }
+
+    /// There can be no helper that looks after this view, and somebody else's may be gone when
+    /// it matters: from now on everything is shown at once.
+    pub fn forbid_lazy(&self) {
+        self.lazy.is_wanted.store(false, Relaxed);
+        let wait = &self.control().wait.0;
+        wait.never_lazy.store(1, SeqCst);
+        wait.lazy_until_ms.swap(0, SeqCst);
+        // SYNC: Dekker pair with is_lazy.
+        dekker_barrier();
+        self.correct_beacon();
+    }
+
+    /// Under a lease of another's everybody who changes the queue has his own helper look, too:
+    /// who polls must not depend on one who may be gone.
+    pub(super) fn join_lease(&self) {
+        if !self.lazy.is_on.load(Relaxed) && self.is_lazy() {
+            match self.lazy.is_allowed.load(Relaxed) {
+                true => self.take_lease(),
+                false => self.lazy.is_wanted.store(true, Relaxed),
+            }
+        }
     }
 
     /// Whether it would be worth while that a helper looked after this view.

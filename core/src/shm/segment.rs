@@ -348,6 +348,7 @@ mod modelled {
                     beacon: h(),
                     beacon_inode: w(),
                     lazy_until_ms: h(),
+                    never_lazy: h(),
                 }),
                 notify: Apart(NotifyWords {
                     word: w(),

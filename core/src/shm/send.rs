@@ -118,7 +118,14 @@ impl Engine {
             {
                 (t.flags(), None)
             } else {
-                self.flags_after(t, prio)
+                let after = self.flags_after(t, prio);
+                #[cfg(not(loom))]
+                if after.1.is_some() {
+                    // Who is told of this message is told who sends it now, not who opened the
+                    // queue. Relaxed: as below.
+                    slot.sender.store(crate::sys::process::sender_id(), Ordering::Relaxed);
+                }
+                after
             };
             // I6. Relaxed: the tail's exchange orders it.
             slot.seq.store(t.count(), Ordering::Relaxed);

@@ -12,17 +12,21 @@
 //! sleeps.
 //!
 //! A handler that runs between two slices of a sleep does not end it, as it would in the
-//! kernel, which knows no slices; so here the first one already has the length of the last.
+//! kernel, which knows no slices. So here the first one is long already, and whole seconds,
+//! at which alarms go off, are no multiples of it.
 
 use super::engine::{Engine, Look, Refused};
 use super::handle::ShmQueue;
-use super::wait::{Doze, SLICE_MOST, Waiting, damaged};
+use super::wait::{Doze, Waiting, damaged};
 use crate::deadline::Wait;
 use crate::error::Result;
 use crate::shm::Slept;
 use crate::sync::AtomicU32;
 use crate::transport::{Entered, Transport, too_long};
 use crate::waiting::Side;
+
+/// Slices of a sleep: the root of 3, less 1, in seconds.
+const SLICE: i64 = 732_050_807;
 
 /// Where a call is in its steps.
 #[derive(Clone, Copy)]
@@ -146,7 +150,7 @@ impl ShmQueue {
         }
         let Steps { entered, side, wait, .. } = *steps;
         let waiting = self.waiting(engine, patience, side, entered, wait);
-        let waiting = Waiting { slice: SLICE_MOST, ..waiting };
+        let waiting = Waiting { slice: SLICE, longest: SLICE, ..waiting };
         match waiting.step(&mut steps.doze, slept, |look| attempt(engine, look)) {
             Err(came) => Step::Done(came),
             Ok(until_ns) => {

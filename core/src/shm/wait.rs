@@ -213,6 +213,8 @@ pub(super) struct Waiting<'a> {
     pub entered: Entered,
     /// The first slice of its sleep.
     pub slice: i64,
+    /// The longest.
+    pub longest: i64,
 }
 
 impl Waiting<'_> {
@@ -457,7 +459,7 @@ impl Waiting<'_> {
             match slept {
                 Slept::Interrupted if !self.access.restart => return Err(Err(interrupted())),
                 Slept::TimedOut => {
-                    doze.slice = (doze.slice * 2).min(SLICE_MOST);
+                    doze.slice = (doze.slice * 2).min(self.longest);
                     self.look_for_the_dead();
                 }
                 Slept::Interrupted | Slept::Changed => doze.slice = self.slice,

@@ -2,6 +2,8 @@
 
 use super::thread::Uncancelled;
 use crate::error::{Errno, Result};
+use crate::sync::Ordering::Relaxed;
+use crate::sync::local::AtomicI32;
 use core::ffi::CStr;
 
 /// What tells two files apart.
@@ -96,8 +98,40 @@ pub fn open_at(dir: i32, path: &CStr, flags: i32, mode: u32) -> Result<Descripto
         let fd = unsafe { libc::openat(dir, path.as_ptr(), flags, mode) };
         match checked(fd) {
             Err(Errno(libc::EINTR)) => {}
-            other => return other.map(Descriptor),
+            other => return other.map(|fd| Descriptor(fd).raised(flags)),
         }
+    }
+}
+
+/// The lowest number for descriptors that this library keeps.
+static LOWEST: AtomicI32 = AtomicI32::new(0);
+
+/// Leave the numbers below to the program from now on, as far as there are higher ones: for
+/// programs that do not know that the library has descriptors, and count on the next number
+/// being free, or close one twice.
+pub fn leave_numbers_below(lowest: i32) {
+    LOWEST.store(lowest, Relaxed);
+}
+
+impl Descriptor {
+    fn raised(self, flags: i32) -> Descriptor {
+        let lowest = LOWEST.load(Relaxed);
+        // Directories are closed again at once.
+        if self.0 >= lowest || flags & libc::O_PATH != 0 {
+            return self;
+        }
+        // SAFETY: touches no memory.
+        let raised = checked(unsafe { libc::fcntl(self.0, libc::F_DUPFD_CLOEXEC, lowest) });
+        raised.map_or(self, Descriptor)
+    }
+
+    /// The same description by a number for the program: the lowest that is free.
+    pub fn lowered(self) -> Result<Descriptor> {
+        if self.0 < LOWEST.load(Relaxed) {
+            return Ok(self);
+        }
+        // SAFETY: touches no memory.
+        checked(unsafe { libc::fcntl(self.0, libc::F_DUPFD_CLOEXEC, 0) }).map(Descriptor)
     }
 }
 
@@ -137,8 +171,9 @@ pub fn may_reopen() -> bool {
 
 /// A new descriptor number of the same description.
 pub fn duplicate(fd: i32) -> Result<Descriptor> {
+    let lowest = LOWEST.load(Relaxed).max(3);
     // SAFETY: touches no memory.
-    checked(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) }).map(Descriptor)
+    checked(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, lowest) }).map(Descriptor)
 }
 
 /// Make the number `onto` mean what `fd` means.

@@ -162,6 +162,14 @@ pub fn is_signal(signo: i32) -> bool {
     (0..=64).contains(&signo)
 }
 
+/// How many descriptors this process may have (RLIMIT_NOFILE).
+pub fn descriptors() -> u64 {
+    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: writes one rlimit64. If it fails, none that we know of.
+    unsafe { libc::getrlimit64(libc::RLIMIT_NOFILE, &mut limit) };
+    limit.rlim_cur
+}
+
 /// Bytes that the POSIX queues of this user may take (RLIMIT_MSGQUEUE); `None` if any.
 pub fn queue_bytes_limit() -> Option<u64> {
     let mut limit = libc::rlimit64 { rlim_cur: libc::RLIM64_INFINITY, rlim_max: 0 };
