@@ -150,6 +150,8 @@ pub struct Features {
     pub stamp: bool,
     /// What the dead had received, and not released, is sent again.
     pub redeliver: bool,
+    /// Slots get their memory when they are first wanted (`typed/`).
+    pub grows: bool,
 }
 
 impl Features {
@@ -157,7 +159,11 @@ impl Features {
     #[cfg(not(loom))]
     pub fn of(options: u64) -> Features {
         use crate::attr::option::{REDELIVER, STAMP};
-        Features { stamp: options & STAMP != 0, redeliver: options & REDELIVER != 0 }
+        Features {
+            stamp: options & STAMP != 0,
+            redeliver: options & REDELIVER != 0,
+            grows: options & super::layout::TYPED != 0,
+        }
     }
 }
 
@@ -295,6 +301,17 @@ impl Engine {
     #[inline(always)]
     pub(super) fn nslots(&self) -> u32 {
         self.segment.geometry().nslots
+    }
+
+    /// How many slots there are to look at, from the first: of a queue that grows, those that
+    /// have memory by now. No other is ever claimed, or named anywhere.
+    pub(super) fn slots_there(&self) -> u32 {
+        #[cfg(not(loom))]
+        if self.features.grows {
+            // SYNC: pairs with whoever gave them memory.
+            return self.segment.typed().slots.load(Ordering::Acquire).min(self.nslots());
+        }
+        self.nslots()
     }
 
     /// Messages queued at one instant of this call, those included whose receive counts
@@ -672,7 +689,7 @@ impl Engine {
                 return claimed;
             }
         }
-        let n = self.nslots();
+        let n = self.slots_there();
         let mut index = self.sending.0.cursor.load(Ordering::Relaxed);
         for _ in 0..n {
             index += 1;

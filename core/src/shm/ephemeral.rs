@@ -159,9 +159,11 @@ fn end(fd: i32, geometry: &Geometry) -> Result<bool> {
     Ok(true)
 }
 
-type Aside = Text<{ ASIDE.len() + 32 + 1 }>;
+/// The name of a file that is set aside.
+pub(super) type Aside = Text<{ ASIDE.len() + 32 + 1 }>;
 
-fn name_aside(uuid: &[u8; 16]) -> Aside {
+/// Where a file with this random number is set aside.
+pub(super) fn name_aside(uuid: &[u8; 16]) -> Aside {
     let mut aside = Text::new();
     aside.push(ASIDE);
     for byte in uuid {
@@ -172,7 +174,7 @@ fn name_aside(uuid: &[u8; 16]) -> Aside {
 }
 
 /// Take the name from the file that `fd` is open on; false if it had it no more.
-fn take_name(dir: &Descriptor, name: &CStr, fd: i32, uuid: &[u8; 16]) -> Result<bool> {
+pub(super) fn take_name(dir: &Descriptor, name: &CStr, fd: i32, uuid: &[u8; 16]) -> Result<bool> {
     match file::try_read_lock(fd, BYTE_OF_THE_NAME) {
         Ok(()) => {}
         // Somebody removes the name aside, and only who has found this one gone does that.
@@ -222,7 +224,7 @@ fn rename_aside(dir: &Descriptor, name: &CStr, fd: i32, aside: &Aside) -> Result
 }
 
 /// Remove the name aside, unless somebody may still need it.
-fn remove_aside(dir: &Descriptor, fd: i32, aside: &Aside) {
+pub(super) fn remove_aside(dir: &Descriptor, fd: i32, aside: &Aside) {
     if file::try_lock(fd, BYTE_OF_THE_NAME).is_ok() {
         step!(EndAlone);
         let _ = file::unlink(dir.number(), aside.as_c_str());

@@ -1,7 +1,8 @@
 //! The bytes of a segment: what is where, and whether a file is one of ours.
 //!
 //! ```text
-//! 0x0000  Prologue: constants, written once before the file has a name   (512 bytes)
+//! 0x0000  Prologue: constants, written once before the file has a name   (388 bytes)
+//! 0x0188  words of a queue of typed messages, else zeros                (120 bytes)
 //! 0x0200  Control: the words that everybody changes                     (1152 bytes)
 //! 0x0680  owner rows            12 bytes x 1024
 //! 0x3680  index                  4 bytes x nslots   (64-aligned from here on)
@@ -144,6 +145,10 @@ pub struct Prologue {
     pub name_len: u32,
 }
 
+/// In the prologue's options: messages have types, and slots get their memory when they are
+/// wanted. Only `typed/` opens such a queue.
+pub const TYPED: u64 = 1 << 32;
+
 /// Bytes of the encoded prologue.
 pub const PROLOGUE: usize = 0x184;
 const CRC_AT: usize = 0x180;
@@ -214,6 +219,11 @@ impl Prologue {
     /// `EBADMSG`: not a queue, damaged or cut off. `ENOTSUP`: a queue, but of a layout
     /// that this library does not know.
     pub fn decode(bytes: &[u8; PROLOGUE], file_len: u64) -> Result<Prologue> {
+        Prologue::decode_known(bytes, file_len, option::KEPT)
+    }
+
+    /// The same for who knows these options.
+    pub fn decode_known(bytes: &[u8; PROLOGUE], file_len: u64, known: u64) -> Result<Prologue> {
         if bytes[..8] != MAGIC {
             return Err(say(libc::EBADMSG, "the file is not a queue of this library"));
         }
@@ -242,7 +252,7 @@ impl Prologue {
         if u32_at(bytes, CRC_AT) != crc32(&bytes[..CRC_AT]) {
             return Err(say(libc::EBADMSG, "the queue's header is damaged (checksum)"));
         }
-        if u64_at(bytes, 0x68) & !option::KEPT != 0 {
+        if u64_at(bytes, 0x68) & !known != 0 {
             return Err(say(
                 libc::ENOTSUP,
                 "the queue was made with options that this version of the library does not know",
@@ -461,6 +471,49 @@ pub struct CountersAndPoison {
     pub ended: AtomicU32,
 }
 
+/// Where [`TypedWords`] begin.
+pub const TYPED_AT: usize = 0x188;
+
+/// What a queue of typed messages has beside: the record of a System V queue, see `typed/`.
+#[repr(C)]
+pub struct TypedWords {
+    /// Bytes in 0-31, messages in 32-42, changes so far in 43-63 (`charge.rs`).
+    pub charge: AtomicU64,
+    /// Most bytes, and most messages: msg_qbytes.
+    pub most: AtomicU64,
+    /// Slots that have memory, from the first; never fewer. Whoever has given more of them
+    /// memory raises it.
+    pub slots: AtomicU32,
+    /// Not 0: removed, for good. Whoever changes it has removed the queue.
+    pub removed: AtomicU32,
+    /// The queue's number; constant.
+    pub id: AtomicU32,
+    /// Its key, 0 if it has none; constant.
+    pub key: AtomicU32,
+    /// Owning user and group; changed by its owners.
+    pub uid: AtomicU32,
+    /// As above.
+    pub gid: AtomicU32,
+    /// Creating user and group; constant.
+    pub cuid: AtomicU32,
+    /// As above.
+    pub cgid: AtomicU32,
+    /// Permission bits; changed by its owners.
+    pub mode: AtomicU32,
+    /// Nothing yet.
+    pub reserved: AtomicU32,
+    /// When the last message was sent, in seconds since 1970; 0: none was.
+    pub sent_s: AtomicU64,
+    /// When the last message was received.
+    pub received_s: AtomicU64,
+    /// When the queue was made, or an owner changed it.
+    pub changed_s: AtomicU64,
+    /// Process of the last send.
+    pub last_sender: AtomicU32,
+    /// Process of the last receive.
+    pub last_receiver: AtomicU32,
+}
+
 /// One attached process.
 #[repr(C)]
 pub struct OwnerRow {
@@ -497,7 +550,7 @@ pub struct SlotHeader {
     pub sender: AtomicU64,
     /// Time of the send, in queues that keep stamps: CLOCK_MONOTONIC_COARSE.
     pub sent_ns: AtomicU64,
-    /// Message type (reserved).
+    /// Type of its message, in queues of typed messages; written before the tail names it.
     pub kind: AtomicU64,
 }
 
@@ -532,7 +585,8 @@ const _: () = {
     assert!(size_of::<OwnerRow>() == OWNER_ROW);
     assert!(size_of::<SlotHeader>() == SLOT_HEADER);
     assert!(MAXMSG_MAX + spare_slots(MAXMSG_MAX) < NO_SLOT as u64);
-    assert!(PROLOGUE <= CONTROL_AT && INDEX_AT == 0x3680);
+    assert!(PROLOGUE <= TYPED_AT && TYPED_AT + size_of::<TypedWords>() <= CONTROL_AT);
+    assert!(INDEX_AT == 0x3680);
 };
 
 #[cfg(test)]

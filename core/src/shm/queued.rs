@@ -69,7 +69,7 @@ impl Engine {
         as_of: &AsOf,
         mut visit: impl FnMut(Candidate<'a>, u64) -> bool,
     ) -> bool {
-        for index in 0..self.nslots() {
+        for index in 0..self.slots_there() {
             let Some(slot) = self.segment.slot(index) else { continue };
             let word = Word(slot.word.load(Ordering::Acquire));
             if word.is_taking() {

@@ -43,6 +43,8 @@ pub struct Known {
     pub sender: u64,
     /// When it was sent, on CLOCK_MONOTONIC_COARSE; 0 if it has no stamp.
     pub sent_ns: i64,
+    /// Its type, in a queue of typed messages.
+    pub kind: u64,
 }
 
 impl Known {
@@ -62,6 +64,7 @@ impl Known {
             number,
             sender,
             sent_ns: sent_ns as i64,
+            kind: slot.kind.load(Ordering::Relaxed),
         }
     }
 }
@@ -263,7 +266,7 @@ impl Engine {
         }
         self.confirm(t);
         count(&self.control().counters.0.counters.scans);
-        for index in 0..self.nslots() {
+        for index in 0..self.slots_there() {
             match self.inspect(h, index) {
                 Some(Round::Got(candidate)) => {
                     self.propose(h, index);
@@ -334,11 +337,11 @@ impl Engine {
     /// after reading the head, and before the take that it validates, the tail is given a
     /// value that nobody can have read: its slot, no longer needed once the send that it
     /// names is confirmed, becomes a number beyond all slots made from head's count and epoch.
-    pub(super) fn take_ranked(
+    pub(super) fn take_ranked<R: Ord + Copy>(
         &self,
         cap: usize,
         only_if_full: bool,
-        rank: &impl Fn(u32, &SlotHeader) -> Option<u32>,
+        rank: &impl Fn(u32, &SlotHeader) -> Option<R>,
     ) -> Result<Round<Slot<'_>>, Refused> {
         let h = Head(self.head_word().load(Ordering::SeqCst));
         self.finalize(h);
@@ -404,14 +407,14 @@ impl Engine {
     }
 
     /// Look at every slot for the message of the highest rank, the oldest among equals.
-    fn scan(
+    fn scan<R: Ord + Copy>(
         &self,
         h: Head,
         t: Tail,
-        rank: &impl Fn(u32, &SlotHeader) -> Option<u32>,
+        rank: &impl Fn(u32, &SlotHeader) -> Option<R>,
     ) -> Round<Candidate<'_>> {
         count(&self.control().counters.0.counters.emergencies);
-        let mut best: Option<((u32, u64), Candidate<'_>)> = None;
+        let mut best: Option<((R, u64), Candidate<'_>)> = None;
         let is_whole = self.each_message(h, &self.as_of(t), |candidate, age| {
             if let Some(rank) = rank(candidate.word.prio(), &candidate.slot) {
                 if best.is_none_or(|(top, _)| (rank, age) > top) {

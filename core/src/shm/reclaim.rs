@@ -167,7 +167,7 @@ impl Engine {
 
     fn sweep(&self, heir: Option<&Engine>, mut is_dead: impl FnMut(u32) -> bool) -> Swept {
         let mut swept = Swept { freed: false, left: false };
-        for index in 0..self.nslots() {
+        for index in 0..self.slots_there() {
             let Some(slot) = self.segment.slot(index) else { continue };
             let one = self.sweep_slot(slot, heir, &mut is_dead);
             swept.freed |= one.freed;
@@ -231,7 +231,7 @@ impl Engine {
             before > 0 && before < word.messages() as u64
         };
         let mut freed = false;
-        for index in 0..self.nslots() {
+        for index in 0..self.slots_there() {
             let Some(slot) = self.segment.slot(index) else { continue };
             // A receiver that came too late may have stamped it; a few rounds do.
             for _ in 0..8 {

@@ -13,7 +13,8 @@ use crate::sync::{AtomicU32, AtomicU64};
 #[cfg(not(loom))]
 mod mapped {
     use super::super::layout::{
-        CONTROL_AT, HEAP_KEYS_BEFORE, OWNER_ROW, OWNERS, OWNERS_AT, SLOT_HEADER,
+        CONTROL_AT, HEAP_KEYS_BEFORE, OWNER_ROW, OWNERS, OWNERS_AT, SLOT_HEADER, TYPED_AT,
+        TypedWords,
     };
     use super::*;
     use crate::sync::Ordering;
@@ -103,12 +104,17 @@ mod mapped {
 
         /// Make zeros an empty queue.
         pub fn prepare(&self) {
+            self.prepare_with(self.geometry.nslots);
+        }
+
+        /// The same, of which only so many slots are to be used at first, from the first.
+        pub fn prepare_with(&self, slots: u32) {
             self.control().prepare();
-            let nslots = self.geometry.nslots;
-            for place in 0..nslots {
-                let block = place - place % 16;
-                let whole = block + 16 <= nslots;
-                let slot = if whole { block + ORDER[(place % 16) as usize] } else { place };
+            for place in 0..self.geometry.nslots {
+                let number = place % slots.max(1);
+                let block = number - number % 16;
+                let whole = block + 16 <= slots;
+                let slot = if whole { block + ORDER[(number % 16) as usize] } else { number };
                 // Relaxed: nobody else sees it yet.
                 self.entry(place).store(slot, Ordering::Relaxed);
             }
@@ -120,6 +126,13 @@ mod mapped {
             // SAFETY: Control lies inside the mapping at a 128-aligned offset (layout.rs
             // asserts it) and consists of atomics only, for which any bytes are valid.
             unsafe { &*self.base.add(CONTROL_AT).cast() }
+        }
+
+        /// The words of a queue of typed messages; zeros elsewhere.
+        pub fn typed(&self) -> &TypedWords {
+            // SAFETY: they lie between prologue and Control (layout.rs asserts it) at an
+            // 8-aligned offset and are atomics, for which any bytes are valid.
+            unsafe { &*self.base.add(TYPED_AT).cast() }
         }
 
         /// A slot, or `None` if there is none of this number.

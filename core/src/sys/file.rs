@@ -217,6 +217,20 @@ pub fn status(fd: i32) -> Result<Status> {
     })
 }
 
+/// When a file, or the names in a directory, were last changed, in nanoseconds since 1970.
+pub fn changed_ns(fd: i32) -> Result<i64> {
+    // SAFETY: all-zero bytes are a valid stat; fstat writes one.
+    let st = unsafe {
+        let mut st: libc::stat64 = core::mem::zeroed();
+        checked(libc::fstat64(fd, &mut st))?;
+        st
+    };
+    // Smaller in 32-bit programs.
+    #[allow(clippy::unnecessary_cast)]
+    let (seconds, rest) = (st.st_mtime as i64, st.st_mtime_nsec as i64);
+    Ok(seconds.saturating_mul(1_000_000_000).saturating_add(rest))
+}
+
 /// Whether there is anything of this name.
 pub fn exists(dir: i32, name: &CStr) -> bool {
     // SAFETY: all-zero bytes are a valid stat; fstatat writes one. `name` is a C string.
@@ -256,13 +270,29 @@ pub fn identity(fd: i32) -> Result<Identity> {
 
 /// Give a file room for `len` bytes now, so that writing never fails later.
 pub fn allocate(fd: i32, len: u64) -> Result<()> {
+    allocate_from(fd, 0, len)
+}
+
+/// The same from some byte on.
+pub fn allocate_from(fd: i32, from: u64, len: u64) -> Result<()> {
     let _uncancelled = Uncancelled::begin();
     loop {
         // SAFETY: touches no memory. (posix_fallocate returns the error itself.)
-        match unsafe { libc::posix_fallocate64(fd, 0, len as i64) } {
+        match unsafe { libc::posix_fallocate64(fd, from as i64, len as i64) } {
             0 => return Ok(()),
             libc::EINTR => {}
             error => return Err(Errno(error)),
+        }
+    }
+}
+
+/// Make a file so long; what is added has no room of its own yet.
+pub fn set_length(fd: i32, len: u64) -> Result<()> {
+    loop {
+        // SAFETY: touches no memory.
+        match checked(unsafe { libc::ftruncate64(fd, len as i64) }) {
+            Err(Errno(libc::EINTR)) => {}
+            other => return other.map(drop),
         }
     }
 }

@@ -65,9 +65,14 @@ pub fn wait_several(words: &[WaitOn], until_ns: i64) -> Option<Slept> {
 
 /// Sleep while `word` is `value`, at most until `until_ns` on the monotonic clock.
 pub fn wait(word: &AtomicU32, value: u32, until_ns: i64) -> Slept {
-    if let Some(slept) = wait_several(&[WaitOn::new(word, value)], until_ns) {
-        return slept;
+    match wait_several(&[WaitOn::new(word, value)], until_ns) {
+        Some(slept) => slept,
+        None => wait_until_signal(word, value, until_ns),
     }
+}
+
+/// The same, and every signal handler ends it, also one with SA_RESTART.
+pub fn wait_until_signal(word: &AtomicU32, value: u32, until_ns: i64) -> Slept {
     let until = clock::timespec(until_ns);
     // SAFETY: FUTEX_WAIT_BITSET reads the word and the timespec, both alive here; the
     // timeout is absolute on the monotonic clock.

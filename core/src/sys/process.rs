@@ -182,14 +182,8 @@ pub fn queue_bytes_limit() -> Option<u64> {
 /// the initial user namespace).
 pub fn may_exceed_limits() -> bool {
     const CAP_SYS_RESOURCE: u32 = 24;
-    const VERSION_3: u32 = 0x2008_0522;
     /// The inode of the initial user namespace, on every Linux since 3.8.
     const INITIAL: u64 = 0xEFFF_FFFD;
-    // Version and thread; then effective, permitted, inheritable, twice.
-    let mut header = [VERSION_3, 0];
-    let mut sets = [0u32; 6];
-    // SAFETY: the kernel reads the header and writes six numbers.
-    let result = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) };
     // SAFETY: all-zero bytes are a valid stat; stat writes one. The path is a C string.
     let namespace = unsafe {
         let mut st: libc::stat64 = core::mem::zeroed();
@@ -199,7 +193,39 @@ pub fn may_exceed_limits() -> bool {
             _ => INITIAL,
         }
     };
-    result == 0 && sets[0] & 1 << CAP_SYS_RESOURCE != 0 && namespace == INITIAL
+    namespace == INITIAL && is_capable(CAP_SYS_RESOURCE)
+}
+
+/// Whether this thread has a capability, of the first 32, in effect.
+pub fn is_capable(capability: u32) -> bool {
+    const VERSION_3: u32 = 0x2008_0522;
+    // Version and thread; then effective, permitted, inheritable, twice.
+    let mut header = [VERSION_3, 0];
+    let mut sets = [0u32; 6];
+    // SAFETY: the kernel reads the header and writes six numbers.
+    let result = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) };
+    result == 0 && sets[0] & 1 << capability != 0
+}
+
+/// The effective user.
+pub fn effective_user() -> u32 {
+    // SAFETY: always succeeds and touches no memory.
+    unsafe { libc::geteuid() }
+}
+
+/// The effective group.
+pub fn effective_group() -> u32 {
+    // SAFETY: as above.
+    unsafe { libc::getegid() }
+}
+
+/// Whether this process is in one of two groups beside its effective one.
+pub fn is_in_group(one: u32, other: u32) -> bool {
+    let mut groups = [0; 1024];
+    // SAFETY: writes at most so many numbers; fails if there are more.
+    let got = unsafe { libc::getgroups(groups.len() as libc::c_int, groups.as_mut_ptr()) };
+    let groups = usize::try_from(got).ok().and_then(|got| groups.get(..got)).unwrap_or(&[]);
+    groups.iter().any(|&group| group == one || group == other)
 }
 
 #[cfg(test)]
