@@ -159,6 +159,18 @@ steps! {
     EndAside,
     /// End: nobody else is at it, that name not yet removed.
     EndAlone,
+    /// Typed send: the message is counted in, the tail does not name it yet.
+    TypedCharged,
+    /// Typed receive: the message is counted out, its slot not yet free.
+    TypedDischarged,
+    /// Typed queue: more slots have memory, the count of them is not yet raised.
+    TypedGrown,
+    /// Typed queue: it has its key, not yet its number.
+    TypedKeyed,
+    /// Typed queue: marked as removed, nobody woken yet.
+    TypedRemoved,
+    /// Typed queue: removed, its number not yet, its key perhaps.
+    TypedUnnamed,
 }
 
 /// Declare that a named step is reached.

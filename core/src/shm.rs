@@ -38,6 +38,8 @@ mod stats;
 #[cfg(not(loom))]
 pub mod steps;
 #[cfg(not(loom))]
+pub mod typed;
+#[cfg(not(loom))]
 mod wait;
 pub mod word;
 

@@ -141,6 +141,9 @@ pub fn roles(step: Step) -> &'static [Role] {
         Step::CreateUnnamed | Step::CreateNamed => &[Creator],
         Step::EndLocked | Step::EndMarked => &[LastUser, LateComer],
         Step::EndLooked | Step::EndAside | Step::EndAlone => &[LastUser, LateComer, Unlinker],
+        // Of queues of typed messages, which `tests/typed` kills at all of its steps.
+        Step::TypedCharged | Step::TypedDischarged | Step::TypedGrown => &[],
+        Step::TypedKeyed | Step::TypedRemoved | Step::TypedUnnamed => &[],
     }
 }
 

@@ -229,6 +229,7 @@ pub fn steps(report: &mut Report) {
                 report.case(&format!("{blow:?} {role:?} {step:?}"), || run(role, step, blow));
             }
         }
-        assert!(!roles(step).is_empty(), "no role reaches {step:?}");
+        let is_elsewhere = format!("{step:?}").starts_with("Typed");
+        assert!(is_elsewhere || !roles(step).is_empty(), "no role reaches {step:?}");
     }
 }

@@ -1,0 +1,307 @@
+//! Queues of typed messages when their users are killed or stopped: at every step of a send, a
+//! receive, of making and of removing a queue. What the kernel does when nobody is, programs
+//! in C tell (`ctests/dropin_sysv_*.c`).
+//!
+//! A queue of these cases holds ten messages of ten bytes. Whatever becomes of the victim's own
+//! message, the others must find exactly that room again.
+
+mod case;
+
+use case::{Case, Child, EACH, HOLDS, PATIENCE, Stage, child, drain, fill, receive, send};
+use mqueue_core::error::Errno;
+use mqueue_core::fault::{self, Step};
+use mqueue_core::shm::typed::{self, Limits, Want};
+
+const SEND_STEPS: &[Step] = &[
+    Step::SendClaimed,
+    Step::SendCopied,
+    Step::TypedCharged,
+    Step::SendPublished,
+    Step::SendConfirmed,
+    Step::SendHinted,
+    Step::SendIndexed,
+    Step::SendUnwoken,
+];
+
+/// Every step of a receive out of turn; a plain one has some of them.
+const RECEIVE_STEPS: &[Step] = &[
+    Step::TakeMixed,
+    Step::ReceiveSnapped,
+    Step::ReceiveChosen,
+    Step::ReceiveStamped,
+    Step::ReceivePublished,
+    Step::ReceiveFinalized,
+    Step::ReceiveCopied,
+    Step::TypedDischarged,
+    Step::ReceiveUnwoken,
+];
+
+const WANTS: &[Want] = &[Want::First, Want::Kind(2), Want::UpTo(3), Want::Except(4)];
+
+fn is_on_the_way(step: Step, want: Want) -> bool {
+    want != Want::First || !matches!(step, Step::TakeMixed | Step::ReceiveSnapped)
+}
+
+/// A victim that gets the signal when it reaches the step.
+fn struck<T>(step: Step, signal: i32, work: impl FnOnce() -> T) -> Child {
+    let mut victim = child(|| {
+        fault::arm(Some(step), 1, signal);
+        work();
+        panic!("{step:?} was never reached");
+    });
+    if signal == libc::SIGKILL {
+        victim.await_death();
+    } else {
+        victim.await_stop();
+    }
+    victim
+}
+
+fn a_killed_sender_takes_no_room_along() {
+    for &step in SEND_STEPS {
+        let case = Case::new(HOLDS);
+        send(case.id, 1, 1).unwrap();
+
+        struck(step, libc::SIGKILL, || send(case.id, 2, 1));
+
+        fill(case.id, 1);
+        assert_eq!(typed::status(case.id).unwrap().bytes, HOLDS, "{step:?}");
+        assert_eq!(drain(case.id), HOLDS / EACH, "{step:?}");
+        assert_eq!(fill(case.id, 1), HOLDS / EACH, "{step:?}");
+    }
+}
+
+fn a_killed_receiver_leaves_its_room() {
+    for &want in WANTS {
+        for &step in RECEIVE_STEPS.iter().filter(|&&step| is_on_the_way(step, want)) {
+            let case = Case::new(HOLDS);
+            for kind in [4, 1, 2, 2, 1, 3, 1, 1, 1, 1] {
+                send(case.id, kind, 1).unwrap();
+            }
+
+            struck(step, libc::SIGKILL, || receive(case.id, want, false));
+
+            fill(case.id, 1);
+            assert_eq!(typed::status(case.id).unwrap().bytes, HOLDS, "{want:?} {step:?}");
+            assert_eq!(drain(case.id), HOLDS / EACH, "{want:?} {step:?}");
+            assert_eq!(fill(case.id, 1), HOLDS / EACH, "{want:?} {step:?}");
+        }
+    }
+}
+
+fn a_stopped_user_is_in_nobodys_way() {
+    let ours = |id| {
+        for _ in 0..100 {
+            send(id, 7, 1).unwrap();
+            assert_eq!(receive(id, Want::Kind(7), false).unwrap().1, 7);
+        }
+    };
+    for &step in SEND_STEPS {
+        let case = Case::new(HOLDS);
+        let mut victim = struck(step, libc::SIGSTOP, || send(case.id, 2, 1));
+
+        ours(case.id);
+
+        victim.kill();
+        drain(case.id);
+        assert_eq!(fill(case.id, 1), HOLDS / EACH, "{step:?}");
+    }
+    for &step in RECEIVE_STEPS {
+        let case = Case::new(HOLDS);
+        for kind in [1, 1, 2] {
+            send(case.id, kind, 1).unwrap();
+        }
+        let mut victim = struck(step, libc::SIGSTOP, || receive(case.id, Want::Kind(2), false));
+
+        ours(case.id);
+
+        victim.kill();
+        drain(case.id);
+        assert_eq!(fill(case.id, 1), HOLDS / EACH, "{step:?}");
+    }
+}
+
+fn who_waits_is_served_though_his_waker_was_killed() {
+    for &step in &[Step::SendPublished, Step::SendIndexed, Step::SendUnwoken] {
+        let case = Case::new(HOLDS);
+        let (one, other) = (case.id, Stage::new());
+        let mut waiters: Vec<Child> = [5, 2]
+            .map(|kind| {
+                child(|| {
+                    other.say(1);
+                    assert_eq!(receive(one, Want::Kind(kind), true).unwrap().1, kind);
+                })
+            })
+            .into();
+        other.await_said(2);
+        waiters.iter().for_each(Child::await_sleep);
+
+        struck(step, libc::SIGKILL, || send(one, 2, 1));
+
+        waiters.pop().unwrap().await_success();
+        send(one, 5, 1).unwrap();
+        waiters.pop().unwrap().await_success();
+    }
+    for &step in &[Step::TypedDischarged, Step::ReceiveUnwoken] {
+        let case = Case::new(HOLDS);
+        fill(case.id, 1);
+        let mut waiter = child(|| send_waiting(case.id));
+        waiter.await_sleep();
+
+        struck(step, libc::SIGKILL, || receive(case.id, Want::First, false));
+
+        waiter.await_success();
+    }
+}
+
+fn send_waiting(id: i32) {
+    case::send_for_ever(id, 4, 1).unwrap();
+}
+
+fn who_is_killed_when_slots_get_memory_leaves_the_queue_as_it_was() {
+    let case = Case::new(1 << 20);
+    struck(Step::TypedGrown, libc::SIGKILL, || while send(case.id, 1, 1).is_ok() {});
+
+    fill(case.id, 1);
+    assert_eq!(drain(case.id), typed::MESSAGES);
+}
+
+fn a_key_is_whole_though_its_maker_was_killed() {
+    for step in [Step::TypedKeyed, Step::AttachLocked] {
+        let key = case::new_key();
+        struck(step, libc::SIGKILL, || typed::get(key, libc::IPC_CREAT | 0o600, Limits::Own));
+
+        let id = typed::get(key, 0, Limits::Own).unwrap();
+        let case = Case::of(id);
+        let again = typed::get(key, libc::IPC_CREAT | 0o600, Limits::Own);
+
+        assert_eq!(again, Ok(id), "{step:?}");
+        send(case.id, 3, 1).unwrap();
+        let mut stranger = child(|| assert_eq!(receive(id, Want::First, false).unwrap().1, 3));
+        stranger.await_success();
+    }
+}
+
+fn a_queue_is_gone_though_its_remover_was_killed() {
+    for step in
+        [Step::TypedRemoved, Step::TypedUnnamed, Step::EndLooked, Step::EndAside, Step::EndAlone]
+    {
+        let key = case::new_key();
+        let id = typed::get(key, libc::IPC_CREAT | 0o600, Limits::Own).unwrap();
+        let mut waiter = child(|| {
+            assert_eq!(receive(id, Want::Kind(1), true), Err(Errno(libc::EIDRM)));
+        });
+        waiter.await_sleep();
+
+        struck(step, libc::SIGKILL, || typed::remove(id));
+
+        waiter.await_success();
+        assert_eq!(send(id, 1, 1), Err(Errno(libc::EINVAL)), "{step:?}");
+        assert_eq!(typed::remove(id), Err(Errno(libc::EINVAL)), "{step:?}");
+        let new = typed::get(key, libc::IPC_CREAT | libc::IPC_EXCL | 0o600, Limits::Own).unwrap();
+        assert_ne!(new, id);
+        let case = Case::of(new);
+        send(case.id, 1, 1).unwrap();
+        drop(case);
+        assert_eq!(typed::summary().unwrap().queues, 0, "{step:?}");
+        assert_eq!(case::files(), Vec::<String>::new(), "{step:?}");
+    }
+}
+
+fn a_key_passes_to_one_new_queue_though_many_want_it() {
+    for _ in 0..50 {
+        let key = case::new_key();
+        let old = typed::get(key, libc::IPC_CREAT | 0o600, Limits::Own).unwrap();
+        struck(Step::TypedRemoved, libc::SIGKILL, || typed::remove(old));
+        let found = Stage::new();
+
+        let makers: Vec<Child> = (0..4)
+            .map(|_| {
+                child(|| {
+                    let id = typed::get(key, libc::IPC_CREAT | 0o600, Limits::Own).unwrap();
+                    send(id, 1, 1).unwrap();
+                    found.say(1);
+                })
+            })
+            .collect();
+        makers.into_iter().for_each(|mut maker| maker.await_success());
+
+        let id = typed::get(key, 0, Limits::Own).unwrap();
+        let case = Case::of(id);
+        assert_eq!(drain(case.id), 4);
+    }
+}
+
+fn use_for_ever(id: i32, sends: bool, seed: u64) {
+    let mut random = case::Random(seed);
+    loop {
+        if sends {
+            case::send_for_ever(id, 1 + random.below(4) as i64, 1 + random.below(3)).unwrap();
+        } else {
+            let want = [Want::First, Want::UpTo(4), Want::Except(9)][random.below(3) as usize];
+            receive(id, want, true).unwrap();
+        }
+    }
+}
+
+fn killed_at_any_step_they_leave_a_sound_queue() {
+    let case = Case::new(HOLDS);
+    let mut users: Vec<Child> =
+        (0..4).map(|i| child(|| use_for_ever(case.id, i % 2 == 0, 77 + i))).collect();
+    let mut random = case::Random(11);
+    for round in 0..300 {
+        let nth = 1 + random.below(300);
+        let mut victim = child(|| {
+            fault::arm(None, nth, libc::SIGKILL);
+            use_for_ever(case.id, round % 2 == 0, nth);
+        });
+        victim.await_death();
+    }
+    users.iter_mut().for_each(Child::kill);
+
+    drain(case.id);
+    assert_eq!(typed::status(case.id).unwrap().bytes, 0);
+    assert_eq!(fill(case.id, 1), HOLDS / EACH);
+}
+
+fn main() {
+    let directory = case::Directory::new();
+    let cases: &[(&str, fn())] = &[
+        ("a_killed_sender_takes_no_room_along", a_killed_sender_takes_no_room_along),
+        ("a_killed_receiver_leaves_its_room", a_killed_receiver_leaves_its_room),
+        ("a_stopped_user_is_in_nobodys_way", a_stopped_user_is_in_nobodys_way),
+        (
+            "who_waits_is_served_though_his_waker_was_killed",
+            who_waits_is_served_though_his_waker_was_killed,
+        ),
+        (
+            "who_is_killed_when_slots_get_memory_leaves_the_queue_as_it_was",
+            who_is_killed_when_slots_get_memory_leaves_the_queue_as_it_was,
+        ),
+        ("a_key_is_whole_though_its_maker_was_killed", a_key_is_whole_though_its_maker_was_killed),
+        (
+            "a_queue_is_gone_though_its_remover_was_killed",
+            a_queue_is_gone_though_its_remover_was_killed,
+        ),
+        (
+            "a_key_passes_to_one_new_queue_though_many_want_it",
+            a_key_passes_to_one_new_queue_though_many_want_it,
+        ),
+        (
+            "killed_at_any_step_they_leave_a_sound_queue",
+            killed_at_any_step_they_leave_a_sound_queue,
+        ),
+    ];
+    let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+    let is_wanted = |name: &str| wanted.as_ref().is_none_or(|word| name.contains(word.as_str()));
+    println!("running {} cases", cases.iter().filter(|(name, _)| is_wanted(name)).count());
+    for (name, case) in cases {
+        if is_wanted(name) {
+            // SAFETY: touches no memory. The hang limit is a generous one.
+            unsafe { libc::alarm(PATIENCE) };
+            case();
+            println!("{name}: ok");
+        }
+    }
+    drop(directory);
+}
