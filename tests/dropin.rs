@@ -123,6 +123,21 @@ fn on_both(program: &str) {
     assert_eq!(BTreeSet::new(), queues.files(), "{program} left files behind");
 }
 
+/// System V's calls are ours where that is asked for.
+fn on_both_of_system_v(program: &str) {
+    let executable = compile(program, program, None);
+    if Path::new("/proc/sysvipc/msg").exists() {
+        judge(program, &Command::new(&executable).output().unwrap());
+    } else {
+        skip("dropin", "the kernel has no System V queues that could judge the programs");
+    }
+    let queues = Queues::new(program);
+    let output = with_dropin(&executable, &queues).env("MQRS_DROPIN_SYSV", "1").output().unwrap();
+    judge(program, &output);
+    assert!(text(&output).contains("mqueue_dropin: calls: msgget "), "{}", text(&output));
+    assert_eq!(BTreeSet::new(), queues.files(), "{program} left files behind");
+}
+
 #[test]
 fn programs_open_and_close_as_without() {
     on_both("open_close");
@@ -146,6 +161,32 @@ fn programs_are_notified_as_without() {
 #[test]
 fn threads_are_cancelled_and_interrupted_as_without() {
     on_both("cancel");
+}
+
+#[test]
+fn system_v_messages_are_picked_and_refused_as_without() {
+    on_both_of_system_v("sysv_messages");
+}
+
+#[test]
+fn system_v_queues_are_made_filled_and_removed_as_without() {
+    on_both_of_system_v("sysv_control");
+}
+
+#[test]
+fn system_v_calls_wait_and_end_as_without() {
+    on_both_of_system_v("sysv_waiting");
+}
+
+#[test]
+fn system_v_queues_are_used_by_whom_their_mode_lets_as_without() {
+    on_both_of_system_v("sysv_rights");
+}
+
+/// `SCRIPTS=100000 SEED=1` for more of them.
+#[test]
+fn random_calls_of_system_v_come_to_the_same_as_without() {
+    on_both_of_system_v("sysv_random");
 }
 
 #[test]

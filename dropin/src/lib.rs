@@ -8,6 +8,7 @@
 //! notify.rs    mq_notify                         table.rs    which descriptor is which queue
 //! descriptor.rs  what the system tells of a descriptor, and how it is marked as ours
 //! helper.rs    the thread for queues that nobody polls
+//! sysv.c, sysv.rs  the same two halves for msgget, msgsnd, msgrcv and msgctl
 //! limits.rs    how large a queue may be          settings.rs, trace.rs  the environment
 //! ```
 //!
@@ -22,6 +23,7 @@ mod limits;
 mod notify;
 mod open;
 mod settings;
+mod sysv;
 mod table;
 mod trace;
 mod transfer;

@@ -10,6 +10,8 @@ pub struct Settings {
     pattern: Option<CString>,
     /// MQRS_DROPIN_LIMITS=kernel: queues are limited as the kernel's are.
     pub has_kernel_limits: bool,
+    /// MQRS_DROPIN_SYSV=1: System V's calls are ours, too.
+    pub has_sysv: bool,
     /// MQRS_DROPIN_TRACE=1: tell of opens, and of all calls at exit.
     pub is_traced: bool,
 }
@@ -21,6 +23,7 @@ impl Settings {
         SETTINGS.get_or_init(|| Settings {
             pattern: process::with_environment(c"MQRS_DROPIN_QUEUES", CStr::to_owned),
             has_kernel_limits: is(c"MQRS_DROPIN_LIMITS", c"kernel"),
+            has_sysv: is(c"MQRS_DROPIN_SYSV", c"1"),
             is_traced: is(c"MQRS_DROPIN_TRACE", c"1"),
         })
     }
