@@ -26,7 +26,7 @@ use crate::transport::{Entered, Transport, too_long};
 use crate::waiting::Side;
 
 /// Slices of a sleep: the root of 3, less 1, in seconds.
-const SLICE: i64 = 732_050_807;
+pub(in crate::shm) const SLICE: i64 = 732_050_807;
 
 /// Where a call is in its steps.
 #[derive(Clone, Copy)]

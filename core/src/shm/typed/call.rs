@@ -19,8 +19,8 @@ use crate::error::{Errno, Result};
 use crate::report::say;
 use crate::shm::engine::{Look, Refused};
 use crate::shm::event::Slept;
-use crate::shm::steps::{Bed, Step};
-use crate::shm::wait::{Doze, SLICE_MOST, Waiting};
+use crate::shm::steps::{Bed, SLICE, Step};
+use crate::shm::wait::{Doze, Waiting};
 use crate::sys::futex;
 use crate::transport::Entered;
 use crate::waiting::{Side, interrupted};
@@ -56,8 +56,9 @@ impl Call {
             wait,
             access: &attached.access,
             entered,
-            // As in `steps.rs`: a handler that runs between two slices does not end the call.
-            slice: SLICE_MOST,
+            // A handler that runs between two slices does not end the call.
+            slice: SLICE,
+            longest: SLICE,
         }
     }
 
