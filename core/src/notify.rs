@@ -347,10 +347,11 @@ extern "C" fn serve(_: *mut c_void) -> *mut c_void {
     }
 }
 
-/// Deliver what has arrived, before the calling thread goes to sleep in a call: if the helper
-/// did so later, the signal of a message that the program has long received would end a call
-/// that it made afterwards. What the library's own callers registered waits for the helper.
-pub fn deliver_before_a_sleep() {
+/// Deliver what has arrived now: what the library's own callers have registered waits for the
+/// helper, but for programs that know the kernel's queues that is too late twice. Who has sent
+/// to himself expects the signal before the call returns; and who goes to sleep in a call must not
+/// be woken by the signal of a message that he has long received.
+pub fn deliver_at_once() {
     let Some(desk) = desk_if_any() else { return };
     if desk.deliveries.load(SeqCst) == 0 {
         return;

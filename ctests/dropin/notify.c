@@ -268,6 +268,23 @@ static void a_signal_ends_no_wait_for_the_next_message(void)
     SYSTEM(mq_close(queue));
 }
 
+/* Who sends to himself has been told when the call returns. */
+static void a_signal_to_the_sender_comes_before_the_call_returns(void)
+{
+    mqd_t queue = unnamed_queue(O_RDWR, 4, 8);
+    struct sigevent event = by_signal(SIGUSR1, 0);
+
+    handle(SIGUSR1, note, 0);
+    handled = 0;
+    for (int i = 1; i <= 300; i++) {
+        SYSTEM(mq_notify(queue, &event));
+        SYSTEM(mq_send(queue, "1", 1, 0));
+        CHECK_EQUAL(i, handled);
+        SYSTEM(mq_receive(queue, bytes, 8, NULL));
+    }
+    SYSTEM(mq_close(queue));
+}
+
 /* ---- Threads ------------------------------------------------------------------ */
 
 static struct {
@@ -351,6 +368,7 @@ int main(void)
     RUN(a_message_to_a_waiting_receiver_tells_nothing);
     RUN(a_message_of_another_user_tells_as_well);
     RUN(a_signal_ends_no_wait_for_the_next_message);
+    RUN(a_signal_to_the_sender_comes_before_the_call_returns);
     RUN(a_thread_is_started_with_its_attributes);
     return check_end();
 }

@@ -11,6 +11,7 @@
 //! Source: msgget(2), msgop(2), msgctl(2).
 
 use crate::settings::Settings;
+use crate::trace;
 use crate::transfer::Next;
 use core::ffi::{c_int, c_long};
 use core::mem::ManuallyDrop;
@@ -211,7 +212,11 @@ unsafe fn next(call: &mut Call, slept: Option<Slept>) -> Next {
 /// msgget.
 #[unsafe(no_mangle)]
 extern "C" fn mqrs_dropin_msg_get(key: i32, flags: c_int) -> c_int {
-    crate::answer(|| typed::get(key as u32, flags, limits()))
+    crate::answer(|| {
+        let got = typed::get(key as u32, flags, limits());
+        trace::got(key, flags, got.map_err(|error| error.0));
+        got
+    })
 }
 
 /// IPC_RMID.

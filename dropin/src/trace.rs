@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! mqueue_dropin: mq_open("/jobs", O_RDWR|O_CREAT) = 3
+//! mqueue_dropin: msgget(0x2a, 0o1600) = 20031
 //! mqueue_dropin: calls: mq_open 1, mq_send 100
 //! ```
 //!
@@ -101,6 +102,24 @@ pub fn opened(name: &CStr, oflag: c_int, result: Result<c_int, c_int>) {
             let _ = write!(line, "|{text}");
         }
     }
+    let _ = match result {
+        Ok(number) => write!(line, ") = {number}"),
+        Err(errno) => write!(line, "): errno {errno}"),
+    };
+    line.print();
+}
+
+/// A System V queue was asked for: `result` is its number or the error.
+pub fn got(key: i32, flags: c_int, result: Result<c_int, c_int>) {
+    if !Settings::get().is_traced {
+        return;
+    }
+    let mut line = Line::new();
+    let _ = match key {
+        libc::IPC_PRIVATE => write!(line, "msgget(IPC_PRIVATE"),
+        _ => write!(line, "msgget({key:#x}"),
+    };
+    let _ = write!(line, ", {flags:#o}");
     let _ = match result {
         Ok(number) => write!(line, ") = {number}"),
         Err(errno) => write!(line, "): errno {errno}"),

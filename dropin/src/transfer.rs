@@ -21,6 +21,7 @@ use core::panic::AssertUnwindSafe;
 use mqueue_core::attr::PRIO_MAX;
 use mqueue_core::deadline::{Clock, Wait};
 use mqueue_core::error::{Errno, Result};
+use mqueue_core::notify;
 use mqueue_core::oflag::Direction;
 use mqueue_core::shm::Slept;
 use mqueue_core::shm::steps::{Bed, Step, Steps};
@@ -190,6 +191,9 @@ unsafe fn next(call: &mut Call, queue: Use, slept: Option<Slept>) -> Result<Next
         }
         Step::Done(done) => {
             helper::start_if_wanted(queue.queue()?);
+            if call.request.is_send != 0 {
+                notify::deliver_at_once();
+            }
             call.result = done? as c_long;
             Ok(Next::Done)
         }
@@ -236,7 +240,7 @@ fn how_long(request: &Request) -> Result<Wait> {
     if descriptor::is_nonblocking(request.number)? {
         return Ok(Wait::Never);
     }
-    mqueue_core::notify::deliver_before_a_sleep();
+    notify::deliver_at_once();
     if request.is_timed == 0 {
         return Ok(Wait::Unlimited);
     }
