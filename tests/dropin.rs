@@ -190,6 +190,19 @@ fn random_calls_of_system_v_come_to_the_same_as_without() {
 }
 
 #[test]
+fn the_example_that_measures_runs() {
+    let queues = Queues::new("rate");
+    let executable = workshop().join("dropin_rate");
+    run(c_compiler(env!("TARGET"), &workshop())
+        .arg(root().join("examples/c/dropin_rate.c"))
+        .arg("-o")
+        .arg(&executable)
+        .arg("-lrt"));
+    let output = run(&mut with_dropin(&executable, &queues));
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
+}
+
+#[test]
 fn every_program_of_the_directory_is_run() {
     let own = fs::read_to_string(root().join("tests/dropin.rs")).unwrap();
     for entry in fs::read_dir(root().join("ctests/dropin")).unwrap() {

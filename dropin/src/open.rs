@@ -208,13 +208,14 @@ unsafe extern "C" fn mqrs_dropin_attr(number: c_int, new: *const Attr, old: *mut
 
 fn attributes(queue: &Use, number: c_int) -> Result<Attr> {
     let is_nonblocking = descriptor::is_nonblocking(number)?;
-    let attr = queue.queue()?.attr()?;
+    let queue = queue.queue()?;
+    let (maxmsg, curmsgs) = queue.fill()?;
     let long = |n| c_long::try_from(n).unwrap_or(c_long::MAX);
     Ok(Attr {
         flags: if is_nonblocking { c_long::from(libc::O_NONBLOCK) } else { 0 },
-        maxmsg: long(attr.maxmsg),
-        msgsize: long(attr.msgsize),
-        curmsgs: long(attr.curmsgs),
+        maxmsg: long(u64::from(maxmsg)),
+        msgsize: long(queue.msgsize()? as u64),
+        curmsgs: long(u64::from(curmsgs)),
         ..Attr::default()
     })
 }

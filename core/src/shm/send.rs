@@ -120,7 +120,7 @@ impl Engine {
             } else {
                 let after = self.flags_after(t, prio);
                 #[cfg(not(loom))]
-                if after.1.is_some() {
+                if after.0 & FIRE != 0 {
                     // Who is told of this message is told who sends it now, not who opened the
                     // queue. Relaxed: as below.
                     slot.sender.store(crate::sys::process::sender_id(), Ordering::Relaxed);

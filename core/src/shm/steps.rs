@@ -160,6 +160,12 @@ impl ShmQueue {
         }
     }
 
+    /// How many messages there may be and are, without all else that `attr` looks at.
+    pub fn fill(&self) -> Result<(u32, u32)> {
+        let engine = self.healthy()?.engine();
+        Ok((engine.segment().geometry().maxmsg, engine.queued_exactly()))
+    }
+
     /// The caller of a call that is to sleep does not take it up again.
     pub fn abandon(&self, steps: &Steps) {
         let (Some(attachment), Some(doze)) = (self.attachment_if_any(), &steps.doze) else {
