@@ -68,9 +68,8 @@ pub struct Call {
     transfer: ManuallyDrop<Transfer>,
 }
 
-/// Bytes that the C half has for it.
-const ROOM: usize = 256;
-const _: () = assert!(size_of::<Call>() <= ROOM && align_of::<Call>() <= 8);
+// The C half has 256 bytes for it (sysv.c).
+const _: () = assert!(size_of::<Call>() <= 256 && align_of::<Call>() <= 8);
 
 /// Begin a call.
 ///

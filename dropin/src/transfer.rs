@@ -70,9 +70,8 @@ pub struct Call {
     steps: MaybeUninit<Steps>,
 }
 
-/// Bytes that the C half has for it.
-const ROOM: usize = 256;
-const _: () = assert!(size_of::<Call>() <= ROOM && align_of::<Call>() <= 8);
+// The C half has 256 bytes for it (union call of calls.c).
+const _: () = assert!(size_of::<Call>() <= 256 && align_of::<Call>() <= 8);
 
 /// What a call of another library may have told the C half about a sleep.
 fn slept(how: c_int) -> Slept {
