@@ -128,6 +128,30 @@ static void a_duplicate_is_the_same_queue(void)
     REFUSED(EBADF, mq_send(twin, "1", 1, 0));
 }
 
+/* That nobody has used while there was the other one. */
+static void a_duplicate_outlives_what_it_was_made_of(void)
+{
+    for (int way = 0; way < 3; way++) {
+        mqd_t queue = unnamed_queue(O_RDWR, 4, 8);
+        int twin = (int)SYSTEM(dup(queue)), nothing = (int)SYSTEM(open("/dev/null", O_RDWR));
+
+        SYSTEM(mq_send(queue, "1", 1, 0));
+        if (way == 0)
+            SYSTEM(mq_close(queue));
+        else if (way == 1)
+            SYSTEM(close(queue));
+        else
+            SYSTEM(dup2(nothing, queue));
+        REFUSED(EBADF, mq_send(queue, "1", 1, 0));
+        SYSTEM(mq_send(twin, "2", 1, 0));
+        CHECK_EQUAL(2, attributes_of(twin).mq_curmsgs);
+        SYSTEM(mq_close(twin));
+        REFUSED(EBADF, mq_send(twin, "1", 1, 0));
+        close(queue);
+        SYSTEM(close(nothing));
+    }
+}
+
 static void waiting_or_not_is_a_flag_of_the_description(void)
 {
     mqd_t queue = unnamed_queue(O_RDWR, 1, 8);
@@ -263,6 +287,7 @@ int main(void)
     RUN(epoll_tells_edges);
     RUN(who_polls_alone_never_blocks);
     RUN(a_duplicate_is_the_same_queue);
+    RUN(a_duplicate_outlives_what_it_was_made_of);
     RUN(waiting_or_not_is_a_flag_of_the_description);
     RUN(a_child_has_copies_of_its_own);
     RUN(another_file_of_the_number_is_no_queue);

@@ -166,7 +166,7 @@ impl Engine {
         let claim = Word::claimed(self.owner, stamp);
         #[cfg(not(loom))]
         let has_stamps = self.features.stamp;
-        let sender = self.sender;
+        let sender = self.sender();
         let mut before = 0;
         let mut differing = 0;
         let mut seq = t.count();

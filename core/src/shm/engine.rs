@@ -124,7 +124,7 @@ pub struct Engine {
     pub(super) owner: u32,
     pub(super) owners: Owners,
     /// uid << 32 | pid, for the messages that we send.
-    pub(super) sender: u64,
+    sender: local::AtomicU64,
     /// ceil(2^64 / nslots): turns a modulo into two multiplications.
     place_factor: u64,
     pub(super) features: Features,
@@ -224,7 +224,7 @@ impl Engine {
             segment,
             owner,
             owners,
-            sender,
+            sender: local::AtomicU64::new(sender),
             features: Features::default(),
             place_factor,
             prefetch,
@@ -256,6 +256,18 @@ impl Engine {
     pub(super) fn with_fifo(mut self, fifo: FifoOf) -> Engine {
         self.fifo = Some(fifo);
         self
+    }
+
+    /// uid << 32 | pid, for the messages that we send.
+    #[inline(always)]
+    pub(super) fn sender(&self) -> u64 {
+        self.sender.load(Ordering::Relaxed)
+    }
+
+    /// They are another user's from now on.
+    #[cfg(not(loom))]
+    pub(super) fn set_sender(&self, sender: u64) {
+        self.sender.store(sender, Ordering::Relaxed);
     }
 
     /// Ask about owners through another descriptor from now on.

@@ -273,7 +273,7 @@ impl Engine {
         // Relaxed: the tail's exchange orders them.
         slot.len.store(len as u32, Ordering::Relaxed);
         slot.prio.store(prio, Ordering::Relaxed);
-        slot.sender.store(self.sender, Ordering::Relaxed);
+        slot.sender.store(self.sender(), Ordering::Relaxed);
         let begun = (t, self.place(t.take_count()));
         let sent = self.publish(slot, claim, prio, begun, look, Gate::Open);
         match sent {

@@ -66,7 +66,7 @@ impl Engine {
         // Relaxed: the word orders the header and the payload.
         slot.len.store(len as u32, Ordering::Relaxed);
         slot.prio.store(prio, Ordering::Relaxed);
-        slot.sender.store(self.sender, Ordering::Relaxed);
+        slot.sender.store(self.sender(), Ordering::Relaxed);
         // SAFETY: a slot of ours, and claimed; the caller grants `message`.
         unsafe { self.segment.write_payload(slot, message, len) };
         step!(SendCopied);
@@ -118,14 +118,7 @@ impl Engine {
             {
                 (t.flags(), None)
             } else {
-                let after = self.flags_after(t, prio);
-                #[cfg(not(loom))]
-                if after.0 & FIRE != 0 {
-                    // Who is told of this message is told who sends it now, not who opened the
-                    // queue. Relaxed: as below.
-                    slot.sender.store(crate::sys::process::sender_id(), Ordering::Relaxed);
-                }
-                after
+                self.flags_after(t, prio)
             };
             // I6. Relaxed: the tail's exchange orders it.
             slot.seq.store(t.count(), Ordering::Relaxed);

@@ -148,7 +148,7 @@ impl Engine {
     #[cfg(not(loom))]
     fn note_use(&self, what: Use, now: i64) {
         let last = self.last(what);
-        last.user.store(self.sender, Relaxed);
+        last.user.store(self.sender(), Relaxed);
         last.at_ns.store(now as u64, Relaxed);
     }
 

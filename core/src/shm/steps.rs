@@ -22,6 +22,7 @@ use crate::deadline::Wait;
 use crate::error::Result;
 use crate::shm::Slept;
 use crate::sync::AtomicU32;
+use crate::sys::process;
 use crate::transport::{Entered, Transport, too_long};
 use crate::waiting::Side;
 
@@ -92,6 +93,10 @@ impl ShmQueue {
         let message = if len == 0 { core::ptr::dangling() } else { message };
         let checked =
             checked.and_then(|()| if len > self.msgsize()? { Err(too_long()) } else { Ok(()) });
+        if let Some(attachment) = self.attachment_if_any().filter(|a| a.engine().is_armed()) {
+            // Who is told of this message is told who sends it now, not who opened the queue.
+            attachment.engine().set_sender(process::sender_id());
+        }
         // SAFETY: granted by the caller; nothing is read if len is 0.
         self.take_up(steps, checked, slept, wait, |engine, look| unsafe {
             engine.try_send(message, len, prio, look)

@@ -98,7 +98,7 @@ impl Engine {
         }
         step!(TypedCharged);
         // Before others can know of the message. Relaxed: the tail orders it.
-        typed.last_sender.store(self.sender as u32, Relaxed);
+        typed.last_sender.store(self.sender() as u32, Relaxed);
         typed.sent_s.store(now_s(), Relaxed);
         let sent = self.publish(slot, claim, 0, (t, place), look, Gate::Open);
         if sent.is_err() {
@@ -136,7 +136,7 @@ impl Engine {
         unsafe { self.segment().read_payload(slot, to, got.0) };
         step!(ReceiveCopied);
         let typed = self.typed();
-        typed.last_receiver.store(self.sender as u32, Relaxed);
+        typed.last_receiver.store(self.sender() as u32, Relaxed);
         typed.received_s.store(now_s(), Relaxed);
         typed.discharge(len);
         step!(TypedDischarged);
