@@ -58,19 +58,24 @@ $(ARCHIVE): $(NATIVE_LIBS) abi/mqueue_rs.symbols
 # and cargo would not export them; so the library is linked here, from the Rust half as an
 # archive. It exports the names of its list and nothing else, without a version: with one of
 # our own the loader would pass it over.
-DROPIN := $(abspath $(CARGO_TARGET_DIR))/dropin
-DROPIN_FLAGS = -std=gnu11 -O2 -g -fPIC -Wall -Wextra
+#
+# TARGET=i686-unknown-linux-gnu makes the one for programs of 32 bits, which has a few names
+# more: those of calls with 64-bit times.
+DROPIN := $(abspath $(CARGO_TARGET_DIR))/dropin$(if $(TARGET),/$(TARGET))
+DROPIN_ARCHIVE = $(CARGO_TARGET_DIR)$(if $(TARGET),/$(TARGET))/release/libmqueue_dropin.a
+DROPIN_CC = $(CC) $(if $(filter i686-%,$(TARGET)),-m32) -std=gnu11 -O2 -g -fPIC -Wall -Wextra
 
 .PHONY: dropin
 dropin: $(DROPIN)/libmqueue_dropin.so ## libmqueue_dropin.so, for unmodified <mqueue.h> programs
 
-$(DROPIN)/libmqueue_dropin.so: $(wildcard dropin/*.c dropin/*.h) abi/mqueue_dropin.symbols \
+$(DROPIN)/libmqueue_dropin.so: $(wildcard dropin/*.c dropin/*.h abi/mqueue_dropin.symbols*) \
 		$(SOURCES) $(shell find dropin/src) dropin/Cargo.toml
-	+cargo rustc -p mqueue_dropin --release --lib --crate-type staticlib -- \
-		--print native-static-libs=$(DROPIN)/native-static-libs
-	{ echo '{ global:'; sed 's/$$/;/' abi/mqueue_dropin.symbols; echo 'local: *; };'; } \
-		> $(DROPIN)/exports
-	$(CC) $(DROPIN_FLAGS) -shared -o $@ dropin/*.c $(RELEASE)/libmqueue_dropin.a \
+	+cargo rustc -p mqueue_dropin --release --lib --crate-type staticlib \
+		$(addprefix --target ,$(TARGET)) -- --print native-static-libs=$(DROPIN)/native-static-libs
+	{ echo '{ global:'; sed 's/$$/;/' abi/mqueue_dropin.symbols; \
+		! echo __SIZEOF_POINTER__ | $(DROPIN_CC) -E - | grep -qx 4 || \
+			sed 's/$$/;/' abi/mqueue_dropin.symbols.32; echo 'local: *; };'; } > $(DROPIN)/exports
+	$(DROPIN_CC) -shared -o $@ dropin/*.c $(DROPIN_ARCHIVE) \
 		-Wl,-soname,libmqueue_dropin.so -Wl,--version-script=$(DROPIN)/exports \
 		-Wl,--gc-sections -Wl,-z,nodelete -Wl,-z,now $$(cat $(DROPIN)/native-static-libs) -ldl
 # The place for it; cargo does not make it.

@@ -157,8 +157,8 @@ static void queues_of_another_layout_are_enotsup(void)
         uint32_t value;
         const char *why;
     } patches[] = {
-        {VERSION_AT, 3u << 16, "the next major version"},
-        {VERSION_AT, 1u << 16, "the major version before"},
+        {VERSION_AT, 4u << 16, "the next major version"},
+        {VERSION_AT, 2u << 16, "the major version before"},
         {VERSION_AT, 0xFFFFu << 16, "the last major version"},
         {VERSION_AT, 0, "a version before the first"},
         {INCOMPATIBLE_AT, 1, "an unknown feature"},
@@ -179,7 +179,7 @@ static void queues_of_another_layout_are_enotsup(void)
 
     /* A newer minor version, and features that need not be known, are no hindrance. */
     CHECK_OK(mqrs_close(create_queue(name, 4, 64, 0)));
-    patch_header(queue_file(name), VERSION_AT, (2u << 16) + 9);
+    patch_header(queue_file(name), VERSION_AT, (3u << 16) + 9);
     patch_header(queue_file(name), INCOMPATIBLE_AT + 4, 0xFF);
     close_and_unlink(open_queue(name, O_RDWR), name);
 }

@@ -26,9 +26,6 @@ const SKIPPED: i32 = 77;
 /// What a static library written in Rust needs of the system.
 const SYSTEM_LIBRARIES: [&str; 6] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"];
 
-/// The 32-bit programs of 64-bit machines.
-const TARGET_32: &str = "i686-unknown-linux-gnu";
-
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Linkage {
     Shared,
@@ -47,7 +44,7 @@ impl Linkage {
     }
 
     fn target(self) -> &'static str {
-        if self == Linkage::Shared32 { TARGET_32 } else { env!("TARGET") }
+        if self == Linkage::Shared32 { common::TARGET_32 } else { env!("TARGET") }
     }
 }
 
@@ -199,38 +196,17 @@ fn link_library(from: &Path, to: &Path) {
 fn library_of_32_bits() -> Result<(), &'static str> {
     static BUILT: OnceLock<Result<(), &'static str>> = OnceLock::new();
     *BUILT.get_or_init(|| {
-        if env!("TARGET") != "x86_64-unknown-linux-gnu" {
-            return Err("only tried on x86-64 with glibc");
-        }
-        let rustc = Command::new("rustc")
-            .args(["--print", "target-libdir", "--target", TARGET_32])
-            .output()
-            .map_err(|_| "there is no rustc")?;
-        if !Path::new(String::from_utf8_lossy(&rustc.stdout).trim_end()).is_dir() {
-            return Err("rustc lacks the target; try 'rustup target add i686-unknown-linux-gnu'");
-        }
-        let source = workshop().join("trial.c");
-        let trial = workshop().join("trial");
-        fs::write(&source, "#include <stdio.h>\nint main(void) { return puts(\"\") < 0; }\n")
-            .expect("room for a program");
-        let compiled = Command::new("cc").arg("-m32").arg(source).arg("-o").arg(&trial).output();
-        if !compiled.is_ok_and(|output| output.status.success()) {
-            return Err("cc makes no 32-bit programs; on Debian: apt-get install gcc-multilib");
-        }
-        if !Command::new(trial).output().is_ok_and(|output| output.status.success()) {
-            return Err("the kernel runs no 32-bit programs");
-        }
-
+        common::can_do_32_bits(workshop())?;
         // Cargo holds no lock while tests run. The headers are for the other builds to make.
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a directory");
         common::run(
             Command::new(std::env::var_os("CARGO").expect("cargo runs this"))
-                .args(["build", "--lib", "--target", TARGET_32, "--target-dir"])
+                .args(["build", "--lib", "--target", common::TARGET_32, "--target-dir"])
                 .arg(target)
                 .env("MQRS_KEEP_HEADERS", "1")
                 .current_dir(root()),
         );
-        let built = target.join(TARGET_32).join("debug");
+        let built = target.join(common::TARGET_32).join("debug");
         link_library(&built, &workshop().join(Linkage::Shared32.name()));
         Ok(())
     })

@@ -14,7 +14,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 mod common;
-use common::{c_compiler, log_skip, make, root, run, skip};
+use common::{TARGET_32, c_compiler, can_do_32_bits, log_skip, make, root, run, skip};
 
 const SKIPPED: i32 = 77;
 
@@ -26,6 +26,14 @@ fn library() -> &'static Path {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
         target.join("dropin/libmqueue_dropin.so")
     })
+}
+
+/// The one for programs of 32 bits; or why there can be none here.
+fn library_of_32_bits() -> Result<PathBuf, &'static str> {
+    can_do_32_bits(&workshop())?;
+    make(["dropin", &format!("TARGET={TARGET_32}")]);
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    Ok(target.join("dropin").join(TARGET_32).join("libmqueue_dropin.so"))
 }
 
 fn workshop() -> PathBuf {
@@ -200,6 +208,31 @@ fn the_example_that_measures_runs() {
         .arg("-lrt"));
     let output = run(&mut with_dropin(&executable, &queues));
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
+}
+
+/// With times of 64 bits, which have names of their own there.
+#[test]
+fn programs_of_32_bits_run_with_one_of_32_bits() {
+    let library = match library_of_32_bits() {
+        Ok(library) => library,
+        Err(reason) => return skip("32-bit", reason),
+    };
+    for program in ["open_close", "transfer", "descriptor", "notify", "cancel"] {
+        let executable = workshop().join(format!("{program}-32"));
+        run(c_compiler(TARGET_32, &workshop())
+            .arg(root().join("ctests/dropin").join(program).with_extension("c"))
+            .args(["-pthread", "-o"])
+            .arg(&executable)
+            .arg("-lrt"));
+        let queues = Queues::new(&format!("{program}-32"));
+
+        let output =
+            with_dropin(&executable, &queues).env("LD_PRELOAD", &library).output().unwrap();
+
+        judge(program, &output);
+        assert!(text(&output).contains("mqueue_dropin: calls: mq_open "), "{}", text(&output));
+        assert_eq!(BTreeSet::new(), queues.files(), "{program} left files behind");
+    }
 }
 
 #[test]

@@ -53,6 +53,8 @@ unsafe extern "C" fn mqrs_dropin_notify(number: c_int, notice: *const Notice) ->
         let Some((queue, _)) = table::find(number) else { return Ok(1) };
         // SAFETY: granted by the caller.
         let Some(notice) = (unsafe { notice.as_ref() }) else {
+            // What has fired by now is told.
+            mqueue_core::notify::deliver_at_once();
             queue.queue()?.notify_cancel()?;
             return Ok(0);
         };
@@ -60,9 +62,13 @@ unsafe extern "C" fn mqrs_dropin_notify(number: c_int, notice: *const Notice) ->
         table::sweep(&queue);
         let registration = Registration { notice: *notice, entry: queue.as_pointer() };
         let data = allocate(registration)?;
-        queue.note_registrant();
         let delivery = Delivery { deliver, discard, data: data.cast() };
+        queue.note_registrant();
         let registered = queue.queue()?.notify(Notification::Delivery(delivery), 0);
+        if registered.is_ok() {
+            // Whoever closed a descriptor meanwhile has taken the note for an older one's.
+            queue.note_registrant();
+        }
         if registered.is_err() {
             // SAFETY: allocated above, and nobody has it.
             unsafe { deallocate(data) };

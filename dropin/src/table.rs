@@ -184,9 +184,12 @@ fn enter(entry: *mut Entry) -> Option<Use> {
     None
 }
 
-/// The entry of the queue with this beacon, if this process has one.
-fn known(identity: Identity) -> Option<Use> {
-    entries().filter_map(enter).find(|found| found.identity() == Some(identity))
+/// The entry of the queue with this beacon, if this process has one. (Two threads that open a
+/// queue at once may make two: then a descriptor's mark says which is its own.)
+fn known(identity: Identity, key: Option<usize>) -> Option<Use> {
+    entries().filter_map(enter).find(|found| {
+        found.identity() == Some(identity) && key.is_none_or(|key| found.key() == key)
+    })
 }
 
 /// Visit all queues of this process.
@@ -201,7 +204,7 @@ pub fn for_each(visit: impl Fn(&ShmQueue)) {
 /// An entry for a queue that was just opened: the one that the process has, or a new one.
 pub fn register(queue: ShmQueue) -> Result<Use> {
     let identity = queue.beacon_identity().ok_or(Errno(libc::EBADF))?;
-    if let Some(known) = known(identity) {
+    if let Some(known) = known(identity, None) {
         return Ok(known);
     }
     let is_claimed = |entry: &*mut Entry| {
@@ -364,10 +367,7 @@ fn find_anew(
     }
     let mark = mark?;
     // A duplicate of a descriptor that we know; its direction is its own.
-    let found = known(file::identity(number).ok()?)?;
-    if found.key() != mark.key {
-        return None;
-    }
+    let found = known(file::identity(number).ok()?, Some(mark.key))?;
     let kept = enter(found.0.cast_mut())?;
     insert(number, kept).ok()?;
     Some((found, mark))
@@ -376,6 +376,10 @@ fn find_anew(
 /// Close a number, whatever it is of.
 pub fn close(number: c_int) -> Result<()> {
     let found = find(number);
+    if found.is_some() {
+        // What has fired by now is told, though the registration ends.
+        mqueue_core::notify::deliver_at_once();
+    }
     let closed = descriptor::close(number);
     if let (Some((queue, _)), Some(place)) = (found, place_if_any(number)) {
         vacate(place, queue.0.cast_mut());

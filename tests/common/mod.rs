@@ -66,6 +66,35 @@ pub fn c_compiler(target: &str, workshop: &Path) -> Command {
     compiler
 }
 
+/// Programs of 32 bits on x86-64.
+pub const TARGET_32: &str = "i686-unknown-linux-gnu";
+
+/// Whether programs of 32 bits can be made and run here; if not, why.
+pub fn can_do_32_bits(workshop: &Path) -> Result<(), &'static str> {
+    if env!("TARGET") != "x86_64-unknown-linux-gnu" {
+        return Err("only tried on x86-64 with glibc");
+    }
+    let rustc = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", TARGET_32])
+        .output()
+        .map_err(|_| "there is no rustc")?;
+    if !Path::new(String::from_utf8_lossy(&rustc.stdout).trim_end()).is_dir() {
+        return Err("rustc lacks the target; try 'rustup target add i686-unknown-linux-gnu'");
+    }
+    let source = workshop.join("trial.c");
+    let trial = workshop.join("trial");
+    std::fs::write(&source, "#include <stdio.h>\nint main(void) { return puts(\"\") < 0; }\n")
+        .expect("room for a program");
+    let compiled = Command::new("cc").arg("-m32").arg(source).arg("-o").arg(&trial).output();
+    if !compiled.is_ok_and(|output| output.status.success()) {
+        return Err("cc makes no 32-bit programs; on Debian: apt-get install gcc-multilib");
+    }
+    if !Command::new(trial).output().is_ok_and(|output| output.status.success()) {
+        return Err("the kernel runs no 32-bit programs");
+    }
+    Ok(())
+}
+
 /// Whether a tool is on this machine.
 pub fn is_there(tool: &str) -> bool {
     Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success())

@@ -87,7 +87,7 @@ impl Engine {
         room: impl Fn(usize) -> (*mut u8, usize),
         mut seen: impl FnMut(usize, Known),
     ) -> Result<usize, Refused> {
-        let mut progress = Progress::new();
+        let mut progress = Progress::of_a_look();
         loop {
             let found = self.find_next(behind, most, &mut progress)?;
             let mut looked = 0;
