@@ -59,11 +59,11 @@ $(ARCHIVE): $(NATIVE_LIBS) abi/mqueue_rs.symbols
 # archive. It exports the names of its list and nothing else, without a version: with one of
 # our own the loader would pass it over.
 #
-# TARGET=i686-unknown-linux-gnu makes the one for programs of 32 bits, which has a few names
+# DROPIN_TARGET=i686-unknown-linux-gnu makes the one for programs of 32 bits, which has a few names
 # more: those of calls with 64-bit times.
-DROPIN := $(abspath $(CARGO_TARGET_DIR))/dropin$(if $(TARGET),/$(TARGET))
-DROPIN_ARCHIVE = $(CARGO_TARGET_DIR)$(if $(TARGET),/$(TARGET))/release/libmqueue_dropin.a
-DROPIN_CC = $(CC) $(if $(filter i686-%,$(TARGET)),-m32) -std=gnu11 -O2 -g -fPIC -Wall -Wextra
+DROPIN := $(abspath $(CARGO_TARGET_DIR))/dropin$(if $(DROPIN_TARGET),/$(DROPIN_TARGET))
+DROPIN_ARCHIVE = $(CARGO_TARGET_DIR)$(if $(DROPIN_TARGET),/$(DROPIN_TARGET))/release/libmqueue_dropin.a
+DROPIN_CC = $(CC) $(if $(filter i686-%,$(DROPIN_TARGET)),-m32) -std=gnu11 -O2 -g -fPIC -Wall -Wextra
 
 .PHONY: dropin
 dropin: $(DROPIN)/libmqueue_dropin.so ## libmqueue_dropin.so, for unmodified <mqueue.h> programs
@@ -71,7 +71,7 @@ dropin: $(DROPIN)/libmqueue_dropin.so ## libmqueue_dropin.so, for unmodified <mq
 $(DROPIN)/libmqueue_dropin.so: $(wildcard dropin/*.c dropin/*.h abi/mqueue_dropin.symbols*) \
 		$(SOURCES) $(shell find dropin/src) dropin/Cargo.toml
 	+cargo rustc -p mqueue_dropin --release --lib --crate-type staticlib \
-		$(addprefix --target ,$(TARGET)) -- --print native-static-libs=$(DROPIN)/native-static-libs
+		$(addprefix --target ,$(DROPIN_TARGET)) -- --print native-static-libs=$(DROPIN)/native-static-libs
 	{ echo '{ global:'; sed 's/$$/;/' abi/mqueue_dropin.symbols; \
 		! echo __SIZEOF_POINTER__ | $(DROPIN_CC) -E - | grep -qx 4 || \
 			sed 's/$$/;/' abi/mqueue_dropin.symbols.32; echo 'local: *; };'; } > $(DROPIN)/exports

@@ -8,6 +8,9 @@
  * Source: mq_overview(7), pthreads(7), pthread_cleanup_push(3), futex(2).
  */
 #undef _FORTIFY_SOURCE
+/* The names that are defined here are those of both sizes of time. */
+#undef _TIME_BITS
+#undef _FILE_OFFSET_BITS
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -154,6 +157,15 @@ static void abandon(void *call)
 #define TIMED_RECEIVE SYS_mq_timedreceive
 #endif
 
+/* What a kernel that has no queues would say of a descriptor that is none if it had some. */
+static long no_queue(const struct request *r)
+{
+    int is_time = r->seconds >= 0 && r->nanoseconds >= 0 && r->nanoseconds < 1000000000;
+
+    errno = (r->is_timed && !is_time) || (r->is_send && r->prio > 32767) ? EINVAL : EBADF;
+    return -1;
+}
+
 static long by_kernel(const struct request *r)
 {
     struct wide_time wide = {r->seconds, r->nanoseconds};
@@ -165,7 +177,7 @@ static long by_kernel(const struct request *r)
     result = r->is_send ? syscall(TIMED_SEND, r->number, r->data, r->len, r->prio, until)
                         : syscall(TIMED_RECEIVE, r->number, r->data, r->len, r->prio_at, until);
     pthread_setcanceltype(type, NULL);
-    return result;
+    return result < 0 && errno == ENOSYS ? no_queue(r) : result;
 }
 
 static long transfer(const struct request *request)
@@ -372,7 +384,11 @@ static int notify_by_kernel(mqd_t mqd, const struct sigevent *event)
         errno = ENOSYS;
         return -1;
     }
-    return (int)syscall(SYS_mq_notify, mqd, event);
+    if (syscall(SYS_mq_notify, mqd, event) == 0)
+        return 0;
+    if (errno == ENOSYS)
+        errno = EBADF;
+    return -1;
 }
 
 int mq_notify(mqd_t mqd, const struct sigevent *event)

@@ -9,6 +9,9 @@
  * Source: msgget(2), msgop(2), msgctl(2), signal(7), futex(2).
  */
 #undef _FORTIFY_SOURCE
+/* The names that are defined here are those of both sizes of time. */
+#undef _TIME_BITS
+#undef _FILE_OFFSET_BITS
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -94,19 +97,26 @@ static void *find(const char *name)
     return dlsym(RTLD_NEXT, name);
 }
 
+/* At load, or at the first call, which may be made by another library that is loaded before. */
 __attribute__((constructor)) static void load(void)
 {
+    static int is_loaded;
+
+    if (__atomic_load_n(&is_loaded, __ATOMIC_ACQUIRE))
+        return;
     *(void **)&libc.get = find("msgget");
     *(void **)&libc.send = find("msgsnd");
     *(void **)&libc.receive = find("msgrcv");
     *(void **)&libc.control = find("msgctl");
     *(void **)&libc.control64 = find("__msgctl64");
     settings = mqrs_dropin_sysv_load();
+    __atomic_store_n(&is_loaded, 1, __ATOMIC_RELEASE);
 }
 
 /* One more call; whether it is ours. */
 static int is_ours(int call)
 {
+    load();
     if (__builtin_expect(settings & IS_COUNTED, 0))
         mqrs_dropin_count(call);
     return settings & IS_OURS;

@@ -82,12 +82,16 @@ fn the_demo_passes_the_sources_and_tells_the_rate() {
 /// Run the demo with the programs of this test run, but a consumer of our own, a shell
 /// script in which CONSUMER is the right one. Gives what the demo complained about.
 fn complaint(test: &str, consumer: &str) -> String {
+    // A child that another test starts while we write a program has it open for a moment, and
+    // what is open to be written cannot be executed.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let queues = Place::of_queues(test);
     let built = make(&["demo", "DEMO_REPEAT=1"], &queues);
     assert!(built.status.success(), "{}", text(&built.stderr));
     let place = Place::new(target().join(format!("demo-{test}")));
     for program in ["demo", "producer"] {
-        fs::copy(target().join("demo").join(program), place.0.join(program)).unwrap();
+        fs::hard_link(target().join("demo").join(program), place.0.join(program)).unwrap();
     }
     let right = target().join("demo/consumer");
     let script = place.0.join("consumer");

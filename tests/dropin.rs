@@ -31,7 +31,7 @@ fn library() -> &'static Path {
 /// The one for programs of 32 bits; or why there can be none here.
 fn library_of_32_bits() -> Result<PathBuf, &'static str> {
     can_do_32_bits(&workshop())?;
-    make(["dropin", &format!("TARGET={TARGET_32}")]);
+    make(["dropin", &format!("DROPIN_TARGET={TARGET_32}")]);
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     Ok(target.join("dropin").join(TARGET_32).join("libmqueue_dropin.so"))
 }

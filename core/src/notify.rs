@@ -55,10 +55,13 @@ pub enum Notification {
 /// A delivery by another package, and what it needs for it, which the registration owns.
 #[derive(Clone, Copy)]
 pub struct Delivery {
+    /// It takes no memory and gives none back: then it may happen in any thread that comes by,
+    /// in a signal handler as well, with the lock held; else on the helper thread.
+    pub is_brief: bool,
     /// Deliver a message of this process and user; false: not possible now, try again later.
-    /// Called on the helper thread with the lock held: it must not come back here.
+    /// It must not come back here.
     pub deliver: unsafe fn(data: *mut c_void, pid: u32, uid: u32) -> bool,
-    /// Called once, when the registration is no more, delivered or not.
+    /// Called once, when the registration is no more, delivered or not; with no lock held.
     pub discard: unsafe fn(data: *mut c_void),
     /// Handed to both.
     pub data: *mut c_void,
@@ -93,6 +96,8 @@ enum State {
     Posix(posix::Waiting),
     /// To be delivered by the helper; and what is left of it then, if it stays.
     Fired { pid: u32, uid: u32, stays: Option<shm::Waiting> },
+    /// Delivered; the helper is to free it.
+    Spent,
     /// No registration: a descriptor for poll, of a queue in shared memory.
     Polled(descriptor::Polled),
     /// No registration either: a beacon that may be left to the helper.
@@ -254,7 +259,8 @@ fn free(mut node: *mut Node) {
         unsafe {
             let next = (*node).next;
             if let Notification::Delivery(Delivery { discard, data, .. }) = (*node).notification {
-                if let Some(desk) = desk_if_any() {
+                let is_counted = !matches!((*node).state, State::Spent);
+                if let (true, Some(desk)) = (is_counted, desk_if_any()) {
                     desk.deliveries.fetch_sub(1, SeqCst);
                 }
                 discard(data);
@@ -294,7 +300,7 @@ pub fn cancel(holder: Holder) {
                     waiting.withdraw()
                 }
                 State::Posix(waiting) => waiting.withdraw(node.notification),
-                State::Fired { stays: None, .. } => {}
+                State::Fired { stays: None, .. } | State::Spent => {}
                 State::Polled(_) | State::Lit(_) => return true,
             }
             false
@@ -339,6 +345,7 @@ extern "C" fn serve(_: *mut c_void) -> *mut c_void {
         while deliver_one(desk) {
             descriptor::look(desk);
         }
+        bury(desk);
         let woken = sleep::sleep(desk, bell, slice);
         slice = if woken { sleep::SLICE } else { (slice * 2).min(sleep::SLICE_MOST) };
         if !woken {
@@ -357,17 +364,34 @@ pub fn deliver_at_once() {
         return;
     }
     let locked = desk.lock();
-    free(locked.sift(|node| {
+    let mut is_any = false;
+    locked.sift(|node| {
         shm::settle(node);
         shm::note_arrival(node);
-        match (node.state, node.notification) {
-            (State::Fired { pid, uid, .. }, Notification::Delivery(delivery)) => {
-                // SAFETY: the registration's own data, which is discarded after this.
-                !unsafe { (delivery.deliver)(delivery.data, pid, uid) }
+        if let (State::Fired { pid, uid, .. }, Notification::Delivery(delivery)) =
+            (node.state, node.notification)
+        {
+            // SAFETY: the registration's own data, which is discarded after this.
+            if delivery.is_brief && unsafe { (delivery.deliver)(delivery.data, pid, uid) } {
+                node.state = State::Spent;
+                desk.deliveries.fetch_sub(1, SeqCst);
+                is_any = true;
             }
-            _ => true,
         }
-    }));
+        true
+    });
+    drop(locked);
+    if is_any {
+        desk.ring();
+    }
+}
+
+/// Free what others have delivered.
+fn bury(desk: &Desk) {
+    let locked = desk.lock();
+    let spent = locked.sift(|node| !matches!(node.state, State::Spent));
+    drop(locked);
+    free(spent);
 }
 
 /// Deliver one notification that has fired; false if there is none.
@@ -387,9 +411,9 @@ fn deliver_one(desk: &Desk) -> bool {
                 return true;
             }
         }
-        if let Notification::Delivery(Delivery { deliver, data, .. }) = node.notification {
+        if let Notification::Delivery(delivery) = node.notification {
             // SAFETY: the registration's own data, which is discarded after this.
-            if !unsafe { deliver(data, pid, uid) } {
+            if delivery.is_brief && !unsafe { (delivery.deliver)(delivery.data, pid, uid) } {
                 return true;
             }
         }
@@ -401,25 +425,55 @@ fn deliver_one(desk: &Desk) -> bool {
     }
     // SAFETY: just taken out of the list, ours alone.
     let Node { notification, holder, state, .. } = unsafe { &mut *node };
-    let (notification, holder) = (*notification, *holder);
-    if let State::Fired { stays: Some(waiting), .. } = *state {
+    let (notification, holder, fired) = (*notification, *holder, *state);
+    let stays = matches!(fired, State::Fired { stays: Some(_), .. });
+    if let State::Fired { stays: Some(waiting), .. } = fired {
         *state = State::Shm(waiting);
         // At the end: the others have their turn.
         locked.append(node);
-    } else {
+    }
+    // No memory is given back with the lock held: a handler may wait for the lock in a thread
+    // that it has interrupted in the midst of that.
+    let is_done = match (notification, fired) {
+        (Notification::Callback { function, argument, user }, _) => {
+            // SAFETY: the program registered this function with these arguments, and keeps
+            // them valid until the registration is cancelled, which waits for us.
+            unlocked(desk, locked, holder, || unsafe { function(argument, user) });
+            true
+        }
+        (Notification::Delivery(delivery), State::Fired { pid, uid, .. }) if !delivery.is_brief => {
+            // SAFETY: the registration's own data, which is discarded after this.
+            unlocked(desk, locked, holder, || unsafe {
+                (delivery.deliver)(delivery.data, pid, uid)
+            })
+        }
+        _ => {
+            drop(locked);
+            true
+        }
+    };
+    if !is_done {
+        // Later, unless it was cancelled meanwhile: whoever does that waits and looks again.
+        // SAFETY: ours alone still.
+        unsafe { (*node).next = null_mut() };
+        desk.lock().append(node);
+    } else if !stays {
+        // SAFETY: as above; a list of one.
+        unsafe { (*node).next = null_mut() };
         free(node);
     }
-    if let Notification::Callback { function, argument, user } = notification {
-        desk.serving.store(holder, Relaxed);
-        drop(locked);
-        // SAFETY: the program registered this function with these arguments, and keeps
-        // them valid until the registration is cancelled, which waits for us.
-        unsafe { function(argument, user) };
-        let locked = desk.lock();
-        desk.serving.store(0, Relaxed);
-        desk.returned.fetch_add(1, SeqCst);
-        drop(locked);
-        futex::wake_local(&desk.returned);
-    }
-    true
+    is_done
+}
+
+/// Do something for a holder with no lock held; who cancels its registrations waits for that.
+fn unlocked<R>(desk: &Desk, locked: Locked<'_>, holder: Holder, work: impl FnOnce() -> R) -> R {
+    desk.serving.store(holder, Relaxed);
+    drop(locked);
+    let came = work();
+    let locked = desk.lock();
+    desk.serving.store(0, Relaxed);
+    desk.returned.fetch_add(1, SeqCst);
+    drop(locked);
+    futex::wake_local(&desk.returned);
+    came
 }

@@ -17,7 +17,10 @@ const F_SETSIG: c_int = 10;
 const F_GETSIG: c_int = 11;
 
 /// Queues of one process that can be told apart by their marks.
-pub const KEYS: usize = 21;
+pub const KEYS: usize = 10;
+
+/// The lowest mark.
+const FIRST: c_int = 34;
 
 /// The mark of a description: which queue of this process, and what it may be used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,18 +32,18 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// 1 to 63: all that are neither "none" nor beyond the last signal.
+    /// 34 to 63: of the signals those that no program has for its own descriptors.
     fn code(self) -> c_int {
         let direction = match self.direction {
             Direction::Receive => 0,
             Direction::Send => 1,
             Direction::Both => 2,
         };
-        (1 + self.key * 3 + direction) as c_int
+        FIRST + (self.key * 3 + direction) as c_int
     }
 
     fn from_code(code: c_int) -> Option<Mark> {
-        let code = usize::try_from(i64::from(code) - 1).ok()?;
+        let code = usize::try_from(i64::from(code) - i64::from(FIRST)).ok()?;
         let direction = [Direction::Receive, Direction::Send, Direction::Both][code % 3];
         (code < KEYS * 3).then_some(Mark { key: code / 3, direction })
     }
@@ -102,12 +105,12 @@ mod tests {
                 codes.push(mark.code());
             }
         }
-        assert_eq!(codes, (1..=63).collect::<Vec<_>>());
+        assert_eq!(codes, (34..=63).collect::<Vec<_>>());
     }
 
     #[test]
     fn what_is_no_mark_of_ours_is_none() {
-        for code in [-1, 0, 64, 65, c_int::MIN, c_int::MAX] {
+        for code in [-1, 0, 1, 29, 33, 64, 65, c_int::MIN, c_int::MAX] {
             assert_eq!(Mark::from_code(code), None);
         }
     }

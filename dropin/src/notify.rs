@@ -62,7 +62,8 @@ unsafe extern "C" fn mqrs_dropin_notify(number: c_int, notice: *const Notice) ->
         table::sweep(&queue);
         let registration = Registration { notice: *notice, entry: queue.as_pointer() };
         let data = allocate(registration)?;
-        let delivery = Delivery { deliver, discard, data: data.cast() };
+        let is_brief = notice.how != libc::SIGEV_THREAD;
+        let delivery = Delivery { is_brief, deliver, discard, data: data.cast() };
         queue.note_registrant();
         let registered = queue.queue()?.notify(Notification::Delivery(delivery), 0);
         if registered.is_ok() {
@@ -96,11 +97,11 @@ unsafe fn deallocate(data: *mut Registration) {
     unsafe { std::alloc::dealloc(data.cast(), core::alloc::Layout::new::<Registration>()) };
 }
 
-/// On the helper thread, for a message of this process and user.
+/// For a message of this process and user.
 unsafe fn deliver(data: *mut c_void, pid: u32, uid: u32) -> bool {
     // SAFETY: the registration's own data.
     let Registration { notice, entry } = unsafe { &*data.cast::<Registration>() };
-    // SAFETY: entries are never freed.
+    // SAFETY: entries are never freed, and this one is not taken down before the registration.
     if !unsafe { table::has_all_its_numbers(*entry) } {
         return true;
     }

@@ -180,7 +180,14 @@ unsafe extern "C" fn mqrs_dropin_attr(number: c_int, new: *const Attr, old: *mut
         let Some((queue, _)) = table::find(number) else {
             // SAFETY: the program's arguments.
             let result = unsafe { libc::syscall(libc::SYS_mq_getsetattr, number, new, old) };
-            return if result < 0 { Err(Errno::last()) } else { Ok(0) };
+            return match result {
+                0.. => Ok(0),
+                // A kernel that has no queues.
+                _ => Err(Errno::last()).map_err(|error| match error.0 {
+                    libc::ENOSYS => Errno(libc::EBADF),
+                    _ => error,
+                }),
+            };
         };
         // SAFETY: granted by the caller.
         let wanted = unsafe { new.as_ref() }.map(|new| new.flags);

@@ -17,6 +17,7 @@
 use crate::descriptor::{self, KEYS, Mark};
 use core::cell::UnsafeCell;
 use core::ffi::c_int;
+use core::mem::ManuallyDrop;
 use core::ptr::null_mut;
 use mqueue_core::error::{Errno, Result};
 use mqueue_core::shm::ShmQueue;
@@ -149,11 +150,12 @@ impl Drop for Use {
 /// Nobody uses the entry any more.
 #[cold]
 fn take_down(entry: &Entry) {
-    // SAFETY: it is BUSY, by us.
-    let (queue, key) = unsafe { ((*entry.queue.get()).take(), *entry.key.get()) };
+    // SAFETY: it is BUSY, by us; only a delivery may be reading, until the cancel returns.
+    let (queue, key) = unsafe { (&mut *entry.queue.get(), *entry.key.get()) };
     if let Some((queue, _)) = queue {
         let _ = queue.notify_cancel();
     }
+    drop(queue.take());
     if let Some(keyed) = KEYED.get(key) {
         keyed.fetch_sub(1, Relaxed);
     }
@@ -215,7 +217,10 @@ pub fn register(queue: ShmQueue) -> Result<Use> {
         Some(entry) => entry,
         None => make()?,
     };
-    let key = (0..KEYS).min_by_key(|&key| KEYED[key].load(Relaxed)).unwrap_or(0);
+    // Another process begins elsewhere: what it may pass on is rarely taken for ours.
+    let first = process::pid() as usize;
+    let keys = (0..KEYS).map(|n| (first + n) % KEYS);
+    let key = keys.min_by_key(|&key| KEYED[key].load(Relaxed)).unwrap_or(0);
     KEYED[key].fetch_add(1, Relaxed);
     // SAFETY: it is BUSY, by us.
     unsafe {
@@ -407,9 +412,10 @@ fn stale(of: &Use) -> impl Iterator<Item = &'static AtomicPtr<Entry>> + '_ {
 /// Whether all descriptors of a queue that we know of are still its own.
 ///
 /// # Safety
-/// `entry` is one.
+/// The entry is not taken down meanwhile.
 pub unsafe fn has_all_its_numbers(entry: *const Entry) -> bool {
-    enter(entry.cast_mut()).is_some_and(|found| stale(&found).next().is_none())
+    // Not counted: this must never be the last use.
+    stale(&ManuallyDrop::new(Use(entry))).next().is_none()
 }
 
 /// Give up the places of a queue whose descriptors the program has closed by close(2).

@@ -52,7 +52,7 @@ pub(super) fn sleep(desk: &Desk, bell: u32, slice: i64) -> bool {
                 count += 1;
             }
             State::Posix(waiting) => awaits_kernel |= waiting.is_told_by_the_channel(),
-            State::Fired { .. } | State::Lit(_) => {}
+            State::Fired { .. } | State::Spent | State::Lit(_) => {}
         }
         true
     });
