@@ -1,5 +1,6 @@
 /* mq_notify: when it tells, by signal and by thread, and what ends a registration. */
 #include "queues.h"
+#include <sys/time.h>
 
 static char bytes[64];
 static const int signo = 36;
@@ -285,6 +286,88 @@ static void a_signal_to_the_sender_comes_before_the_call_returns(void)
     SYSTEM(mq_close(queue));
 }
 
+/* A message that has come is told, though the registration ends before it can have been. */
+static void what_has_come_is_told_when_the_registration_ends(void)
+{
+    for (int round = 0; round < 200; round++) {
+        mqd_t queue = unnamed_queue(O_RDWR, 4, 8);
+        struct sigevent event = by_signal(SIGUSR1, 0);
+        struct gate begin = new_gate(), sent = new_gate();
+        pid_t child;
+
+        handle(SIGUSR1, note, 0);
+        handled = 0;
+        child = start_child();
+        if (child == 0) {
+            pass_gate(begin);
+            SYSTEM(mq_send(queue, "1", 1, 0));
+            open_gate(sent);
+            CHILD_END;
+        }
+        SYSTEM(mq_notify(queue, &event));
+        open_gate(begin);
+        pass_gate(sent);
+        SYSTEM(round % 2 ? mq_close(queue) : mq_notify(queue, NULL));
+        CHECK_EQUAL(1, handled);
+        JOIN(child);
+        if (round % 2 == 0)
+            SYSTEM(mq_close(queue));
+        remove_gate(begin);
+        remove_gate(sent);
+    }
+}
+
+static mqd_t own;
+
+static void send_to_myself(int number)
+{
+    int before = errno;
+    char text[8];
+
+    (void)number;
+    while (mq_receive(own, text, sizeof text, NULL) >= 0)
+        continue;
+    handled += mq_send(own, "1", 1, 0) == 0;
+    errno = before;
+}
+
+static void do_nothing(union sigval value)
+{
+    (void)value;
+}
+
+/* In the midst of whatever the program does, malloc included. */
+static void a_handler_may_send_to_its_own_process(void)
+{
+    struct itimerval timer = {{0, 300}, {0, 300}}, off = {{0, 0}, {0, 0}};
+    struct sigevent event;
+    sigset_t alarm_only, before;
+
+    own = unnamed_queue(O_RDWR | O_NONBLOCK, 4, 8);
+    memset(&event, 0, sizeof event);
+    event.sigev_notify = SIGEV_THREAD;
+    event.sigev_notify_function = do_nothing;
+    handle(SIGALRM, send_to_myself, SA_RESTART);
+    handled = 0;
+    sigemptyset(&alarm_only);
+    sigaddset(&alarm_only, SIGALRM);
+    SYSTEM(setitimer(ITIMER_REAL, &timer, NULL));
+    while (handled < 3000) {
+        sigprocmask(SIG_BLOCK, &alarm_only, &before);
+        if (mq_notify(own, &event) != 0)
+            CHECK_EQUAL(EBUSY, errno);
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        for (size_t i = 0; i < 2000; i++) {
+            void *volatile block = malloc(40 + i % 64 * 100);
+
+            free(block);
+        }
+    }
+    SYSTEM(setitimer(ITIMER_REAL, &off, NULL));
+    handle(SIGALRM, SIG_IGN, 0);
+    SYSTEM(mq_close(own));
+}
+
 /* ---- Threads ------------------------------------------------------------------ */
 
 static struct {
@@ -369,6 +452,8 @@ int main(void)
     RUN(a_message_of_another_user_tells_as_well);
     RUN(a_signal_ends_no_wait_for_the_next_message);
     RUN(a_signal_to_the_sender_comes_before_the_call_returns);
+    RUN(what_has_come_is_told_when_the_registration_ends);
+    RUN(a_handler_may_send_to_its_own_process);
     RUN(a_thread_is_started_with_its_attributes);
     return check_end();
 }
