@@ -108,7 +108,7 @@ test: ## everything that must hold before a change goes in
 	+$(MAKE) oldest
 	+cargo test --workspace
 	+cargo test -p mqueue_core --features faults --test crash --test torture \
-		--test order --test histories --test hostile --test threads
+		--test order --test histories --test hostile --test threads --test typed
 	+$(MAKE) models
 	+$(MAKE) models NARROW=1 PATIENCE=0
 	+$(MAKE) bench-test
