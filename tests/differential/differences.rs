@@ -10,6 +10,8 @@ use crate::script::Step;
 
 pub struct Known {
     pub sentence: &'static str,
+    /// Whether the queues are no longer the same although both sides say the same.
+    may_hide: bool,
     pub is_it: fn(&Case) -> bool,
 }
 
@@ -24,6 +26,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         sentence: "A receive into NULL is EFAULT at once, and takes no message; the kernel waits \
                    for one, and loses it.",
+        may_hide: true,
         is_it: |case| {
             let is_null = case.step.call.split(' ').nth(3) == Some("NULL");
             case.step.verb() == "receive" && is_null && case.says(case.ours, "EFAULT")
@@ -32,6 +35,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         sentence: "Access mode 3, neither reading nor writing, is EINVAL also where the queue is \
                    made.",
+        may_hide: false,
         is_it: |case| {
             let is_neither = case.step.call.contains(" NEITHER");
             case.step.verb() == "open" && is_neither && case.says(case.ours, "EINVAL")
@@ -40,6 +44,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         sentence: "A message whose sender had to wait for room notifies like any other, if it \
                    comes to an empty queue; the kernel does not tell of it.",
+        may_hide: false,
         is_it: |case| match case.step.verb() {
             "receive" => case.is_told_more(),
             // The registration was used up here, and is not there.
@@ -53,6 +58,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         sentence: "A descriptor that outlives an exec, as one made by dup does, is no queue for \
                    the new program: EBADF.",
+        may_hide: false,
         is_it: |case| {
             let is_new = |step: &Step| step.actor == case.step.actor && step.verb() == "exec";
             case.before.iter().any(is_new) && case.says(case.ours, "EBADF")
@@ -61,6 +67,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         sentence: "A handler without SA_RESTART does not end the wait if it begins while the \
                    call looks around between two sleeps.",
+        may_hide: false,
         is_it: |case| {
             let is_asleep = case.ours.contains(&format!("{} asleep", case.step.actor));
             case.step.verb() == "signal" && is_asleep && case.says(case.kernel, "EINTR")
@@ -69,6 +76,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         sentence: "Whoever opens a queue, for reading alone too, must be allowed to write to it: \
                    EACCES.",
+        may_hide: false,
         is_it: |case| {
             let is_open = case.step.verb() == "open";
             let is_user = |step: &Step| step.verb() == "become" && !step.call.ends_with(" 0");
@@ -78,6 +86,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         sentence: "That a duplicate is closed which the library has not seen, or by dup2 onto it \
                    of the same queue, does not end the registration for notification.",
+        may_hide: false,
         is_it: |case| {
             let is_duplicate = |step: &Step| ["dup", "dup2"].contains(&step.verb());
             case.before.iter().any(is_duplicate) && case.is_told_more()
@@ -86,6 +95,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         sentence: "close(2) and dup2 by who is registered end the registration before the next of \
                    this process, or a delivery; until then others get EBUSY.",
+        may_hide: false,
         is_it: |case| {
             let is_close = |step: &Step| ["close", "cover", "dup2"].contains(&step.verb());
             let is_busy = case.says(case.ours, "EBUSY") && case.says(case.kernel, "0");
@@ -95,6 +105,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         sentence: "poll may see for a moment the message that a receiver takes who is just not \
                    asleep, and the room of such a sender.",
+        may_hide: false,
         is_it: |case| {
             let verb = case.step.verb();
             let own = format!("{} ", case.step.actor);
@@ -109,6 +120,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         sentence: "The library has descriptors of its own, and a number that the program has \
                    closed may be one of those.",
+        may_hide: false,
         is_it: |case| {
             let verbs = ["close", "dup", "dup2", "flags", "poll", "setfl", "stat"];
             let is_none = case.says(case.kernel, "EBADF") || case.says(case.kernel, "--invalid");
@@ -123,7 +135,8 @@ fn is_sleeping_send(step: &Step) -> bool {
 }
 
 pub fn known(case: &Case) -> Option<&'static Known> {
-    KNOWN.iter().find(|known| (known.is_it)(case))
+    let is_same = case.kernel == case.ours;
+    KNOWN.iter().find(|known| (known.may_hide || !is_same) && (known.is_it)(case))
 }
 
 impl Case<'_> {

@@ -52,14 +52,12 @@ impl Judge {
         for (at, step) in script.steps.iter().enumerate() {
             let (kernel, ours) = (self.kernel.step(step), self.ours.step(step));
             self.count(step, &kernel);
-            let is_same = kernel == ours;
-            if !is_same {
-                let before = &script.steps[..at];
-                if let Some(known) = known(&Case { before, step, kernel: &kernel, ours: &ours }) {
-                    *self.met.entry(known.sentence).or_default() += 1;
-                    return None;
-                }
+            let before = &script.steps[..at];
+            if let Some(known) = known(&Case { before, step, kernel: &kernel, ours: &ours }) {
+                *self.met.entry(known.sentence).or_default() += 1;
+                return None;
             }
+            let is_same = kernel == ours;
             said.push([kernel, ours]);
             if !is_same {
                 return Some(false);
