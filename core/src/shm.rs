@@ -20,6 +20,8 @@ mod finder;
 mod general;
 #[cfg(not(loom))]
 pub mod handle;
+mod helping;
+mod hints;
 #[cfg(not(loom))]
 mod in_place;
 pub mod layout;
@@ -27,6 +29,7 @@ mod lazy;
 mod loan;
 mod owner;
 pub mod poll;
+mod progress;
 mod queued;
 mod receive;
 mod reclaim;
@@ -34,6 +37,7 @@ mod room;
 mod segment;
 mod send;
 pub mod shown;
+mod slots;
 mod stats;
 #[cfg(not(loom))]
 pub mod steps;

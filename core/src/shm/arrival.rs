@@ -27,8 +27,9 @@
 //! undo a later registration. Within a process the caller lets one thread at a time
 //! register and deregister.
 
-use super::engine::{Engine, Progress};
+use super::engine::Engine;
 use super::layout::NotifyWords;
+use super::progress::Progress;
 use super::word::{ARMED, FIRE, Head, SEQ_MASK, Tail, seq_distance, take_distance};
 use crate::fault::step;
 use crate::sync::{Ordering, dekker_barrier};

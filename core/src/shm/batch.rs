@@ -18,12 +18,14 @@
 //! quarter of the spare slots at most, so that one that is stopped leaves the others theirs. It
 //! ends where the index does, and before a slot that somebody else has claimed.
 
-use super::engine::{Engine, Look, Place, Progress, Refused, SegmentRef};
+use super::engine::{Engine, Look, Refused, SegmentRef};
 use super::layout::spare_slots;
+use super::progress::Progress;
 use super::queued::Candidate;
 use super::receive::{Known, Round};
 use super::segment::Slot;
 use super::send::{Gate, confirmation};
+use super::slots::Place;
 use super::stats::NOTED;
 use super::word::{BATCH, Head, MIX, SEQ_MASK, TAKE_MASK, Tail, Word};
 use crate::fault::step;

@@ -9,7 +9,8 @@
 //! its slot to a sender. The slot's word, which is never twice the same, tells: what was read
 //! counts only if the word is afterwards what it was before.
 
-use super::engine::{Engine, Progress, Refused};
+use super::engine::{Engine, Refused};
+use super::progress::Progress;
 use super::queued::Candidate;
 use super::receive::Known;
 use super::word::{Head, TAKE_MASK, Tail, Word, seq_distance};

@@ -3,9 +3,10 @@
 
 use super::batch::Content;
 use super::browse::Behind;
-use super::engine::{Look, ROUNDS_MOST, Refused};
+use super::engine::{Look, Refused};
 use super::handle::{Attachment, ShmQueue};
 use super::poll::event::READABLE;
+use super::progress::ROUNDS_MOST;
 use super::receive::Known;
 use super::room::Dropped;
 use super::stats::{Counts, Use, Users};

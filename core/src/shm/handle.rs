@@ -8,34 +8,36 @@
 //!
 //! Source: madvise(2), MADV_WIPEONFORK (Linux 4.14) and MADV_DONTFORK.
 
+mod attachment;
+mod open;
+
+pub use attachment::Attachment;
+
 use super::beacon_file::{FifoOf, KeptFifo};
-use super::create::{self, FoundFile, HandedOn, Made, PAGE};
+use super::create;
 use super::descriptor;
-use super::engine::{Engine, Features, Look};
+use super::engine::{Engine, Look};
 use super::ephemeral;
-use super::layout::{Geometry, Prologue};
+use super::layout::Geometry;
 use super::loan::Lent;
-use super::owner::{self, Locks, Owners, Sight};
-use super::segment::Segment;
 use super::wait::{Patience, SLICE, SLICE_MOST, Waiting, damaged, failure};
 use super::word::Word;
 use crate::address::ShmName;
-use crate::attr::{Attr, Limits, OpenOptions, PRIO_MAX, Stats, capability, option, transport};
+use crate::attr::{Attr, Limits, PRIO_MAX, Stats, capability, option, transport};
 use crate::deadline::Wait;
 use crate::directory::{self, explained};
 use crate::error::{Errno, Result};
 use crate::list::Found;
 use crate::message::{self, Incoming, Outgoing, Request};
 use crate::notify::{self, Notification};
-use crate::oflag::{Direction, OpenFlags};
+use crate::oflag::Direction;
 use crate::report::say;
-use crate::sync::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use crate::sync::local::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64};
+use crate::sync::Ordering::{Acquire, Relaxed};
+use crate::sync::local::{AtomicI32, AtomicPtr, AtomicU64};
 use crate::sys::file::{self, Descriptor, Identity, Status};
-use crate::sys::map::{self, Mapping};
-use crate::sys::process;
 use crate::transport::{Access, Entered, Sign, Transport, check_mode, one_by_one, too_long};
 use crate::waiting::Side;
+use attachment::detach;
 use core::ffi::CStr;
 
 /// An open shared-memory queue.
@@ -64,144 +66,7 @@ unsafe impl Send for ShmQueue {}
 // SAFETY: as above.
 unsafe impl Sync for ShmQueue {}
 
-/// What one process has of a queue. All zeros (as fork leaves it) means: nothing.
-pub struct Attachment {
-    is_there: AtomicU32,
-    /// In a wiped page only, for the probe's description: 0 the parent's, 1 being
-    /// replaced, 2 our own.
-    replacing: AtomicU32,
-    /// Where the kernel cannot wipe pages, the process that it belongs to; else 0.
-    only_in: i32,
-    engine: Engine,
-    sending: Patience,
-    receiving: Patience,
-    /// The attachment of the process that we were forked from, to be freed with us.
-    previous: *mut Attachment,
-}
-
-const _: () = assert!(core::mem::size_of::<Attachment>() <= PAGE);
-
-impl Attachment {
-    /// This process's view of the queue.
-    pub fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    /// What this process has learnt about waiting for room.
-    pub(super) fn sending(&self) -> &Patience {
-        &self.sending
-    }
-
-    /// What it has learnt about waiting for messages.
-    pub(super) fn receiving(&self) -> &Patience {
-        &self.receiving
-    }
-
-    fn is_ours(&self) -> bool {
-        self.is_there.load(Acquire) != 0 && (self.only_in == 0 || self.only_in == process::pid())
-    }
-}
-
 impl ShmQueue {
-    /// Open or make the queue `name`; without a name make one.
-    pub fn open(
-        name: Option<ShmName>,
-        flags: OpenFlags,
-        options: &OpenOptions,
-    ) -> Result<ShmQueue> {
-        let dir = directory::open()?;
-        let Some(name) = name else { return ShmQueue::make_unnamed(&dir, flags, options) };
-        // A queue that vanishes and comes back between our looks is an argument between
-        // others; nobody needs more tries than this.
-        for _ in 0..1000 {
-            // Even with O_CREAT the first try is to open: making a file that another user
-            // owns may be forbidden (fs.protected_regular) where opening it is not.
-            if !flags.exclusive {
-                match create::find(&dir, &name) {
-                    Err(Errno(libc::ENOENT)) if flags.create => {}
-                    Err(error) => return Err(error),
-                    Ok(found) => match ShmQueue::attach_to(&dir, found, &name, flags, options) {
-                        // The last user of an ephemeral one has gone meanwhile.
-                        Err(Errno(libc::ENOENT)) if flags.create => {}
-                        other => return other,
-                    },
-                }
-            }
-            let geometry = create::geometry(options)?;
-            match create::make(&dir, &name, geometry, options) {
-                Err(Errno(libc::EEXIST)) if !flags.exclusive => {}
-                Err(Errno(libc::EEXIST)) => {
-                    if !create::was_cleared_away(&dir, &name)? {
-                        return Err(create::exists_already());
-                    }
-                }
-                Err(error) => return Err(error),
-                Ok(made) => return ShmQueue::from_made(made, name, flags, options),
-            }
-        }
-        Err(say(libc::EAGAIN, "the queue's name kept appearing and vanishing"))
-    }
-
-    fn make_unnamed(dir: &Descriptor, flags: OpenFlags, options: &OpenOptions) -> Result<ShmQueue> {
-        let geometry = create::geometry(options)?;
-        loop {
-            let name = ShmName::from_random(process::random());
-            match create::make(dir, &name, geometry, options) {
-                Err(Errno(libc::EEXIST)) => {}
-                Err(error) => return Err(error),
-                Ok(made) => return ShmQueue::from_made(made, name, flags, options),
-            }
-        }
-    }
-
-    fn from_made(
-        made: Made,
-        name: ShmName,
-        flags: OpenFlags,
-        options: &OpenOptions,
-    ) -> Result<ShmQueue> {
-        let Made { prologue, identity, probe, spare, mapping, owner, page, fifo } = made;
-        let file = (probe, identity);
-        let queue =
-            ShmQueue::detached(&prologue, file, spare, Some(name), flags, options.flags, fifo);
-        queue.install(page, mapping, owner, Sight::Own);
-        Ok(queue)
-    }
-
-    fn attach_to(
-        dir: &Descriptor,
-        found: FoundFile,
-        name: &ShmName,
-        flags: OpenFlags,
-        options: &OpenOptions,
-    ) -> Result<ShmQueue> {
-        let gone = || say(libc::ENOENT, "there is no queue of this name");
-        if ephemeral::is_over(&found)? {
-            let cleared = ephemeral::clear_away(dir, name.file_name(), &found);
-            return Err(cleared.err().filter(|_| flags.create).unwrap_or_else(gone));
-        }
-        let FoundFile { prologue, identity, probe } = found;
-        let file = (probe, identity);
-        let fifo = KeptFifo::new(identity)?;
-        let (name, asked) = (Some(name.clone()), options.flags);
-        let queue = ShmQueue::detached(&prologue, file, None, name, flags, asked, fifo);
-        match queue.attach() {
-            // Of an ephemeral queue all numbers are taken also while somebody ends it.
-            Err(Errno(libc::EUSERS)) if queue.is_ephemeral() => {
-                let found = FoundFile { prologue, identity, probe: queue.reopen(queue.probe()?)? };
-                if ephemeral::is_over(&found)? {
-                    return Err(gone());
-                }
-                queue.attach()?;
-            }
-            other => other?,
-        }
-        if queue.is_ephemeral() && ephemeral::was_ended(queue.attachment()?.engine.segment()) {
-            return Err(gone());
-        }
-        Ok(queue)
-    }
-
     /// A user of an ephemeral queue has left it; see whether that was the last one.
     fn last_look(&self, own_probe: Option<i32>) {
         let probe = self.probe().ok();
@@ -238,86 +103,6 @@ impl ShmQueue {
         self.options & option::EPHEMERAL != 0
     }
 
-    /// Adopt a descriptor; on failure it stays the caller's.
-    pub fn open_fd(fd: i32, flags: OpenFlags, option_flags: u64) -> Result<ShmQueue> {
-        let HandedOn { found, may: [send, receive] } = create::look_at(fd)?;
-        let is_allowed = match flags.direction {
-            Direction::Send => send,
-            Direction::Receive => receive,
-            Direction::Both => send && receive,
-        };
-        if !is_allowed {
-            return Err(say(libc::EACCES, "the descriptor does not allow this direction"));
-        }
-        let FoundFile { prologue, identity, probe } = found;
-        let (name, file) = (create::file_name(&prologue), (probe, identity));
-        let fifo = KeptFifo::new(identity)?;
-        let queue = ShmQueue::detached(&prologue, file, None, name, flags, option_flags, fifo);
-        queue.attach()?;
-        // Nothing can fail any more: the caller's number becomes the handle's.
-        let own = Descriptor::adopt(queue.probe.load(Relaxed));
-        if file::replace(&own, fd).is_ok() {
-            queue.probe.store(fd, Relaxed);
-            // SAFETY: the attachment was just made, and nobody else has the handle.
-            unsafe { (*queue.attachment.load(Relaxed)).engine.ask_through(fd) };
-        } else {
-            own.into_number();
-            file::close(fd);
-        }
-        Ok(queue)
-    }
-
-    /// A handle of a queue that this process has yet to attach to.
-    fn detached(
-        prologue: &Prologue,
-        (probe, identity): (Descriptor, Identity),
-        spare: Option<Descriptor>,
-        name: Option<ShmName>,
-        flags: OpenFlags,
-        option_flags: u64,
-        fifo: KeptFifo,
-    ) -> ShmQueue {
-        ShmQueue {
-            attachment: AtomicPtr::new(core::ptr::null_mut()),
-            geometry: prologue.geometry,
-            access: Access::new(flags, option_flags),
-            probe: AtomicI32::new(probe.into_number()),
-            spare: spare.map_or(-1, Descriptor::into_number),
-            identity,
-            name,
-            options: prologue.options,
-            eventfd: AtomicU64::new(0),
-            fifo,
-        }
-    }
-
-    /// This process's attachment, made now if a fork has taken it away.
-    #[inline(always)]
-    pub fn attachment(&self) -> Result<&Attachment> {
-        let attachment = self.attachment.load(Acquire);
-        // SAFETY: never null after opening; pages of attachments live as long as the handle.
-        let attachment = unsafe { &*attachment };
-        if attachment.only_in == 0 && attachment.is_there.load(Acquire) != 0 {
-            return Ok(attachment);
-        }
-        self.attachment_after_fork(attachment)
-    }
-
-    /// This process's attachment, unless a fork has taken it away.
-    pub fn attachment_if_any(&self) -> Option<&Attachment> {
-        // SAFETY: null or a page that lives as long as the handle.
-        unsafe { self.attachment.load(Acquire).as_ref() }.filter(|a| a.is_ours())
-    }
-
-    #[cold]
-    fn attachment_after_fork(&self, inherited: &Attachment) -> Result<&Attachment> {
-        if !inherited.is_ours() {
-            self.attach()?;
-        }
-        // SAFETY: as above.
-        Ok(unsafe { &*self.attachment.load(Acquire) })
-    }
-
     /// The descriptor, if it still is one of this queue.
     fn probe(&self) -> Result<i32> {
         let probe = self.probe.load(Relaxed);
@@ -333,110 +118,6 @@ impl ShmQueue {
     /// A new description of the queue.
     fn reopen(&self, probe: i32) -> Result<Descriptor> {
         create::reopen(probe, self.name.as_ref().map_or(c"", ShmName::file_name))
-    }
-
-    /// Take an owner number and map the queue, in a process that has neither.
-    fn attach(&self) -> Result<()> {
-        let probe = self.probe()?;
-        // SAFETY: null, or a page that lives as long as the handle.
-        let inherited = unsafe { self.attachment.load(Acquire).as_ref() };
-        let page = create::page()?;
-        let anchor = match self.reopen(probe) {
-            Err(Errno(libc::EACCES)) => return self.attach_among_relatives(probe, page),
-            other => other?,
-        };
-        let sight = match inherited {
-            Some(inherited) if !self.make_probe_our_own(inherited, probe)? => Sight::Shared,
-            _ => Sight::Own,
-        };
-        self.attach_through(anchor.number(), Locks::Own, page, sight)
-    }
-
-    /// The file does not let us open it: its creator's child, or one who was handed the
-    /// descriptor. It goes on with a description that others have, too; the kernel
-    /// notices their deaths together, and what this one asks it answers with caution.
-    fn attach_among_relatives(&self, probe: i32, page: (Mapping, bool)) -> Result<()> {
-        let (description, sight) =
-            if self.spare >= 0 { (self.spare, Sight::Shared) } else { (probe, Sight::Blind) };
-        self.attach_through(description, Locks::Shared, page, sight)
-    }
-
-    /// Map the queue and become an owner by a description, which the mapping keeps alive.
-    fn attach_through(
-        &self,
-        description: i32,
-        locks: Locks,
-        page: (Mapping, bool),
-        sight: Sight,
-    ) -> Result<()> {
-        let mapping = create::map(description, &self.geometry)?;
-        // SAFETY: `total` bytes are mapped there as long as `mapping` lives.
-        let segment = unsafe { Segment::new(mapping.base(), self.geometry) };
-        let owner = owner::settle(description, &segment, locks, |dead| {
-            let owners = Owners::new(description, self.identity, Sight::Own);
-            let features = Features::of(self.options);
-            Engine::new(segment, dead, owners, 0).with(features).clear_up_after_the_dead(None);
-        })?;
-        self.install(page, mapping, owner, sight);
-        // The dead may have left it as it was.
-        self.healthy()?.engine.settle_beacon();
-        Ok(())
-    }
-
-    /// Replace the parent's description under the probe's number by one of our own; false
-    /// if another thread is about to (or the call that we have interrupted).
-    fn make_probe_our_own(&self, inherited: &Attachment, probe: i32) -> Result<bool> {
-        if inherited.only_in != 0 {
-            return Ok(false);
-        }
-        if let Err(state) = inherited.replacing.compare_exchange(0, 1, SeqCst, SeqCst) {
-            return Ok(state == 2);
-        }
-        let replaced = self.reopen(probe).and_then(|own| {
-            file::replace(&own, probe)
-                .map_err(|error| explained(error, "cannot replace a descriptor"))
-        });
-        inherited.replacing.store(if replaced.is_ok() { 2 } else { 0 }, SeqCst);
-        replaced.map(|()| true)
-    }
-
-    /// Make a mapping that holds an owner's lock the attachment of this process.
-    fn install(&self, (page, is_wiped): (Mapping, bool), queue: Mapping, owner: u32, sight: Sight) {
-        let inherited = self.attachment.load(Acquire);
-        let owners = Owners::new(self.probe.load(Relaxed), self.identity, sight);
-        // SAFETY: `total` bytes are mapped there until the handle is closed.
-        let segment = unsafe { Segment::new(queue.base(), self.geometry) };
-        let features = Features::of(self.options);
-        let engine = Engine::new(segment, owner, owners, process::sender_id())
-            .with(features)
-            .with_fifo(self.fifo());
-        let only_in = if is_wiped { 0 } else { process::pid() };
-        let attachment: *mut Attachment = page.into_base().cast();
-        queue.into_base();
-        // SAFETY: a fresh page, large enough and aligned for anything.
-        unsafe {
-            attachment.write(Attachment {
-                is_there: AtomicU32::new(0),
-                replacing: AtomicU32::new(0),
-                only_in,
-                engine,
-                sending: Patience::new(),
-                receiving: Patience::new(),
-                previous: inherited,
-            });
-            (*attachment).is_there.store(1, Release);
-        }
-        if self.attachment.compare_exchange(inherited, attachment, SeqCst, Relaxed).is_err() {
-            // Another thread of this child was faster, or a signal handler in our midst.
-            // SAFETY: the attachment just made, of which nobody else knows.
-            unsafe { detach(attachment, self.geometry.total as usize) };
-        }
-    }
-
-    /// This process's attachment of a queue that is not damaged.
-    pub fn healthy(&self) -> Result<&Attachment> {
-        let attachment = self.attachment()?;
-        if attachment.engine.is_poisoned() { Err(damaged()) } else { Ok(attachment) }
     }
 
     /// The queue seems to be full.
@@ -812,29 +493,6 @@ impl Drop for ShmQueue {
         if self.spare >= 0 && file::identity(self.spare) == Ok(self.identity) {
             file::close(self.spare);
         }
-    }
-}
-
-/// Leave the queue in good order and free the page; gives the next one of the list.
-///
-/// # Safety
-/// Nobody uses the attachment any more.
-unsafe fn detach(attachment: *mut Attachment, size: usize) -> *mut Attachment {
-    // SAFETY: granted by the caller. A page wiped by fork has neither mapping nor list.
-    unsafe {
-        let this = &*attachment;
-        let mut previous = core::ptr::null_mut();
-        if this.is_ours() {
-            previous = this.previous;
-            let engine = &this.engine;
-            let is_settled = engine.give_back_all();
-            if let Some(row) = engine.segment().owner(engine.owner()).filter(|_| is_settled) {
-                row.pid.store(0, Relaxed);
-            }
-            map::unmap(engine.segment().base(), size);
-        }
-        map::unmap(attachment.cast(), PAGE);
-        previous
     }
 }
 

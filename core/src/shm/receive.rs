@@ -10,8 +10,9 @@
 //! make the slot TAKEN, copy, free it, wake a sender if one sleeps
 //! ```
 
-use super::engine::{Engine, Look, Progress, Refused, count};
+use super::engine::{Engine, Look, Refused, count};
 use super::layout::{REDELIVERED, SlotHeader};
+use super::progress::Progress;
 use super::queued::Candidate;
 use super::segment::Slot;
 use super::word::{Head, MIX, SEQ_MASK, SNAP, TAKE_MASK, Tail, Word};

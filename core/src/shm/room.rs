@@ -7,8 +7,9 @@
 //! sent, those after it are not. The bit stays. Receivers see it where they find the queue
 //! empty, so what was sent is received first.
 
-use super::engine::{Engine, Progress, Refused, count};
+use super::engine::{Engine, Refused, count};
 use super::layout::SlotHeader;
+use super::progress::Progress;
 use super::receive::Round;
 use super::segment::Slot;
 use super::word::{Head, SHUT, Tail};

@@ -12,8 +12,10 @@
 //! 9  wake a receiver if one sleeps, or complete the notification
 //! ```
 
-use super::engine::{Engine, Look, Place, Progress, Refused};
+use super::engine::{Engine, Look, Refused};
+use super::progress::Progress;
 use super::segment::Slot;
+use super::slots::Place;
 use super::stats::NOTED;
 use super::word::{ARMED, FIRE, Head, MIX, SHUT, Tail, Word};
 use crate::attr::PRIO_MAX;

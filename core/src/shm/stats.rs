@@ -7,9 +7,10 @@
 //!
 //! Received is what was sent and is neither queued nor dropped.
 
-use super::engine::{Engine, Progress};
+use super::engine::Engine;
 #[cfg(not(loom))]
 use super::layout::{LastUse, SlotHeader};
+use super::progress::Progress;
 use super::word::{Head, SEQ_BITS, SEQ_MASK, Tail, seq_distance};
 use crate::sync::Ordering::{Relaxed, SeqCst};
 

@@ -6,8 +6,9 @@
 
 use crate::fault::step;
 use crate::shm::browse::Behind;
-use crate::shm::engine::{Engine, Look, Progress, Refused};
+use crate::shm::engine::{Engine, Look, Refused};
 use crate::shm::layout::{SlotHeader, TypedWords};
+use crate::shm::progress::Progress;
 use crate::shm::receive::{Known, Round};
 use crate::shm::segment::Slot;
 use crate::shm::send::Gate;
