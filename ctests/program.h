@@ -111,6 +111,18 @@ HELPER long check_system(const char *file, int line, long result, const char *te
 
 #define SYSTEM(call) check_system(__FILE__, __LINE__, (long)(call), #call)
 
+/* A system call that fails with this errno. */
+#define REFUSED(expected, call)                                                              \
+    do {                                                                                     \
+        long refused_result;                                                                 \
+                                                                                             \
+        errno = 0;                                                                           \
+        refused_result = (long)(call);                                                       \
+        if (refused_result != -1 || errno != (expected))                                     \
+            FAIL("%s gave %ld (%s), expected -1 (%s)", #call, refused_result,                \
+                 strerror(errno), strerror(expected));                                       \
+    } while (0)
+
 /* ---- The program and its behaviours ------------------------------------------ */
 
 HELPER int check_behaviours, check_skips;

@@ -9,7 +9,7 @@ static mqrs_queue *const UNTOUCHED = (mqrs_queue *)0x5A5A;
 static const struct {
     const char *address;
     int error;
-} REFUSED[] = {
+} NO_ADDRESSES[] = {
     {"", EINVAL},
     {"name", EINVAL},
     {"name/", EINVAL},
@@ -70,16 +70,16 @@ static void addresses_of_no_queue_are_refused_in_every_call(void)
 {
     static const int oflags[] = {O_RDWR, O_RDONLY, O_CREAT | O_RDWR, O_CREAT | O_EXCL | O_WRONLY};
 
-    for (size_t i = 0; i < sizeof REFUSED / sizeof *REFUSED; i++) {
-        printf("  %.40s\n", REFUSED[i].address);
+    for (size_t i = 0; i < sizeof NO_ADDRESSES / sizeof *NO_ADDRESSES; i++) {
+        printf("  %.40s\n", NO_ADDRESSES[i].address);
         for (size_t j = 0; j < sizeof oflags / sizeof *oflags; j++) {
             mqrs_queue *queue = UNTOUCHED;
 
-            CHECK_ERROR(REFUSED[i].error,
-                        mqrs_open(REFUSED[i].address, oflags[j], NULL, 0, &queue));
+            CHECK_ERROR(NO_ADDRESSES[i].error,
+                        mqrs_open(NO_ADDRESSES[i].address, oflags[j], NULL, 0, &queue));
             CHECK(queue == UNTOUCHED);
         }
-        CHECK_ERROR(REFUSED[i].error, mqrs_unlink(REFUSED[i].address));
+        CHECK_ERROR(NO_ADDRESSES[i].error, mqrs_unlink(NO_ADDRESSES[i].address));
     }
     CHECK_EQUAL(0, count_entries(queue_directory()));
 }

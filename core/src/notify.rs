@@ -18,6 +18,7 @@ pub mod descriptor;
 pub mod posix;
 pub mod shm;
 mod sleep;
+mod tended;
 
 use crate::error::{Errno, Result};
 use crate::report::say;
@@ -99,9 +100,9 @@ enum State {
     /// Delivered; the helper is to free it.
     Spent,
     /// No registration: a descriptor for poll, of a queue in shared memory.
-    Polled(descriptor::Polled),
+    Polled(tended::Tended),
     /// No registration either: a beacon that may be left to the helper.
-    Lit(beacon::Lit),
+    Lit(tended::Tended),
 }
 
 /// Everything about notification in this process. All zeros: nothing yet.
@@ -343,7 +344,7 @@ extern "C" fn serve(_: *mut c_void) -> *mut c_void {
     loop {
         let bell = desk.bell.load(SeqCst);
         while deliver_one(desk) {
-            descriptor::look(desk);
+            descriptor::look_at_all(desk);
         }
         bury(desk);
         let woken = sleep::sleep(desk, bell, slice);

@@ -7,18 +7,6 @@
 #include <mqueue.h>
 #include <poll.h>
 
-/* The call fails with this errno. */
-#define REFUSED(expected, call)                                                              \
-    do {                                                                                     \
-        long refused_result;                                                                 \
-                                                                                             \
-        errno = 0;                                                                           \
-        refused_result = (long)(call);                                                       \
-        if (refused_result != -1 || errno != (expected))                                     \
-            FAIL("%s gave %ld (%s), expected -1 (%s)", #call, refused_result,                \
-                 strerror(errno), strerror(expected));                                       \
-    } while (0)
-
 /* Whether the drop-in serves this program, for what it promises beyond the kernel. */
 HELPER int is_dropin(void)
 {

@@ -34,18 +34,6 @@ HELPER void sysv_begin(void)
     atexit(remove_queues);
 }
 
-/* The call fails with this errno. */
-#define REFUSED(expected, call)                                                              \
-    do {                                                                                     \
-        long refused_result;                                                                 \
-                                                                                             \
-        errno = 0;                                                                           \
-        refused_result = (long)(call);                                                       \
-        if (refused_result != -1 || errno != (expected))                                     \
-            FAIL("%s gave %ld (%s), expected -1 (%s)", #call, refused_result,                \
-                 strerror(errno), strerror(expected));                                       \
-    } while (0)
-
 HELPER int queue(key_t key, int flags)
 {
     int id = (int)SYSTEM(msgget(key, flags));

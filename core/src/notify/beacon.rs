@@ -1,25 +1,9 @@
 //! Beacons of queues that nobody seems to poll: the helper looks after them, while the process
-//! has a lease (`shm/lazy.rs`). Nodes stay until their handle is closed.
+//! has a lease (`shm/lazy.rs`).
 
-use super::{Desk, Node, Notification, State};
+use super::{Desk, State, tended};
 use crate::error::Result;
-use crate::shm::Engine;
 use crate::shm::handle::Attachment;
-use core::ptr::null_mut;
-
-/// A handle whose beacon may be left to the helper.
-#[derive(Clone, Copy)]
-pub(super) struct Lit {
-    /// Alive as long as the node is in the list.
-    attachment: *const Attachment,
-}
-
-impl Lit {
-    fn engine(&self) -> &Engine {
-        // SAFETY: an attachment outlives its node: closing a handle removes it first.
-        unsafe { (*self.attachment).engine() }
-    }
-}
 
 /// Let the helper look after a handle's beacon.
 pub fn allow(attachment: &Attachment) -> Result<()> {
@@ -39,12 +23,8 @@ pub fn allow(attachment: &Attachment) -> Result<()> {
         unsafe { super::deallocate(node) };
         return staffed;
     }
-    // What is not delivered tells nobody.
-    let notification = Notification::Signal { signo: 0, value: 0 };
-    let state = State::Lit(Lit { attachment });
-    // SAFETY: just allocated for a node.
-    unsafe { node.write(Node { next: null_mut(), holder, notification, state }) };
-    locked.append(node);
+    // SAFETY: just allocated.
+    unsafe { tended::add(&locked, node, attachment, State::Lit) };
     drop(locked);
     attachment.engine().allow_lazy();
     Ok(())
@@ -53,11 +33,7 @@ pub fn allow(attachment: &Attachment) -> Result<()> {
 /// The handle is being closed.
 pub fn forget(attachment: &Attachment) {
     let Some(desk) = super::desk_if_any() else { return };
-    let holder = super::shm::holder(attachment);
-    let locked = desk.lock();
-    let removed = locked.sift(|node| node.holder != holder || !matches!(node.state, State::Lit(_)));
-    drop(locked);
-    super::free(removed);
+    tended::remove(desk, attachment, |state| matches!(state, State::Lit(_)));
     attachment.engine().end_lease();
 }
 

@@ -2,44 +2,29 @@
 //!
 //! Each handle that was asked for its descriptor has a node here. The helper sleeps on
 //! `pollers` of its queue and looks whenever it wakes; `shm/shown.rs` says why nothing is
-//! missed. Nodes stay until their handle is closed: there is nothing to cancel.
+//! missed.
 
-use super::{Desk, Locked, Node, Notification, State};
+use super::tended::{self, Tended};
+use super::{Desk, State};
 use crate::error::Result;
-use crate::shm::Engine;
 use crate::shm::handle::Attachment;
 use crate::sync::local::AtomicU64;
 use crate::sys::futex::WaitOn;
-use core::ptr::null_mut;
 
-/// A handle whose descriptor was asked for.
-#[derive(Clone, Copy)]
-pub(super) struct Polled {
-    /// Alive as long as the node is in the list.
-    attachment: *const Attachment,
+/// Announce a sleep on the word of one, then look; gives where, and what it then is.
+pub(super) fn announce(polled: &Tended) -> WaitOn {
+    let event = &polled.engine().segment().control().wait.0.pollers;
+    let announced = WaitOn::new(event.word(), event.announce());
+    look(polled);
+    announced
 }
 
-impl Polled {
-    fn engine(&self) -> &Engine {
-        // SAFETY: an attachment outlives its node: closing a handle removes it first.
-        unsafe { (*self.attachment).engine() }
-    }
-
-    /// Announce a sleep on its word, then look; gives where, and what it then is.
-    pub(super) fn announce(&self) -> WaitOn {
-        let event = &self.engine().segment().control().wait.0.pollers;
-        let announced = WaitOn::new(event.word(), event.announce());
-        self.look();
-        announced
-    }
-
-    /// Show what has become ready.
-    pub(super) fn look(&self) {
-        let engine = self.engine();
-        // What a dead process had acquired may become ready, too.
-        engine.look_for_the_dead();
-        engine.descriptor().look(engine);
-    }
+/// Show what has become ready.
+pub(super) fn look(polled: &Tended) {
+    let engine = polled.engine();
+    // What a dead process had acquired may become ready, too.
+    engine.look_for_the_dead();
+    engine.descriptor().look(engine);
 }
 
 /// The descriptor of a handle, made now if need be; `kept` is where the handle keeps it.
@@ -61,13 +46,8 @@ pub fn open(attachment: &Attachment, kept: &AtomicU64) -> Result<i32> {
         unsafe { super::deallocate(node) };
         return made;
     }
-    // What is not delivered tells nobody.
-    let notification = Notification::Signal { signo: 0, value: 0 };
-    let holder = super::shm::holder(attachment);
-    let state = State::Polled(Polled { attachment });
-    // SAFETY: just allocated for a node.
-    unsafe { node.write(Node { next: null_mut(), holder, notification, state }) };
-    locked.append(node);
+    // SAFETY: just allocated.
+    unsafe { tended::add(&locked, node, attachment, State::Polled) };
     drop(locked);
     desk.ring();
     made
@@ -79,22 +59,16 @@ pub fn forget(attachment: &Attachment) {
         return;
     }
     let Some(desk) = super::desk_if_any() else { return };
-    let holder = super::shm::holder(attachment);
-    let locked = desk.lock();
-    let removed =
-        locked.sift(|node| node.holder != holder || !matches!(node.state, State::Polled(_)));
-    drop(locked);
-    super::free(removed);
+    tended::remove(desk, attachment, |state| matches!(state, State::Polled(_)));
     // It sleeps on a word that is about to be unmapped.
     desk.ring();
 }
 
 /// Look after all of them, between callbacks.
-pub(super) fn look(desk: &Desk) {
-    let locked: Locked<'_> = desk.lock();
-    locked.sift(|node| {
-        if let State::Polled(polled) = node.state {
-            polled.look();
+pub(super) fn look_at_all(desk: &Desk) {
+    desk.lock().sift(|node| {
+        if let State::Polled(polled) = &node.state {
+            look(polled);
         }
         true
     });

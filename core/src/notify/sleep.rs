@@ -12,7 +12,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Desk, State, beacon, channel};
+use super::{Desk, State, beacon, channel, descriptor};
 use crate::shm::{LOOK_EVERY, Slept};
 use crate::sync::Ordering::SeqCst;
 use crate::sys::clock;
@@ -44,11 +44,11 @@ pub(super) fn sleep(desk: &Desk, bell: u32, slice: i64) -> bool {
                 has_fired |= waiting.has_fired();
             }
             State::Polled(polled) if count == WORDS => {
-                polled.look();
+                descriptor::look(polled);
                 is_complete = false;
             }
             State::Polled(polled) => {
-                words[count] = polled.announce();
+                words[count] = descriptor::announce(polled);
                 count += 1;
             }
             State::Posix(waiting) => awaits_kernel |= waiting.is_told_by_the_channel(),

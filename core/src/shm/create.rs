@@ -279,6 +279,21 @@ pub fn exists_already() -> Errno {
     say(libc::EEXIST, "a queue of this name exists already")
 }
 
+/// Refuse a queue whose file may not be that long.
+pub fn check_length(geometry: &Geometry, errno: i32) -> Result<()> {
+    let longest = file::longest_file();
+    if geometry.total > longest {
+        return Err(explain(
+            errno,
+            format_args!(
+                "the queue needs {} bytes, and RLIMIT_FSIZE (ulimit -f) allows files of {longest}",
+                geometry.total
+            ),
+        ));
+    }
+    Ok(())
+}
+
 /// Turn an empty file, which may have the name `at`, into a queue that we are attached to.
 fn complete(
     file: &Descriptor,
@@ -292,16 +307,7 @@ fn complete(
     // The kernel has masked the mode; umask(2) itself could only be read by changing it.
     let status = file::status(fd).map_err(cannot_create)?;
     let mode = if exact { options.permissions() } else { status.mode & 0o777 };
-    let longest = file::longest_file();
-    if geometry.total > longest {
-        return Err(explain(
-            libc::EFBIG,
-            format_args!(
-                "the queue needs {} bytes, and RLIMIT_FSIZE (ulimit -f) allows files of {longest}",
-                geometry.total
-            ),
-        ));
-    }
+    check_length(&geometry, libc::EFBIG)?;
     file::allocate(fd, geometry.total).map_err(|error| match error.0 {
         libc::ENOSPC | libc::EFBIG => explain(
             libc::ENOSPC,

@@ -20,7 +20,7 @@ use crate::deadline::Clock;
 use crate::directory::{Unnamed, cannot_create, explained};
 use crate::error::{Errno, Result};
 use crate::fault::step;
-use crate::report::{explain, say};
+use crate::report::say;
 use crate::shm::create::{self, OPEN_FLAGS};
 use crate::shm::ephemeral::{self, Aside};
 use crate::shm::layout::{Geometry, PROLOGUE, Prologue, TYPED, TYPED_AT, TypedWords};
@@ -252,16 +252,7 @@ pub(super) fn make(dir: &Descriptor, key: u32, mode: u32) -> Result<(i32, Found)
 
 /// The file's length, its first memory, its rights and its prologue.
 fn complete(fd: i32, geometry: Geometry, slots: u32, mode: u32) -> Result<Prologue> {
-    let longest = file::longest_file();
-    if geometry.total > longest {
-        return Err(explain(
-            libc::ENOSPC,
-            format_args!(
-                "the queue needs {} bytes, and RLIMIT_FSIZE (ulimit -f) allows files of {longest}",
-                geometry.total
-            ),
-        ));
-    }
+    create::check_length(&geometry, libc::ENOSPC)?;
     let at_first = geometry.slots + slots as u64 * geometry.stride as u64;
     file::allocate(fd, at_first)
         .and_then(|()| file::set_length(fd, geometry.total))
