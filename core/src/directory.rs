@@ -117,16 +117,12 @@ impl Drop for Unnamed<'_> {
     }
 }
 
-/// A name by which nobody looks for a file.
-pub fn temporary() -> Temporary {
-    Temporary::new()
-}
-
-/// A random name in the queues' directory, for file systems without unnamed files.
+/// A name by which nobody looks for a file: a random one in the queues' directory, for file systems without unnamed files.
 pub struct Temporary([u8; 48]);
 
 impl Temporary {
-    fn new() -> Temporary {
+    /// Another one each time.
+    pub fn new() -> Temporary {
         use std::io::Write;
         let mut bytes = [0; 48];
         let random = u128::from_ne_bytes(process::random());

@@ -260,8 +260,7 @@ fn free(mut node: *mut Node) {
         unsafe {
             let next = (*node).next;
             if let Notification::Delivery(Delivery { discard, data, .. }) = (*node).notification {
-                let is_counted = !matches!((*node).state, State::Spent);
-                if let (true, Some(desk)) = (is_counted, desk_if_any()) {
+                if let Some(desk) = desk_if_any() {
                     desk.deliveries.fetch_sub(1, SeqCst);
                 }
                 discard(data);
@@ -346,7 +345,6 @@ extern "C" fn serve(_: *mut c_void) -> *mut c_void {
         while deliver_one(desk) {
             descriptor::look_at_all(desk);
         }
-        bury(desk);
         let woken = sleep::sleep(desk, bell, slice);
         slice = if woken { sleep::SLICE } else { (slice * 2).min(sleep::SLICE_MOST) };
         if !woken {
@@ -375,7 +373,6 @@ pub fn deliver_at_once() {
             // SAFETY: the registration's own data, which is discarded after this.
             if delivery.is_brief && unsafe { (delivery.deliver)(delivery.data, pid, uid) } {
                 node.state = State::Spent;
-                desk.deliveries.fetch_sub(1, SeqCst);
                 is_any = true;
             }
         }
@@ -387,15 +384,8 @@ pub fn deliver_at_once() {
     }
 }
 
-/// Free what others have delivered.
-fn bury(desk: &Desk) {
-    let locked = desk.lock();
-    let spent = locked.sift(|node| !matches!(node.state, State::Spent));
-    drop(locked);
-    free(spent);
-}
-
-/// Deliver one notification that has fired; false if there is none.
+/// Deliver one notification that has fired; false if there is none, or it cannot be delivered
+/// now.
 fn deliver_one(desk: &Desk) -> bool {
     let locked = desk.lock();
     posix::note_arrivals(&locked);
@@ -427,54 +417,58 @@ fn deliver_one(desk: &Desk) -> bool {
     // SAFETY: just taken out of the list, ours alone.
     let Node { notification, holder, state, .. } = unsafe { &mut *node };
     let (notification, holder, fired) = (*notification, *holder, *state);
-    let stays = matches!(fired, State::Fired { stays: Some(_), .. });
+    let mut is_over = true;
     if let State::Fired { stays: Some(waiting), .. } = fired {
         *state = State::Shm(waiting);
         // At the end: the others have their turn.
         locked.append(node);
+        is_over = false;
     }
+    let mut is_done = true;
     // No memory is given back with the lock held: a handler may wait for the lock in a thread
     // that it has interrupted in the midst of that.
-    let is_done = match (notification, fired) {
+    match (notification, fired) {
         (Notification::Callback { function, argument, user }, _) => {
             // SAFETY: the program registered this function with these arguments, and keeps
             // them valid until the registration is cancelled, which waits for us.
-            unlocked(desk, locked, holder, || unsafe { function(argument, user) });
-            true
+            let call = || unsafe { function(argument, user) };
+            unlocked(desk, locked, holder, call, |_, ()| {});
         }
         (Notification::Delivery(delivery), State::Fired { pid, uid, .. }) if !delivery.is_brief => {
             // SAFETY: the registration's own data, which is discarded after this.
-            unlocked(desk, locked, holder, || unsafe {
-                (delivery.deliver)(delivery.data, pid, uid)
-            })
+            let deliver = || unsafe { (delivery.deliver)(delivery.data, pid, uid) };
+            unlocked(desk, locked, holder, deliver, |locked, done| {
+                is_done = done;
+                if !done {
+                    // Later; whoever cancels it finds it here, or has waited for this.
+                    locked.append(node);
+                }
+            });
         }
-        _ => {
-            drop(locked);
-            true
-        }
-    };
-    if !is_done {
-        // Later, unless it was cancelled meanwhile: whoever does that waits and looks again.
-        // SAFETY: ours alone still.
-        unsafe { (*node).next = null_mut() };
-        desk.lock().append(node);
-    } else if !stays {
-        // SAFETY: as above; a list of one.
-        unsafe { (*node).next = null_mut() };
+        _ => drop(locked),
+    }
+    if is_over && is_done {
         free(node);
     }
     is_done
 }
 
-/// Do something for a holder with no lock held; who cancels its registrations waits for that.
-fn unlocked<R>(desk: &Desk, locked: Locked<'_>, holder: Holder, work: impl FnOnce() -> R) -> R {
+/// Do something for a holder with no lock held; who cancels its registrations waits for that,
+/// and for what is done about it afterwards, with the lock held again.
+fn unlocked<R>(
+    desk: &Desk,
+    locked: Locked<'_>,
+    holder: Holder,
+    work: impl FnOnce() -> R,
+    after: impl FnOnce(&Locked<'_>, R),
+) {
     desk.serving.store(holder, Relaxed);
     drop(locked);
     let came = work();
     let locked = desk.lock();
+    after(&locked, came);
     desk.serving.store(0, Relaxed);
     desk.returned.fetch_add(1, SeqCst);
     drop(locked);
     futex::wake_local(&desk.returned);
-    came
 }

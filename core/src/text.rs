@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use core::fmt;
 use std::ffi::CStr;
 
 /// Bytes in a fixed room, always followed by a NUL.
@@ -24,7 +25,7 @@ impl<const ROOM: usize> Text<ROOM> {
         self.len += bytes.len();
     }
 
-    /// What was pushed.
+    /// What was pushed or written.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
@@ -33,5 +34,15 @@ impl<const ROOM: usize> Text<ROOM> {
     pub fn as_c_str(&self) -> &CStr {
         // Cannot fail: no byte pushed is a NUL, and the room ends with one.
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
+    }
+}
+
+impl<const ROOM: usize> fmt::Write for Text<ROOM> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.len + text.len() >= ROOM {
+            return Err(fmt::Error);
+        }
+        self.push(text.as_bytes());
+        Ok(())
     }
 }

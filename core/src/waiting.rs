@@ -11,7 +11,7 @@ use crate::report::say;
 use crate::sys::clock;
 
 /// Longest sleep towards a time on a clock that may be set, which the sleep does not follow.
-/// No part of a second: signals that come on the second do not come between two sleeps.
+/// It does not divide a second, so that signals on the second do not come between two sleeps.
 const SLICE_SET: i64 = 97_300_000;
 
 /// Which side of the queue waits.

@@ -68,7 +68,7 @@ struct Used {
 impl Used {
     fn look() -> Used {
         let mut used = Used::default();
-        let user = (process::sender_id() >> 32) as u32;
+        let user = process::effective_user();
         let Ok(mut all) = List::open(transport::SHM) else { return used };
         while let Ok(Some((_, attr))) = all.advance() {
             used.queues += 1;

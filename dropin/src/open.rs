@@ -216,7 +216,7 @@ unsafe extern "C" fn mqrs_dropin_attr(number: c_int, new: *const Attr, old: *mut
 fn attributes(queue: &Use, number: c_int) -> Result<Attr> {
     let is_nonblocking = descriptor::is_nonblocking(number)?;
     let queue = queue.queue()?;
-    let (maxmsg, curmsgs) = queue.fill()?;
+    let (maxmsg, curmsgs) = queue.maxmsg_and_queued()?;
     let long = |n| c_long::try_from(n).unwrap_or(c_long::MAX);
     Ok(Attr {
         flags: if is_nonblocking { c_long::from(libc::O_NONBLOCK) } else { 0 },

@@ -44,7 +44,7 @@ static COUNTS: [AtomicU64; CALLS.len()] = [const { AtomicU64::new(0) }; CALLS.le
 extern "C" fn mqrs_dropin_load() -> c_int {
     let is_traced = Settings::get().is_traced;
     // Half of what the process may have, but no program uses so many by itself.
-    file::leave_numbers_below((process::descriptors() / 2).min(OWN_NUMBERS) as i32);
+    file::leave_numbers_below((process::descriptors_limit() / 2).min(OWN_NUMBERS) as i32);
     if is_traced {
         // SAFETY: a function without arguments that only stores numbers. If there is no
         // memory for it, a child's summary has its parent's calls in it.

@@ -64,6 +64,9 @@ pub fn holder(attachment: &Attachment) -> Holder {
 /// Register a handle for the next arrival on its empty queue, or for all of them: bits of `how`.
 pub fn register(attachment: &Attachment, notification: Notification, flags: u64) -> Result<()> {
     super::check(notification)?;
+    if flags & how::PERSISTENT != 0 && matches!(notification, Notification::Delivery(_)) {
+        return Err(say(libc::EINVAL, "what another package delivers comes once"));
+    }
     if attachment.engine().is_poisoned() {
         return Err(damaged());
     }

@@ -33,8 +33,8 @@
 //! what is missing (`lazy.rs`).
 //!
 //! Who is killed between his change of the queue and the end of his call, or after he was woken
-//! and before he has looked, may leave the FIFO as it was. A call that finds the queue empty, or full, puts that right before it waits or
-//! returns; so does the next call that makes it so.
+//! and before he has looked, may leave the FIFO as it was. A call that finds the queue empty, or
+//! full, puts that right before it waits or returns; so does the next call that makes it so.
 //!
 //! Source: pipe(7), "I/O on pipes and FIFOs", and O_DIRECT in pipe(2); the lock as in `finder.rs`.
 
@@ -53,6 +53,8 @@ use modelled::Pipe;
 const EMPTY: u32 = 0;
 /// It is full.
 const FULL: u32 = 2;
+/// It is neither, or shut down, or damaged.
+const BETWEEN: u32 = 1;
 
 /// Looks of one change, in a queue that keeps moving: who moves it looks, too.
 const LOOKS_MOST: u32 = 64;
@@ -96,11 +98,6 @@ impl State {
     }
 }
 
-/// Whether nothing but readiness is missing where this is shown instead of that.
-fn is_only_missing(shown: u32, level: u32) -> bool {
-    level != EMPTY && level != FULL && shown != level
-}
-
 impl Engine {
     fn beacon(&self) -> &AtomicU32 {
         &self.control().wait.0.beacon
@@ -125,7 +122,7 @@ impl Engine {
         match self.ready() {
             event::WRITABLE => EMPTY,
             event::READABLE => FULL,
-            _ => 1,
+            _ => BETWEEN,
         }
     }
 
@@ -135,7 +132,7 @@ impl Engine {
         self.show(woke, |shown| match shown {
             EMPTY => false,
             // Only that there is room can have become untrue.
-            1 => self.known_room(Tail(self.tail_word().load(Ordering::Relaxed))) > 0,
+            BETWEEN => self.known_room(Tail(self.tail_word().load(Ordering::Relaxed))) > 0,
             _ => true,
         });
     }
@@ -146,7 +143,7 @@ impl Engine {
         self.show(woke, |shown| match shown {
             EMPTY => true,
             // Only that there are messages can have become untrue.
-            1 => self.known_messages(Head(self.head_word().load(Ordering::Relaxed))) > 0,
+            BETWEEN => self.known_messages(Head(self.head_word().load(Ordering::Relaxed))) > 0,
             _ => false,
         });
     }
@@ -164,7 +161,8 @@ impl Engine {
             if level == shown {
                 return;
             }
-            if is_only_missing(shown, level) {
+            // Nothing but readiness is missing.
+            if level == BETWEEN {
                 if woke || self.is_lazy() {
                     return;
                 }

@@ -30,7 +30,7 @@
 use super::engine::Engine;
 use super::ephemeral;
 use super::handle::ShmQueue;
-use crate::directory::{self, explained};
+use crate::directory::{self, Temporary, explained};
 use crate::error::{Errno, Result};
 use crate::fault::step;
 use crate::notify;
@@ -43,6 +43,7 @@ use crate::sys::{clock, process};
 use crate::text::Text;
 use core::alloc::Layout;
 use core::ffi::CStr;
+use core::fmt::Write;
 use core::ptr::NonNull;
 
 pub(super) use crate::sys::fifo::Fifo as Pipe;
@@ -56,12 +57,9 @@ pub type Name = Text<32>;
 /// The name of the FIFO of the queue whose file has this number.
 pub fn name(queue: Identity) -> Name {
     let mut name = Text::new();
-    name.push(b"mqrs-poll.");
     let [_, ino] = queue.parts();
-    let digits = (64 - ino.leading_zeros()).div_ceil(4).max(1);
-    for digit in (0..digits).rev() {
-        name.push(&[b"0123456789abcdef"[(ino >> (4 * digit) & 15) as usize]]);
-    }
+    // It fits.
+    let _ = write!(name, "mqrs-poll.{ino:x}");
     name
 }
 
@@ -160,7 +158,7 @@ impl FifoOf {
             return Some(own);
         }
         let Kept { queue, failed_ms, .. } = self.kept();
-        let now = (clock::coarse_ns() / 1_000_000) as u32 | 1;
+        let now = clock::coarse_ms() | 1;
         let failed = failed_ms.load(Relaxed);
         if failed != 0 && now.wrapping_sub(failed) < TRY_AGAIN_MS {
             return None;
@@ -386,7 +384,7 @@ impl ShmQueue {
 
 /// Make the FIFO; `EEXIST`, the only error without a sentence, if there is something of its name.
 fn make(dir: &Descriptor, name: &CStr, queue: &Status) -> Result<Opened> {
-    let temporary = directory::temporary();
+    let temporary = Temporary::new();
     let temporary = temporary.as_c_str();
     fifo::make(dir.number(), temporary).map_err(cannot_make)?;
     let made = complete(dir, temporary, queue).and_then(|opened| {
@@ -430,8 +428,7 @@ fn adopt(dir: &Descriptor, name: &CStr, queue: &Status) -> Result<Opened> {
         Err(Errno(libc::ENOENT)) => return Err(gone()),
         other => other.map_err(cannot_open)?,
     };
-    let own_uid = (process::sender_id() >> 32) as u32;
-    if ![queue.uid, own_uid, 0].contains(&opened.status.uid) {
+    if ![queue.uid, process::effective_user(), 0].contains(&opened.status.uid) {
         return Err(not_the_queues());
     }
     give(&opened, queue);

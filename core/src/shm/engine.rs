@@ -187,7 +187,7 @@ impl Engine {
         self.sender.load(Ordering::Relaxed)
     }
 
-    /// They are another user's from now on.
+    /// From now on they say this sender.
     #[cfg(not(loom))]
     pub(super) fn set_sender(&self, sender: u64) {
         self.sender.store(sender, Ordering::Relaxed);

@@ -46,6 +46,12 @@ impl ShmQueue {
         self.access().check_receive(request.data, request.cap)
     }
 
+    /// How many messages there may be and are, without all else that `attr` looks at.
+    pub fn maxmsg_and_queued(&self) -> Result<(u32, u32)> {
+        let engine = self.healthy()?.engine();
+        Ok((engine.segment().geometry().maxmsg, engine.queued_exactly()))
+    }
+
     /// Send; if the queue is full, drop the oldest message of its lowest priority, unless that
     /// is above the new one's.
     ///
@@ -71,10 +77,10 @@ impl ShmQueue {
             Err(Refused::WouldBlock)
         };
         if let Ok(()) = attempt(Look::Close) {
-            attachment.sending().did_not_wait();
+            attachment.patience(Side::Sender).did_not_wait();
             return Ok(());
         }
-        self.waiting(engine, attachment.sending(), Side::Sender, entered, wait).run(attempt)
+        self.waiting(attachment, Side::Sender, entered, wait).run(attempt)
     }
 
     /// Receive with all that is known of the message, cut if the caller wants that.
@@ -91,12 +97,10 @@ impl ShmQueue {
         // SAFETY: granted by the caller; nothing is written if cap is 0.
         let attempt = |look| unsafe { engine.try_receive_known(to, cap, cut, look) };
         if let Ok(known) = attempt(Look::Glance) {
-            attachment.receiving().did_not_wait();
+            attachment.patience(Side::Receiver).did_not_wait();
             return Ok(known.into());
         }
-        self.waiting(engine, attachment.receiving(), Side::Receiver, entered, wait)
-            .run(attempt)
-            .map(Incoming::from)
+        self.waiting(attachment, Side::Receiver, entered, wait).run(attempt).map(Incoming::from)
     }
 
     /// Look at the next messages behind the one that the first request names.
@@ -156,7 +160,7 @@ impl ShmQueue {
         if let Some(done) = look() {
             return done;
         }
-        let waiting = self.waiting(engine, attachment.receiving(), Side::Receiver, entered, wait);
+        let waiting = self.waiting(attachment, Side::Receiver, entered, wait);
         let limit = Limit::of(waiting.wait);
         if limit == Limit::Now {
             return Err(Side::Receiver.would_block());
@@ -171,7 +175,10 @@ impl ShmQueue {
             };
             match waiting.doze(&mut doze, event, slept, marked) {
                 Err(came) => return came,
-                Ok(until) => slept = Some(event.sleep(doze.announced(), until)),
+                Ok((announced, until)) => {
+                    engine.settle_beacon();
+                    slept = Some(event.sleep(announced, until));
+                }
             }
         }
     }
@@ -197,8 +204,8 @@ impl ShmQueue {
             // SAFETY: granted by the caller; nothing is read where len is 0.
             unsafe { engine.try_send_several(count - from, content, look) }
         };
-        let patience = attachment.sending();
-        let waiting = || self.waiting(engine, patience, Side::Sender, entered, wait);
+        let patience = attachment.patience(Side::Sender);
+        let waiting = || self.waiting(attachment, Side::Sender, entered, wait);
         several(count, patience, attempt, waiting)
     }
 
@@ -226,8 +233,8 @@ impl ShmQueue {
             // SAFETY: granted by the caller; nothing is written where cap is 0.
             unsafe { engine.try_receive_several(count - from, cut, room, got, look) }
         };
-        let patience = attachment.receiving();
-        let waiting = || self.waiting(engine, patience, Side::Receiver, entered, wait);
+        let patience = attachment.patience(Side::Receiver);
+        let waiting = || self.waiting(attachment, Side::Receiver, entered, wait);
         several(count, patience, attempt, waiting)
     }
 

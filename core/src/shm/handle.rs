@@ -20,7 +20,7 @@ use super::engine::{Engine, Look};
 use super::ephemeral;
 use super::layout::Geometry;
 use super::loan::Lent;
-use super::wait::{Patience, SLICE, SLICE_MOST, Waiting, damaged, failure};
+use super::wait::{SLICE, SLICE_MOST, Waiting, damaged, failure};
 use super::word::Word;
 use crate::address::ShmName;
 use crate::attr::{Attr, Limits, PRIO_MAX, Stats, capability, option, transport};
@@ -135,9 +135,8 @@ impl ShmQueue {
         wait: Wait,
     ) -> Result<()> {
         let engine = &attachment.engine;
-        let patience = &attachment.sending;
         // SAFETY: granted by the caller.
-        self.waiting(engine, patience, Side::Sender, entered, wait)
+        self.waiting(attachment, Side::Sender, entered, wait)
             .run(|look| unsafe { engine.try_send(message, len, prio, look) })
     }
 
@@ -155,24 +154,22 @@ impl ShmQueue {
         wait: Wait,
     ) -> Result<(usize, u32)> {
         let engine = &attachment.engine;
-        let patience = &attachment.receiving;
         // SAFETY: granted by the caller.
-        self.waiting(engine, patience, Side::Receiver, entered, wait)
+        self.waiting(attachment, Side::Receiver, entered, wait)
             .run(|look| unsafe { engine.try_receive(buf, cap, look) })
     }
 
     pub(super) fn waiting<'a>(
         &'a self,
-        engine: &'a Engine,
-        patience: &'a Patience,
+        attachment: &'a Attachment,
         side: Side,
         entered: Entered,
         wait: Wait,
     ) -> Waiting<'a> {
         let wait = self.access.wait_for(wait);
         Waiting {
-            engine,
-            patience,
+            engine: &attachment.engine,
+            patience: attachment.patience(side),
             side,
             wait,
             access: &self.access,
@@ -242,7 +239,7 @@ impl Transport for ShmQueue {
         let message = if len == 0 { core::ptr::dangling() } else { message };
         // SAFETY: granted by the caller; nothing is read if len is 0.
         if unsafe { engine.try_send(message, len, prio, Look::Glance) }.is_ok() {
-            attachment.sending.did_not_wait();
+            attachment.patience(Side::Sender).did_not_wait();
             return Ok(());
         }
         // SAFETY: as above.
@@ -261,7 +258,7 @@ impl Transport for ShmQueue {
         let buf = if cap == 0 { core::ptr::dangling_mut() } else { buf };
         // SAFETY: granted by the caller; nothing is written if cap is 0.
         if let Ok(got) = unsafe { engine.try_receive(buf, cap, Look::Glance) } {
-            attachment.receiving.did_not_wait();
+            attachment.patience(Side::Receiver).did_not_wait();
             return Ok(got);
         }
         // SAFETY: as above.

@@ -27,7 +27,7 @@ impl ShmQueue {
         let slot = match engine.try_reserve(len, Look::Glance) {
             Ok(slot) => slot,
             Err(_) => self
-                .waiting(engine, attachment.sending(), Side::Sender, entered, wait)
+                .waiting(attachment, Side::Sender, entered, wait)
                 .run(|look| engine.try_reserve(len, look))?,
         };
         Ok(engine.segment().payload(slot))
@@ -49,10 +49,10 @@ impl ShmQueue {
         let sent = if len > loan.len() {
             Err(say(libc::EMSGSIZE, "the message is longer than what was reserved"))
         } else if engine.try_commit(loan, len, prio, Look::Glance).is_ok() {
-            attachment.sending().did_not_wait();
+            attachment.patience(Side::Sender).did_not_wait();
             Ok(())
         } else {
-            self.waiting(engine, attachment.sending(), Side::Sender, entered, wait)
+            self.waiting(attachment, Side::Sender, entered, wait)
                 .run(|look| engine.try_commit(loan, len, prio, look))
         };
         if sent.is_err() {
@@ -78,11 +78,11 @@ impl ShmQueue {
         engine.look_for_the_dead();
         let (slot, len, prio) = match engine.try_acquire(Look::Glance) {
             Ok(acquired) => {
-                attachment.receiving().did_not_wait();
+                attachment.patience(Side::Receiver).did_not_wait();
                 acquired
             }
             Err(_) => self
-                .waiting(engine, attachment.receiving(), Side::Receiver, entered, wait)
+                .waiting(attachment, Side::Receiver, entered, wait)
                 .run(|look| engine.try_acquire(look))?,
         };
         Ok((engine.segment().payload(slot), len, prio))

@@ -1,6 +1,7 @@
 //! The beacon of a queue that nobody seems to poll.
 //!
-//! Each time a queue goes from empty to not empty and back, two calls have to do with its FIFO.
+//! Each time a queue goes from empty to not empty and back, a send and a receive change its FIFO,
+//! with four system calls each.
 //! Where that happens more often than anybody who polled could answer, and in a process that has
 //! a helper thread for it, what is missing is left to the helper for some time:
 //!
@@ -98,9 +99,7 @@ fn now_ns() -> u64 {
 }
 
 #[cfg(not(loom))]
-fn coarse_ms() -> u32 {
-    (crate::sys::clock::coarse_ns() / 1_000_000) as u32
-}
+use crate::sys::clock::coarse_ms;
 
 #[cfg(loom)]
 fn coarse_ms() -> u32 {
@@ -135,7 +134,7 @@ impl Engine {
         self.lazy.is_wanted.store(false, Relaxed);
         let wait = &self.control().wait.0;
         wait.never_lazy.store(1, SeqCst);
-        wait.lazy_until_ms.swap(0, SeqCst);
+        wait.lazy_until_ms.store(0, SeqCst);
         // SYNC: Dekker pair with is_lazy.
         dekker_barrier();
         self.correct_beacon();
@@ -145,10 +144,14 @@ impl Engine {
     /// who polls must not depend on one who may be gone.
     pub(super) fn join_lease(&self) {
         if !self.lazy.is_on.load(Relaxed) && self.is_lazy() {
-            match self.lazy.is_allowed.load(Relaxed) {
-                true => self.take_lease(),
-                false => self.lazy.is_wanted.store(true, Relaxed),
-            }
+            self.want_lease();
+        }
+    }
+
+    fn want_lease(&self) {
+        match self.lazy.is_allowed.load(Relaxed) {
+            true => self.take_lease(),
+            false => self.lazy.is_wanted.store(true, Relaxed),
         }
     }
 
@@ -172,11 +175,10 @@ impl Engine {
         }
         let now = now_ns();
         let since = lazy.since_ns.swap(now, Relaxed);
-        if now.wrapping_sub(since) < SOON && now >= lazy.not_before_ns.load(Relaxed) {
-            match lazy.is_allowed.load(Relaxed) {
-                true => self.take_lease(),
-                false => lazy.is_wanted.store(true, Relaxed),
-            }
+        let is_forbidden = || self.control().wait.0.never_lazy.load(Relaxed) != 0;
+        let is_often = now.wrapping_sub(since) < SOON && now >= lazy.not_before_ns.load(Relaxed);
+        if is_often && !is_forbidden() {
+            self.want_lease();
         }
     }
 
@@ -200,7 +202,7 @@ impl Engine {
     /// No lease any more; and what was left out is shown.
     pub fn end_lease(&self) {
         if self.lazy.is_on.swap(false, SeqCst) {
-            self.control().wait.0.lazy_until_ms.swap(0, SeqCst);
+            self.control().wait.0.lazy_until_ms.store(0, SeqCst);
             // SYNC: Dekker pair with is_lazy.
             dekker_barrier();
             self.correct_beacon();

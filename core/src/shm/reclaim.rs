@@ -107,7 +107,7 @@ impl Engine {
     #[cold]
     fn look_for_the_dead_now_and_then(&self) {
         let looked = &self.control().counters.0.looked_ms;
-        let now = (crate::sys::clock::coarse_ns() / 1_000_000) as u32;
+        let now = crate::sys::clock::coarse_ms();
         // Relaxed: an agreement on who looks, nothing else. A time to come, of a clock with
         // another beginning, is long past.
         let last = looked.load(Ordering::Relaxed);

@@ -248,7 +248,7 @@ impl Engine {
         }
         if next.is_firing() {
             self.complete_firing(next);
-            if self.has_beacon() && !self.is_trusted_with(next) {
+            if !self.is_trusted_with(next) {
                 // Another may have completed it, and not yet shown what was sent.
                 self.settle_beacon();
             }

@@ -139,10 +139,7 @@ impl ShmQueue {
         if engine.is_poisoned() && slept.is_none() {
             return Step::Done(Err(damaged()));
         }
-        let patience = match steps.side {
-            Side::Sender => attachment.sending(),
-            Side::Receiver => attachment.receiving(),
-        };
+        let patience = attachment.patience(steps.side);
         if slept.is_none() {
             if let Ok(done) = attempt(engine, Look::Glance) {
                 patience.did_not_wait();
@@ -154,21 +151,14 @@ impl ShmQueue {
             }
         }
         let Steps { entered, side, wait, .. } = *steps;
-        let waiting = self.waiting(engine, patience, side, entered, wait);
+        let waiting = self.waiting(attachment, side, entered, wait);
         let waiting = Waiting { slice: SLICE, longest: SLICE, ..waiting };
         match waiting.step(&mut steps.doze, slept, |look| attempt(engine, look)) {
             Err(came) => Step::Done(came),
-            Ok(until_ns) => {
-                let announced = steps.doze.as_ref().map_or(0, Doze::announced);
+            Ok((announced, until_ns)) => {
                 Step::Sleep(Bed { word: waiting.event().word(), announced, until_ns })
             }
         }
-    }
-
-    /// How many messages there may be and are, without all else that `attr` looks at.
-    pub fn fill(&self) -> Result<(u32, u32)> {
-        let engine = self.healthy()?.engine();
-        Ok((engine.segment().geometry().maxmsg, engine.queued_exactly()))
     }
 
     /// The caller of a call that is to sleep does not take it up again.
@@ -176,9 +166,8 @@ impl ShmQueue {
         let (Some(attachment), Some(doze)) = (self.attachment_if_any(), &steps.doze) else {
             return;
         };
-        let patience = attachment.receiving();
         let Steps { entered, side, wait, .. } = *steps;
-        let waiting = self.waiting(attachment.engine(), patience, side, entered, wait);
+        let waiting = self.waiting(attachment, side, entered, wait);
         waiting.give_up(doze);
     }
 }

@@ -194,11 +194,6 @@ impl Doze {
     pub(super) fn until(limit: Limit, slice: i64) -> Doze {
         Doze { limit, slice, announced: 0 }
     }
-
-    /// The word as the sleeper has announced itself.
-    pub(super) fn announced(&self) -> u32 {
-        self.announced
-    }
 }
 
 /// One wait: who, where, and how long.
@@ -230,33 +225,30 @@ impl Waiting<'_> {
         loop {
             match self.step(&mut doze, slept, &mut attempt) {
                 Err(came) => return came,
-                Ok(until) => {
-                    let announced = doze.as_ref().map_or(0, Doze::announced);
-                    slept = Some(event.sleep(announced, until));
-                }
+                Ok((announced, until)) => slept = Some(event.sleep(announced, until)),
             }
         }
     }
 
-    /// One step of it, up to the next sleep, which lasts until the time given; or what came of
-    /// it. `slept` is how the last sleep ended.
+    /// One step of it, up to the next sleep: while the word is as announced, and until this
+    /// time; or what came of it. `slept` is how the last sleep ended.
     #[inline(always)]
     pub(super) fn step<T>(
         &self,
         doze: &mut Option<Doze>,
         mut slept: Option<Slept>,
         mut attempt: impl FnMut(Look) -> core::result::Result<T, Refused>,
-    ) -> core::result::Result<i64, Result<T>> {
+    ) -> core::result::Result<(u32, i64), Result<T>> {
         if slept.is_some() {
             self.note_asleep(false);
         }
         let mut has_looked = false;
         loop {
             let came = match self.try_or_wait(doze, slept.take(), &mut attempt) {
-                Ok(until) => {
+                Ok(sleep) => {
                     self.engine.settle_beacon();
                     self.note_asleep(true);
-                    return Ok(until);
+                    return Ok(sleep);
                 }
                 Err(came) => came,
             };
@@ -279,18 +271,18 @@ impl Waiting<'_> {
         doze: &mut Option<Doze>,
         slept: Option<Slept>,
         mut attempt: impl FnMut(Look) -> core::result::Result<T, Refused>,
-    ) -> core::result::Result<i64, Result<T>> {
-        if doze.is_none() {
-            if self.wait == Wait::Never {
-                return Err(self.without_waiting(attempt));
+    ) -> core::result::Result<(u32, i64), Result<T>> {
+        let doze = match doze {
+            Some(doze) => doze,
+            None if self.wait == Wait::Never => return Err(self.without_waiting(attempt)),
+            None => {
+                let limit = Limit::of(self.wait);
+                if let Some(done) = self.poll(limit, &mut attempt) {
+                    return Err(done);
+                }
+                doze.insert(Doze::until(limit, self.slice))
             }
-            let limit = Limit::of(self.wait);
-            if let Some(done) = self.poll(limit, &mut attempt) {
-                return Err(done);
-            }
-            *doze = Some(Doze::until(limit, self.slice));
-        }
-        let Some(doze) = doze else { return Err(Err(self.side.timed_out())) };
+        };
         self.doze(doze, self.event(), slept, || self.look(&mut attempt))
     }
 
@@ -448,7 +440,7 @@ impl Waiting<'_> {
         event: &Event,
         slept: Option<Slept>,
         mut look: impl FnMut() -> Option<Result<T>>,
-    ) -> core::result::Result<i64, Result<T>> {
+    ) -> core::result::Result<(u32, i64), Result<T>> {
         if let Some(slept) = slept {
             if let Some(done) = event.look_after(doze.announced, slept, &mut look) {
                 return Err(done);
@@ -470,7 +462,7 @@ impl Waiting<'_> {
             None => Err(self.side.timed_out()),
             // We are announced: who cancels from now on wakes us.
             Some(_) if self.access.is_cancelled(self.entered) => Err(cancelled()),
-            Some(until) => Ok(until),
+            Some(until) => Ok((doze.announced, until)),
         };
         until.map_err(|error| {
             event.withdraw(doze.announced);

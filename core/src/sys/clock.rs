@@ -32,6 +32,11 @@ pub fn coarse_ns() -> i64 {
     read(libc::CLOCK_MONOTONIC_COARSE)
 }
 
+/// The same in milliseconds, of which only differences count.
+pub fn coarse_ms() -> u32 {
+    (coarse_ns() / 1_000_000) as u32
+}
+
 /// Now on the wall clock, or a tick of the system ago; without a system call on any machine.
 pub fn coarse_realtime_ns() -> i64 {
     read(libc::CLOCK_REALTIME_COARSE)

@@ -63,6 +63,11 @@ pub fn wait_several(words: &[WaitOn], until_ns: i64) -> Option<Slept> {
     slept
 }
 
+/// Whether one sleep on several words is possible, as far as is known.
+pub fn can_wait_for_several() -> bool {
+    !NO_WAITV.load(Relaxed)
+}
+
 /// Sleep while `word` is `value`, at most until `until_ns` on the monotonic clock.
 pub fn wait(word: &AtomicU32, value: u32, until_ns: i64) -> Slept {
     match wait_several(&[WaitOn::new(word, value)], until_ns) {
@@ -91,7 +96,7 @@ pub fn wait_until_signal(word: &AtomicU32, value: u32, until_ns: i64) -> Slept {
 }
 
 /// Sleep while all words have their values; `None` if the kernel has no such call.
-pub fn wait_any(words: &[WaitOn], until_ns: i64) -> Option<Slept> {
+fn wait_any(words: &[WaitOn], until_ns: i64) -> Option<Slept> {
     // Miri has only the older calls.
     if cfg!(miri) {
         return None;

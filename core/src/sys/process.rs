@@ -163,7 +163,7 @@ pub fn is_signal(signo: i32) -> bool {
 }
 
 /// How many descriptors this process may have (RLIMIT_NOFILE).
-pub fn descriptors() -> u64 {
+pub fn descriptors_limit() -> u64 {
     let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: writes one rlimit64. If it fails, none that we know of.
     unsafe { libc::getrlimit64(libc::RLIMIT_NOFILE, &mut limit) };

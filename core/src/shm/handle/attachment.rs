@@ -15,6 +15,7 @@ use crate::sync::local::AtomicU32;
 use crate::sys::file;
 use crate::sys::map::{self, Mapping};
 use crate::sys::process;
+use crate::waiting::Side;
 
 /// What one process has of a queue. All zeros (as fork leaves it) means: nothing.
 pub struct Attachment {
@@ -25,8 +26,8 @@ pub struct Attachment {
     /// Where the kernel cannot wipe pages, the process that it belongs to; else 0.
     only_in: i32,
     pub(super) engine: Engine,
-    pub(super) sending: Patience,
-    pub(super) receiving: Patience,
+    sending: Patience,
+    receiving: Patience,
     /// The attachment of the process that we were forked from, to be freed with us.
     previous: *mut Attachment,
 }
@@ -39,14 +40,13 @@ impl Attachment {
         &self.engine
     }
 
-    /// What this process has learnt about waiting for room.
-    pub(in crate::shm) fn sending(&self) -> &Patience {
-        &self.sending
-    }
-
-    /// What it has learnt about waiting for messages.
-    pub(in crate::shm) fn receiving(&self) -> &Patience {
-        &self.receiving
+    /// What this process has learnt about waiting on that side.
+    #[inline(always)]
+    pub(in crate::shm) fn patience(&self, side: Side) -> &Patience {
+        match side {
+            Side::Sender => &self.sending,
+            Side::Receiver => &self.receiving,
+        }
     }
 
     fn is_ours(&self) -> bool {

@@ -91,10 +91,7 @@ impl Call {
         let stepped = waiting.step(&mut doze, slept, attempt);
         let word = waiting.event().word();
         let came = match stepped {
-            Ok(until_ns) => {
-                let announced = doze.as_ref().map_or(0, Doze::announced);
-                Step::Sleep(Bed { word, announced, until_ns })
-            }
+            Ok((announced, until_ns)) => Step::Sleep(Bed { word, announced, until_ns }),
             Err(Ok(done)) => Step::Done(Ok(done)),
             Err(Err(error)) => Step::Done(Err(self.translate(error))),
         };

@@ -30,6 +30,7 @@ use crate::sys::file::{self, Descriptor, Identity};
 use crate::sys::{clock, msg, process};
 use crate::text::Text;
 use core::ffi::CStr;
+use core::fmt::Write;
 
 /// Messages that a queue holds, at most.
 pub const MESSAGES: u64 = 1024;
@@ -38,44 +39,31 @@ const LONGEST: u64 = 1 << 20;
 /// Bytes of slots that have memory from the beginning.
 const AT_FIRST: u64 = 64 << 10;
 
-const BY_NUMBER: &[u8] = b"mqrs-msg.";
-const BY_KEY: &[u8] = b"mqrs-key.";
+const BY_NUMBER: &str = "mqrs-msg.";
+const BY_KEY: &str = "mqrs-key.";
 
 /// A file's name.
 pub(super) type Name = Text<32>;
 
 pub(super) fn by_number(id: i32) -> Name {
-    let mut digits = [0; 10];
-    let mut at = digits.len();
-    let mut rest = id.unsigned_abs();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
     let mut name = Name::new();
-    name.push(BY_NUMBER);
-    name.push(&digits[at..]);
+    // It fits.
+    let _ = write!(name, "{BY_NUMBER}{id}");
     name
 }
 
 pub(super) fn by_key(key: u32) -> Name {
     let mut name = Name::new();
-    name.push(BY_KEY);
-    for nibble in (0..8).rev() {
-        name.push(&[b"0123456789abcdef"[(key >> (4 * nibble) & 15) as usize]]);
-    }
+    // It fits.
+    let _ = write!(name, "{BY_KEY}{key:08x}");
     name
 }
 
 /// The number of the queue of such a name.
 pub(super) fn number_of(name: &CStr) -> Option<i32> {
-    let digits = name.to_bytes().strip_prefix(BY_NUMBER)?;
+    let digits = name.to_bytes().strip_prefix(BY_NUMBER.as_bytes())?;
     let id: i32 = core::str::from_utf8(digits).ok()?.parse().ok()?;
-    (by_number(id).as_c_str() == name).then_some(id)
+    (id >= 0 && by_number(id).as_c_str() == name).then_some(id)
 }
 
 /// The kernel's limits; what they are as a rule if there is no System V in this kernel.

@@ -80,7 +80,7 @@ impl Attached {
     }
 
     fn look_for_the_dead(&self, is_urgent: bool) -> bool {
-        let now = (clock::coarse_ns() / 1_000_000) as u32;
+        let now = clock::coarse_ms();
         // Relaxed: nothing depends on it.
         let last = self.looked_ms.load(Relaxed);
         if !is_urgent && now.wrapping_sub(last) < LOOK_EVERY_MS {
