@@ -137,6 +137,8 @@ steps! {
     ReclaimSwept,
     /// Notification: the registration word is ours, the tail not yet armed.
     NotifyRegistered,
+    /// Notification: a receiver that sleeps is to be woken instead, and is not yet.
+    NotifyCalled,
     /// Notification: fired, the tail's flags not yet cleared.
     NotifyFired,
     /// Notification: done, the registrant's helper not yet woken.

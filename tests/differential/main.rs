@@ -10,6 +10,7 @@
 //! cargo test --test differential                                   2,000 scripts
 //! SCRIPTS=100000 cargo test --release --test differential          100,000 of them
 //! SEED=7 cargo test --test differential                            those that failed, again
+//! FIRST=20897 SEED=7 cargo test --test differential                from this one on
 //! WITHOUT=become,6600 cargo test --test differential               no steps with these words
 //! cargo test --test differential -- --nocapture                    says what was tried
 //! ```
@@ -149,7 +150,7 @@ fn try_scripts(judge: &mut Judge, count: u64) -> Option<Difference> {
     let is_root = unsafe { libc::geteuid() } == 0;
     let without = std::env::var("WITHOUT").unwrap_or_default();
     let begun = Instant::now();
-    for at in 0..count {
+    for at in number("FIRST").unwrap_or(0)..count {
         let mut script = script(&mut Random::new(seed, at), 30, is_root);
         script.steps.retain(|step| !without.split(',').any(|word| has_word(&step.call, word)));
         let Some(found) = judge.try_out(&script) else { continue };

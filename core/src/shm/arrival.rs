@@ -45,6 +45,8 @@ const TIMES: u32 = 40;
 const FIRED_COUNT: u64 = (1 << TIMES) - 1;
 /// Marks `trusted` as holding a head count.
 const TRUSTED: u64 = 1 << 63;
+/// A receiver that sleeps is about to be woken for that message, or has been.
+const CALLED: u64 = 1 << 62;
 
 /// The registration word as a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -351,14 +353,7 @@ impl Engine {
             self.conclude(t, FIRE);
             return;
         }
-        // Several may complete one firing, and only the first wakes a sleeper. What the
-        // first one found is noted, so that the others do not decide otherwise.
-        if self.is_trusted_with(t) || self.wake_receiver() {
-            self.notify().trusted.store(arrival_of(t), Ordering::SeqCst);
-            self.change_tail(t, t.with(0, FIRE));
-            return;
-        }
-        if self.is_trusted_with(t) {
+        if self.is_trusted_with(t) || self.trust_a_sleeper(t) {
             self.change_tail(t, t.with(0, FIRE));
             return;
         }
@@ -371,6 +366,47 @@ impl Engine {
             self.fire(seen, sender);
         }
         self.conclude(t, FIRE | ARMED);
+    }
+
+    /// Wake a receiver that sleeps for the message of a firing send; whether there was one.
+    ///
+    /// Several may complete one firing, and only the first finds the sleeper; the sleeper itself,
+    /// once woken, may be one of the others. So that they decide alike, it is said before the
+    /// wake that there is one, and what is said last is what one exchange has decided.
+    fn trust_a_sleeper(&self, t: Tail) -> bool {
+        let trusted = &self.notify().trusted;
+        let (arrival, called) = (arrival_of(t), arrival_of(t) | CALLED);
+        let mut seen = trusted.load(Ordering::SeqCst);
+        let mut is_ours = false;
+        if seen != called && self.control().wait.0.receivers.has_sleepers() {
+            match trusted.compare_exchange(seen, called, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => {
+                    (seen, is_ours) = (called, true);
+                    step!(NotifyCalled);
+                }
+                Err(now) => seen = now,
+            }
+        }
+        if seen == arrival {
+            return true;
+        }
+        // Also where another has called: he may have died before he woke anybody.
+        let woke = self.wake_receiver();
+        // Whoever slept when another called, and does not now, is about to look at the queue.
+        let is_awaited = woke || seen == called && !is_ours;
+        if !is_awaited && !is_ours {
+            return false;
+        }
+        let decision = if is_awaited { arrival } else { 0 };
+        loop {
+            match trusted.compare_exchange(seen, decision, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return is_awaited,
+                // We have woken the one whom another has called meanwhile.
+                Err(now) if now == called && is_awaited => seen = now,
+                // Another has decided, if not about later arrivals.
+                Err(now) => return now != 0,
+            }
+        }
     }
 
     /// Whether a receiver that slept was woken for the message of a firing send.

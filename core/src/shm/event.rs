@@ -164,6 +164,13 @@ impl Event {
         }
     }
 
+    /// Whether somebody may be asleep. As with a wake, the caller has changed the queue before.
+    pub fn has_sleepers(&self) -> bool {
+        // SYNC: Dekker pair with announce.
+        dekker_barrier();
+        self.word.load(Ordering::Relaxed) & ASLEEP != 0
+    }
+
     /// Wake one sleeper if there may be one; tells whether there was.
     ///
     /// The caller has changed the queue by a read-modify-write before.
@@ -275,6 +282,12 @@ impl Event {
         Slept::Changed
     }
 
+    /// How many threads sleep, and nobody has woken them.
+    #[cfg(loom)]
+    pub fn sleepers(&self) -> i32 {
+        self.bed.sleepers()
+    }
+
     #[cfg(loom)]
     fn futex_wake(&self, most: i32) -> i32 {
         self.bed.wake(most)
@@ -308,6 +321,10 @@ mod modelled {
                 state = self.woken.wait(state).unwrap();
             }
             state.1 -= 1;
+        }
+
+        pub fn sleepers(&self) -> i32 {
+            self.state.lock().unwrap().0
         }
 
         pub fn wake(&self, most: i32) -> i32 {

@@ -353,7 +353,8 @@ pub struct NotifyWords {
     pub word: AtomicU64,
     /// uid << 32 | pid of the sender whose message fired, by parity of the generation.
     pub sender: [AtomicU64; 2],
-    /// 1 << 63 | head count when a woken receiver was trusted with an arrival.
+    /// 1 << 63 | head count when a woken receiver was trusted with an arrival; with 1 << 62 when
+    /// one is being woken for it.
     pub trusted: AtomicU64,
     /// What has fired of a registration that stays: in 0-39 the send count of the last
     /// arrival, in 40-63 how many there were.

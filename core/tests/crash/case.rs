@@ -32,6 +32,7 @@ pub const READY: usize = 2;
 pub const GO: usize = 3;
 const OTHERS: usize = 4;
 pub const POLLED: usize = 12;
+pub const RECEIVED: usize = 13;
 
 impl Board {
     pub fn new() -> Board {
@@ -97,6 +98,10 @@ impl Case {
             Reclaimer => self.accomplice_claims(NSLOTS),
             Notifier => self.accomplice_registers(0),
             StayingNotifier => self.accomplice_registers(how::PERSISTENT),
+            Caller => {
+                self.accomplice_registers(0);
+                self.accomplice_sleeps();
+            }
             Waker => self.accomplice_polls(),
             _ => {}
         }
@@ -209,6 +214,20 @@ impl Case {
         wait_until(|| self.board.get(READY) > 0).expect("the accomplice registers");
     }
 
+    /// Sleeps until there is a message, and receives that one.
+    fn accomplice_sleeps(&mut self) {
+        let child = spawn(|| {
+            let queue = self.stage.open();
+            Receiver::new(&self.ledger, &queue, ACCOMPLICE, How::Block, 1).receive_one();
+            self.board.count(RECEIVED);
+            while !self.board.is_over() {
+                pause(Duration::from_millis(1));
+            }
+        });
+        self.accomplices.push(child);
+        wait_until(|| self.receivers_word() & 63 != 0).expect("the accomplice sleeps");
+    }
+
     /// Sleeps until there is a message, and then looks for more until all is over.
     fn accomplice_polls(&mut self) {
         let child = spawn(|| {
@@ -218,8 +237,11 @@ impl Case {
             poll_until_over(&queue, &self.board);
         });
         self.accomplices.push(child);
-        let word = || self.stage.engine().segment().control().wait.0.receivers.word().load(SeqCst);
-        wait_until(|| word() & 128 != 0).expect("the accomplice leaves a mark");
+        wait_until(|| self.receivers_word() & 128 != 0).expect("the accomplice leaves a mark");
+    }
+
+    fn receivers_word(&self) -> u32 {
+        self.stage.engine().segment().control().wait.0.receivers.word().load(SeqCst)
     }
 
     pub fn victim(&self, role: Role, traps: &[Trap]) -> Child {

@@ -67,6 +67,8 @@ pub enum Role {
     Shutter,
     /// The same with one that stays.
     StayingNotifier,
+    /// The same where a receiver sleeps, who is to be woken instead.
+    Caller,
     /// Sends to an empty queue for which another waits among several.
     Waker,
     /// Waits for the queue among several.
@@ -136,6 +138,7 @@ pub fn roles(step: Step) -> &'static [Role] {
         Step::ReclaimFound => &[Reclaimer, Successor],
         Step::ReclaimSwept => &[Successor],
         Step::NotifyRegistered | Step::NotifyDisarmed => &[Registrant],
+        Step::NotifyCalled => &[Caller],
         Step::NotifyFired | Step::NotifyUnwoken => &[Notifier, StayingNotifier],
         Step::AttachLocked => &[Attacher, Inheritor, Successor],
         Step::CreateUnnamed | Step::CreateNamed => &[Creator],
@@ -233,6 +236,7 @@ impl Role {
                 | Unlinker
                 | Notifier
                 | StayingNotifier
+                | Caller
                 | Waker
         )
     }

@@ -2,7 +2,7 @@
 
 use crate::Report;
 use crate::beacons;
-use crate::case::{Case, MAXMSG, NOTIFIED, NSLOTS, PATIENCE, POLLED, wait_until};
+use crate::case::{Case, MAXMSG, NOTIFIED, NSLOTS, PATIENCE, POLLED, RECEIVED, wait_until};
 use crate::endings;
 use crate::processes::work::{BATCH, How, MSGSIZE, Receiver};
 use crate::processes::{Child, Fate, Rng, Stage, new_name, options, pause, spawn};
@@ -189,6 +189,9 @@ pub fn carry_on(
         && !matches!(step, Step::SendClaimed | Step::SendCopied)
     {
         wait_until(|| case.board.get(NOTIFIED) > 0).map_err(|_| "the registrant is deaf")?;
+    }
+    if role == Caller {
+        wait_until(|| case.board.get(RECEIVED) > 0).map_err(|_| "the receiver sleeps on")?;
     }
     if role == Waker {
         wait_until(|| case.board.get(POLLED) > 0).map_err(|_| "the poller sleeps on")?;

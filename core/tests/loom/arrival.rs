@@ -1,5 +1,6 @@
 //! The registration for notification.
 
+use super::waiting::receive_sleeping;
 use super::*;
 use loom::thread;
 use mqueue_core::fault::{Step, abandon_at};
@@ -43,6 +44,54 @@ fn a_message_behind_one_that_is_just_received_is_not_silent() {
             assert!(matches!(owner.arrival(ticket), Arrival::Arrived { .. }), "silent");
             same(drain(&owner), vec![2]);
         }
+    });
+}
+
+/// A receiver that is woken may come to complete the notification that it was woken for.
+fn expect_silence_beside_a_sleeper(name: &str, queue: fn() -> Queue) {
+    model(name, 3, 10, move || {
+        let q = queue();
+        let owner = q.owner(0);
+        let ticket = owner.register(false).unwrap();
+        let r = q.owner(1);
+        let receiver = thread::spawn(move || receive_sleeping(&r).0);
+        let s = q.owner(2);
+        let slept = owner.segment().control().wait.0.receivers.sleepers() > 0;
+        assert!(send(&s, 1, 0));
+        assert_eq!(receiver.join().unwrap(), 1);
+        if slept {
+            assert_eq!(owner.arrival(ticket), Arrival::Waiting, "fired beside a receiver");
+        }
+    });
+}
+
+#[test]
+fn a_message_for_a_sleeping_receiver_does_not_fire() {
+    expect_silence_beside_a_sleeper("notification, 1R asleep", || Queue::new(2, 2));
+}
+
+#[test]
+fn a_message_for_a_sleeping_receiver_does_not_fire_in_mixed_mode() {
+    expect_silence_beside_a_sleeper("notification, 1R asleep, mixed", || {
+        let q = settled(2, 2);
+        assert_eq!(receive(&q.owner(0)), Some((1, 0)));
+        q
+    });
+}
+
+#[test]
+fn a_sender_left_before_the_wake_leaves_it_to_the_next() {
+    model("caller left before the wake", 3, 5, || {
+        let q = Queue::new(2, 2);
+        let owner = q.owner(0);
+        let ticket = owner.register(false).unwrap();
+        let r = q.owner(1);
+        let receiver = thread::spawn(move || receive_sleeping(&r).0);
+        let dead = q.owner(2);
+        abandon_at(Step::NotifyCalled, || send(&dead, 1, 0));
+        // It wakes who sleeps, or fires if nobody does and nobody was called.
+        owner.watch_arrival(ticket, 0);
+        assert_eq!(receiver.join().unwrap(), 1);
     });
 }
 

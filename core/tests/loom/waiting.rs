@@ -5,7 +5,7 @@ use loom::thread;
 use mqueue_core::shm::Waited;
 
 /// Receive as the waiting layer does: try, then rounds of waiting.
-fn receive_sleeping(q: &Engine) -> (u8, u32) {
+pub fn receive_sleeping(q: &Engine) -> (u8, u32) {
     let event = &q.segment().control().wait.0.receivers;
     let look = || {
         let got = receive(q)?;
