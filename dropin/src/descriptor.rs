@@ -69,8 +69,8 @@ pub fn is_nonblocking(number: c_int) -> Result<bool> {
     Ok(checked(unsafe { libc::fcntl(number, libc::F_GETFL) })? & libc::O_NONBLOCK != 0)
 }
 
-/// Change that; gives what it was.
-pub fn set_nonblocking(number: c_int, on: bool) -> Result<bool> {
+/// Change that.
+pub fn set_nonblocking(number: c_int, on: bool) -> Result<()> {
     // SAFETY: touches no memory.
     let flags = checked(unsafe { libc::fcntl(number, libc::F_GETFL) })?;
     let wanted = if on { flags | libc::O_NONBLOCK } else { flags & !libc::O_NONBLOCK };
@@ -78,7 +78,7 @@ pub fn set_nonblocking(number: c_int, on: bool) -> Result<bool> {
         // SAFETY: touches no memory.
         checked(unsafe { libc::fcntl(number, libc::F_SETFL, wanted) })?;
     }
-    Ok(flags & libc::O_NONBLOCK != 0)
+    Ok(())
 }
 
 /// Close a number; not by libc's close, which is a cancellation point.

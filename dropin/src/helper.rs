@@ -18,6 +18,8 @@ use mqueue_core::sync::local::AtomicU64;
 
 /// The signals that were blocked when a queue was opened last: those up to 64, which are all.
 static BLOCKED: AtomicU64 = AtomicU64::new(0);
+
+/// Those that are blocked now.
 fn blocked() -> u64 {
     let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: only asks; the set is large enough for one.

@@ -29,7 +29,10 @@ mod trace;
 mod transfer;
 
 use core::ffi::c_int;
+use core::panic::AssertUnwindSafe;
 use mqueue_core::error::{Errno, Result};
+use mqueue_core::sys::thread::Uncancelled;
+use mqueue_core::sys::{file, process};
 
 /// Tell the C half an error as the functions of libc do: -1, and errno.
 fn refuse(error: Errno) -> c_int {
@@ -38,20 +41,33 @@ fn refuse(error: Errno) -> c_int {
     -1
 }
 
-/// A result as the functions of libc have it. No panic leaves this library: its queue stays
-/// what it was, and the call fails.
-fn answer(work: impl FnOnce() -> Result<c_int> + std::panic::UnwindSafe) -> c_int {
+/// Do some work, of which no panic leaves this library: its queue stays what it was, and the
+/// call fails.
+#[inline(always)]
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // What the library does has cancellation points of libc in it; none of them is one of ours.
-    let uncancelled = mqueue_core::sys::thread::Uncancelled::begin();
-    let result = std::panic::catch_unwind(work);
+    let uncancelled = Uncancelled::begin();
+    let came = std::panic::catch_unwind(AssertUnwindSafe(work));
     drop(uncancelled);
-    match result {
-        Ok(Ok(value)) => value,
-        Ok(Err(error)) => refuse(error),
-        Err(payload) => {
-            // To drop it could panic again.
-            core::mem::forget(payload);
-            refuse(Errno(libc::ENOTRECOVERABLE))
-        }
-    }
+    came.unwrap_or_else(|payload| {
+        // To drop it could panic again.
+        core::mem::forget(payload);
+        Err(Errno(libc::ENOTRECOVERABLE))
+    })
+}
+
+/// The same, with the result as the functions of libc have it.
+fn answer(work: impl FnOnce() -> Result<c_int>) -> c_int {
+    guarded(work).unwrap_or_else(refuse)
+}
+
+/// From here on descriptors of our own have their numbers, if the process may have so many.
+const OWN_NUMBERS: u64 = 512;
+
+/// When the library is loaded; tells whether calls are to be counted.
+#[unsafe(no_mangle)]
+extern "C" fn mqrs_dropin_load() -> c_int {
+    // Half of what the process may have, but no program uses so many by itself.
+    file::leave_numbers_below((process::descriptors_limit() / 2).min(OWN_NUMBERS) as i32);
+    c_int::from(trace::begin())
 }

@@ -10,7 +10,6 @@
 use crate::answer;
 use crate::table::{self, Entry};
 use core::ffi::{c_int, c_void};
-use core::panic::AssertUnwindSafe;
 use mqueue_core::error::{Errno, Result};
 use mqueue_core::notify::{Delivery, Notification};
 use mqueue_core::sys::process;
@@ -49,7 +48,7 @@ struct Registration {
 /// `notice` is null or a notice.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mqrs_dropin_notify(number: c_int, notice: *const Notice) -> c_int {
-    answer(AssertUnwindSafe(|| {
+    answer(|| {
         let Some((queue, _)) = table::find(number) else { return Ok(1) };
         // SAFETY: granted by the caller.
         let Some(notice) = (unsafe { notice.as_ref() }) else {
@@ -69,13 +68,12 @@ unsafe extern "C" fn mqrs_dropin_notify(number: c_int, notice: *const Notice) ->
         if registered.is_ok() {
             // Whoever closed a descriptor meanwhile has taken the note for an older one's.
             queue.note_registrant();
-        }
-        if registered.is_err() {
+        } else {
             // SAFETY: allocated above, and nobody has it.
             unsafe { deallocate(data) };
         }
         registered.map(|()| 0)
-    }))
+    })
 }
 
 fn allocate(registration: Registration) -> Result<*mut Registration> {
@@ -97,7 +95,7 @@ unsafe fn deallocate(data: *mut Registration) {
     unsafe { std::alloc::dealloc(data.cast(), core::alloc::Layout::new::<Registration>()) };
 }
 
-/// For a message of this process and user.
+/// Tell of a message; `pid` and `uid` are its sender's.
 unsafe fn deliver(data: *mut c_void, pid: u32, uid: u32) -> bool {
     // SAFETY: the registration's own data.
     let Registration { notice, entry } = unsafe { &*data.cast::<Registration>() };

@@ -8,7 +8,6 @@ use crate::settings::Settings;
 use crate::table::{self, Use};
 use crate::{answer, helper, limits, trace};
 use core::ffi::{c_char, c_int, c_long};
-use core::panic::AssertUnwindSafe;
 use mqueue_core::address::ShmName;
 use mqueue_core::attr::{OpenOptions, option};
 use mqueue_core::error::{Errno, Result};
@@ -176,7 +175,7 @@ unsafe extern "C" fn mqrs_dropin_unlink(name: *const c_char) -> c_int {
 /// The two are what they say.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mqrs_dropin_attr(number: c_int, new: *const Attr, old: *mut Attr) -> c_int {
-    let work = AssertUnwindSafe(|| {
+    answer(|| {
         let Some((queue, _)) = table::find(number) else {
             // SAFETY: the program's arguments.
             let result = unsafe { libc::syscall(libc::SYS_mq_getsetattr, number, new, old) };
@@ -209,8 +208,7 @@ unsafe extern "C" fn mqrs_dropin_attr(number: c_int, new: *const Attr, old: *mut
             }
         }
         Ok(0)
-    });
-    answer(work)
+    })
 }
 
 fn attributes(queue: &Use, number: c_int) -> Result<Attr> {

@@ -11,16 +11,14 @@
 //! Source: msgget(2), msgop(2), msgctl(2).
 
 use crate::settings::Settings;
-use crate::trace;
-use crate::transfer::Next;
+use crate::transfer::{Next, Now, slept};
+use crate::{guarded, trace};
 use core::ffi::{c_int, c_long};
 use core::mem::ManuallyDrop;
-use core::panic::AssertUnwindSafe;
 use mqueue_core::error::{Errno, Result};
 use mqueue_core::shm::Slept;
-use mqueue_core::shm::steps::{Bed, Step};
+use mqueue_core::shm::steps::Step;
 use mqueue_core::shm::typed::{self, Limits, Receiving, Sending, Settings as Changes, Want};
-use mqueue_core::sys::thread::Uncancelled;
 
 /// Bits of what [`mqrs_dropin_sysv_load`] says (sysv.c has them, too).
 const IS_OURS: c_int = 1;
@@ -55,14 +53,10 @@ enum Transfer {
     Receive(Receiving),
 }
 
-/// A call between its steps; the C half keeps it (union call of sysv.c) and reads the first
-/// five.
+/// A call between its steps; the C half keeps it (union call of sysv.c) and reads the first two.
 #[repr(C)]
 pub struct Call {
-    result: c_long,
-    word: *const u32,
-    announced: u32,
-    until_ns: i64,
+    now: Now,
     kind: i64,
     text: *mut u8,
     transfer: ManuallyDrop<Transfer>,
@@ -83,10 +77,7 @@ unsafe extern "C" fn mqrs_dropin_msg_begin(call: *mut Call, request: *const Requ
         // SAFETY: granted by the caller; written whole.
         Ok(transfer) => unsafe {
             call.write(Call {
-                result: 0,
-                word: core::ptr::null(),
-                announced: 0,
-                until_ns: 0,
+                now: Now::default(),
                 kind: 0,
                 text: request.text,
                 transfer: ManuallyDrop::new(transfer),
@@ -95,7 +86,7 @@ unsafe extern "C" fn mqrs_dropin_msg_begin(call: *mut Call, request: *const Requ
         },
         Err(error) => {
             // SAFETY: granted by the caller.
-            unsafe { (*call).result = crate::refuse(error) as c_long };
+            unsafe { (*call).now.result = crate::refuse(error) as c_long };
             Next::Done
         }
     }
@@ -107,13 +98,8 @@ unsafe extern "C" fn mqrs_dropin_msg_begin(call: *mut Call, request: *const Requ
 /// The last step of this call said SLEEP.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mqrs_dropin_msg_go_on(call: *mut Call, how: c_int) -> Next {
-    let slept = match how {
-        libc::EINTR => Slept::Interrupted,
-        libc::ETIMEDOUT => Slept::TimedOut,
-        _ => Slept::Changed,
-    };
     // SAFETY: granted by the caller.
-    unsafe { next(&mut *call, Some(slept)) }
+    unsafe { next(&mut *call, Some(slept(how))) }
 }
 
 /// The thread was cancelled in its sleep.
@@ -127,18 +113,6 @@ unsafe extern "C" fn mqrs_dropin_msg_abandon(call: *mut Call) {
         unsafe { ManuallyDrop::drop(&mut (*call).transfer) };
         Ok(())
     });
-}
-
-/// Run `work`, of which no panic leaves the library, and no cancellation ends it.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let uncancelled = Uncancelled::begin();
-    let came = std::panic::catch_unwind(AssertUnwindSafe(work));
-    drop(uncancelled);
-    came.unwrap_or_else(|payload| {
-        // To drop it could panic again.
-        core::mem::forget(payload);
-        Err(Errno(libc::ENOTRECOVERABLE))
-    })
 }
 
 fn begin(request: &Request) -> Result<Transfer> {
@@ -177,17 +151,14 @@ unsafe fn next(call: &mut Call, slept: Option<Slept>) -> Next {
         // SAFETY: the program's buffer, as it says.
         Ok(unsafe {
             match &mut *call.transfer {
-                Transfer::Send(sending) => match sending.step(text, slept) {
-                    Step::Done(sent) => Step::Done(sent.map(|()| (0, 0))),
-                    Step::Sleep(bed) => Step::Sleep(bed),
-                },
+                Transfer::Send(sending) => sending.step(text, slept).map(|()| (0, 0)),
                 Transfer::Receive(receiving) => receiving.step(text, slept),
             }
         })
     });
     let came = match came {
-        Ok(Step::Sleep(Bed { word, announced, until_ns })) => {
-            (call.word, call.announced, call.until_ns) = (word.cast(), announced, until_ns);
+        Ok(Step::Sleep(bed)) => {
+            call.now.sleep(bed);
             return Next::Sleep;
         }
         Ok(Step::Done(came)) => came,
@@ -198,7 +169,7 @@ unsafe fn next(call: &mut Call, slept: Option<Slept>) -> Next {
         ManuallyDrop::drop(&mut call.transfer);
         Ok(())
     });
-    call.result = match came {
+    call.now.result = match came {
         Ok((len, kind)) => {
             call.kind = kind;
             len as c_long

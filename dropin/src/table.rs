@@ -29,7 +29,7 @@ use mqueue_core::transport::Transport;
 
 /// Places of one piece of memory.
 const CHUNK: usize = 1024;
-/// More descriptors than Linux gives a process by default (fs.nr_open).
+/// As many descriptors as Linux lets a process have by default (fs.nr_open).
 const CHUNKS: usize = 1024;
 
 type Chunk = [AtomicPtr<Entry>; CHUNK];
@@ -290,9 +290,8 @@ fn place(number: c_int) -> Result<&'static AtomicPtr<Entry>> {
 /// Give a number its queue.
 pub fn insert(number: c_int, queue: Use) -> Result<()> {
     let place = place(number)?;
-    // The program has closed what had this number before.
-    vacate(place, place.load(Acquire));
     queue.entry().places.fetch_add(1, Relaxed);
+    // The program has closed what had this number before.
     let before = place.swap(queue.into_pointer().cast_mut(), AcqRel);
     forget(before);
     Ok(())

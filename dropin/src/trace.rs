@@ -12,14 +12,10 @@ use crate::settings::Settings;
 use core::ffi::c_int;
 use mqueue_core::sync::Ordering::Relaxed;
 use mqueue_core::sync::local::AtomicU64;
-use mqueue_core::sys::{file, process};
 use std::ffi::CStr;
 use std::fmt::Write;
 
-/// From here on descriptors of our own have their numbers, if the process may have so many.
-const OWN_NUMBERS: u64 = 512;
-
-/// The functions that are counted, in the order of calls.c.
+/// The functions that are counted, in the order of calls.c, then of sysv.c.
 const CALLS: [&str; 14] = [
     "mq_open",
     "mq_close",
@@ -40,17 +36,14 @@ const CALLS: [&str; 14] = [
 static COUNTS: [AtomicU64; CALLS.len()] = [const { AtomicU64::new(0) }; CALLS.len()];
 
 /// When the library is loaded: read the settings; tells whether calls are to be counted.
-#[unsafe(no_mangle)]
-extern "C" fn mqrs_dropin_load() -> c_int {
+pub fn begin() -> bool {
     let is_traced = Settings::get().is_traced;
-    // Half of what the process may have, but no program uses so many by itself.
-    file::leave_numbers_below((process::descriptors_limit() / 2).min(OWN_NUMBERS) as i32);
     if is_traced {
         // SAFETY: a function without arguments that only stores numbers. If there is no
         // memory for it, a child's summary has its parent's calls in it.
         unsafe { libc::pthread_atfork(None, None, Some(forget)) };
     }
-    c_int::from(is_traced)
+    is_traced
 }
 
 unsafe extern "C" fn forget() {
@@ -102,11 +95,7 @@ pub fn opened(name: &CStr, oflag: c_int, result: Result<c_int, c_int>) {
             let _ = write!(line, "|{text}");
         }
     }
-    let _ = match result {
-        Ok(number) => write!(line, ") = {number}"),
-        Err(errno) => write!(line, "): errno {errno}"),
-    };
-    line.print();
+    line.end(result);
 }
 
 /// A System V queue was asked for: `result` is its number or the error.
@@ -120,11 +109,7 @@ pub fn got(key: i32, flags: c_int, result: Result<c_int, c_int>) {
         _ => write!(line, "msgget({key:#x}"),
     };
     let _ = write!(line, ", {flags:#o}");
-    let _ = match result {
-        Ok(number) => write!(line, ") = {number}"),
-        Err(errno) => write!(line, "): errno {errno}"),
-    };
-    line.print();
+    line.end(result);
 }
 
 /// One line for standard error, written at once.
@@ -133,6 +118,15 @@ struct Line(String);
 impl Line {
     fn new() -> Line {
         Line(String::from("mqueue_dropin: "))
+    }
+
+    /// Add what came of the call.
+    fn end(mut self, result: Result<c_int, c_int>) {
+        let _ = match result {
+            Ok(number) => write!(self, ") = {number}"),
+            Err(errno) => write!(self, "): errno {errno}"),
+        };
+        self.print();
     }
 
     fn print(mut self) {

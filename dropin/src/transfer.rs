@@ -17,7 +17,6 @@ use crate::helper;
 use crate::table::{self, Entry, Use};
 use core::ffi::{c_int, c_long, c_uint};
 use core::mem::MaybeUninit;
-use core::panic::AssertUnwindSafe;
 use mqueue_core::attr::PRIO_MAX;
 use mqueue_core::deadline::{Clock, Wait};
 use mqueue_core::error::{Errno, Result};
@@ -25,7 +24,6 @@ use mqueue_core::notify;
 use mqueue_core::oflag::Direction;
 use mqueue_core::shm::Slept;
 use mqueue_core::shm::steps::{Bed, Step, Steps};
-use mqueue_core::sys::thread::Uncancelled;
 use mqueue_core::transport::Transport;
 
 /// What the C half does next.
@@ -57,24 +55,45 @@ pub struct Request {
     is_timed: c_int,
 }
 
-/// A call between its steps; the C half keeps it (struct call of calls.c) and reads the first
-/// four.
+/// What a step tells the C half.
 #[repr(C)]
-pub struct Call {
-    result: c_long,
+pub struct Now {
+    /// Of a call that is over.
+    pub result: c_long,
+    /// Where to sleep, while it is as announced, until this time on the monotonic clock.
     word: *const u32,
     announced: u32,
     until_ns: i64,
+}
+
+impl Now {
+    /// Of a call that is to sleep there.
+    pub fn sleep(&mut self, bed: Bed) {
+        let Bed { word, announced, until_ns } = bed;
+        (self.word, self.announced, self.until_ns) = (word.cast(), announced, until_ns);
+    }
+}
+
+impl Default for Now {
+    fn default() -> Now {
+        Now { result: 0, word: core::ptr::null(), announced: 0, until_ns: 0 }
+    }
+}
+
+/// A call between its steps; the C half keeps it (union call of calls.c) and reads `now`.
+#[repr(C)]
+pub struct Call {
+    now: Now,
     request: Request,
     entry: *const Entry,
     steps: MaybeUninit<Steps>,
 }
 
-// The C half has 256 bytes for it (union call of calls.c).
+// The C half has 256 bytes for it.
 const _: () = assert!(size_of::<Call>() <= 256 && align_of::<Call>() <= 8);
 
-/// What a call of another library may have told the C half about a sleep.
-fn slept(how: c_int) -> Slept {
+/// How the C half's sleep ended, from its errno; 0 if it was woken.
+pub fn slept(how: c_int) -> Slept {
     match how {
         libc::EINTR => Slept::Interrupted,
         libc::ETIMEDOUT => Slept::TimedOut,
@@ -119,26 +138,18 @@ unsafe extern "C" fn mqrs_dropin_go_on(call: *mut Call, how: c_int) -> Next {
 unsafe extern "C" fn mqrs_dropin_abandon(call: *mut Call) {
     // SAFETY: granted by the caller; the step before has kept its use of the queue.
     let (queue, steps) = unsafe { (Use::from_pointer((*call).entry), (*call).steps.assume_init()) };
-    let abandoned = AssertUnwindSafe(|| queue.queue().map(|queue| queue.abandon(&steps)));
-    let _ = std::panic::catch_unwind(abandoned);
+    let _ = crate::guarded(move || queue.queue().map(|queue| queue.abandon(&steps)));
 }
 
-/// Do a part of a call, in which the thread is not cancelled and which no panic leaves.
+/// Do a part of a call.
 ///
 /// # Safety
 /// `call` can be written to.
 #[inline(always)]
 unsafe fn guarded(call: *mut Call, work: impl FnOnce() -> Result<Next>) -> Next {
-    let uncancelled = Uncancelled::begin();
-    let came = std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        // To drop it could panic again.
-        core::mem::forget(payload);
-        Err(Errno(libc::ENOTRECOVERABLE))
-    });
-    drop(uncancelled);
-    came.unwrap_or_else(|error| {
+    crate::guarded(work).unwrap_or_else(|error| {
         // SAFETY: granted by the caller.
-        unsafe { (*call).result = crate::refuse(error) as c_long };
+        unsafe { (*call).now.result = crate::refuse(error) as c_long };
         Next::Done
     })
 }
@@ -183,9 +194,9 @@ unsafe fn next(call: &mut Call, queue: Use, slept: Option<Slept>) -> Result<Next
     // SAFETY: granted by the caller.
     let came = unsafe { step(&queue, call.steps.assume_init_mut(), slept, &call.request) };
     match came {
-        Step::Sleep(Bed { word, announced, until_ns }) => {
+        Step::Sleep(bed) => {
             call.entry = queue.into_pointer();
-            (call.word, call.announced, call.until_ns) = (word.cast(), announced, until_ns);
+            call.now.sleep(bed);
             Ok(Next::Sleep)
         }
         Step::Done(done) => {
@@ -193,7 +204,7 @@ unsafe fn next(call: &mut Call, queue: Use, slept: Option<Slept>) -> Result<Next
             if call.request.is_send != 0 {
                 notify::deliver_at_once();
             }
-            call.result = done? as c_long;
+            call.now.result = done? as c_long;
             Ok(Next::Done)
         }
     }
@@ -215,23 +226,16 @@ unsafe fn step(
     let wait = || how_long(request);
     if request.is_send != 0 {
         // SAFETY: granted by the caller.
-        return match unsafe { queue.send_step(steps, slept, (data, len), prio, wait) } {
-            Step::Done(sent) => Step::Done(sent.map(|()| 0)),
-            Step::Sleep(bed) => Step::Sleep(bed),
-        };
+        return unsafe { queue.send_step(steps, slept, (data, len), prio, wait) }.map(|()| 0);
     }
     // SAFETY: granted by the caller.
-    match unsafe { queue.receive_step(steps, slept, (data, len), wait) } {
-        Step::Done(Ok((len, prio))) => {
-            if !prio_at.is_null() {
-                // SAFETY: the program's.
-                unsafe { *prio_at = prio };
-            }
-            Step::Done(Ok(len))
+    unsafe { queue.receive_step(steps, slept, (data, len), wait) }.map(|(len, prio)| {
+        if !prio_at.is_null() {
+            // SAFETY: the program's.
+            unsafe { *prio_at = prio };
         }
-        Step::Done(Err(error)) => Step::Done(Err(error)),
-        Step::Sleep(bed) => Step::Sleep(bed),
-    }
+        len
+    })
 }
 
 /// How long a call may wait that would have to.

@@ -239,6 +239,11 @@ pub fn look_at(fd: i32) -> Result<HandedOn> {
 
 /// Read and check the beginning of a queue's file.
 pub fn read_prologue(fd: i32) -> Result<(Prologue, Identity)> {
+    read_prologue_with(fd, option::KEPT)
+}
+
+/// The same of a queue that may have these options.
+pub fn read_prologue_with(fd: i32, known: u64) -> Result<(Prologue, Identity)> {
     let status = file::status(fd).map_err(looking)?;
     if !status.is_regular() {
         return Err(not_a_queue());
@@ -247,7 +252,7 @@ pub fn read_prologue(fd: i32) -> Result<(Prologue, Identity)> {
     if file::read_start(fd, &mut bytes).map_err(looking)? < PROLOGUE {
         return Err(not_a_queue());
     }
-    Ok((Prologue::decode(&bytes, status.len)?, status.identity))
+    Ok((Prologue::decode_known(&bytes, status.len, known)?, status.identity))
 }
 
 /// Make a queue; `EEXIST` if there is one of that name.

@@ -46,6 +46,16 @@ pub enum Step<T> {
     Sleep(Bed),
 }
 
+impl<T> Step<T> {
+    /// The same with another result.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Step<U> {
+        match self {
+            Step::Done(came) => Step::Done(came.map(change)),
+            Step::Sleep(bed) => Step::Sleep(bed),
+        }
+    }
+}
+
 /// Where and how long to sleep: on a futex shared between processes, while it has this value,
 /// until this time on the monotonic clock.
 #[derive(Clone, Copy)]

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A handler that runs while a call sleeps ends it, also with SA_RESTART: these two calls are
-//! never restarted (signal(7)).
+//! never restarted (signal(7)); but one that begins between two slices of the sleep (`steps.rs`)
+//! does not.
 
 use super::message::Want;
 use super::rights::{READ, WRITE};
@@ -56,7 +57,7 @@ impl Call {
             wait,
             access: &attached.access,
             entered,
-            // A handler that runs between two slices does not end the call.
+            // Long ones: a handler that runs between two of them does not end the call.
             slice: SLICE,
             longest: SLICE,
         }
@@ -141,8 +142,8 @@ pub struct Sending {
 impl Sending {
     /// Begin to send `len` bytes as a message of this type.
     pub fn begin(id: i32, kind: i64, len: usize, nowait: bool) -> Result<Sending> {
-        if id < 0 || isize::try_from(len).is_err() {
-            return Err(say(libc::EINVAL, "the number of the queue or the length is negative"));
+        if isize::try_from(len).is_err() {
+            return Err(say(libc::EINVAL, "the length is negative"));
         }
         if kind < 1 {
             return Err(say(libc::EINVAL, "the type of a message must be positive"));
@@ -196,8 +197,8 @@ pub struct Receiving {
 impl Receiving {
     /// Begin to receive at most `cap` bytes of the message that is wanted; `cut` off the rest.
     pub fn begin(id: i32, want: Want, cap: usize, cut: bool, nowait: bool) -> Result<Receiving> {
-        if id < 0 || isize::try_from(cap).is_err() {
-            return Err(say(libc::EINVAL, "the number of the queue or the size is negative"));
+        if isize::try_from(cap).is_err() {
+            return Err(say(libc::EINVAL, "the size is negative"));
         }
         if matches!(want, Want::Copy(_)) && !nowait {
             return Err(say(libc::EINVAL, "MSG_COPY needs IPC_NOWAIT"));

@@ -3,17 +3,17 @@
 #![forbid(unsafe_code)]
 
 use super::list;
+use super::message::now_s;
 use super::names::{self, Found};
 use super::rights::{READ, file_mode, not_the_owner};
 use super::table::Used;
-use crate::deadline::Clock;
 use crate::directory::{self, explained};
 use crate::error::{Errno, Result};
 use crate::report::say;
 use crate::shm::layout::TypedWords;
 use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sys::file::{self, Descriptor};
-use crate::sys::{clock, process};
+use crate::sys::process;
 
 /// Whose limits count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,7 +124,7 @@ pub fn get(key: u32, flags: i32, limits: Limits) -> Result<i32> {
             Ok((id, found)) if key == 0 => return Ok(attached(id, found)),
             Ok((id, found)) => {
                 let words = found.words()?;
-                if found.number(&dir, &words)? {
+                if found.give_number(&dir, &words)? {
                     if found.words()?.removed.load(Relaxed) != 0 {
                         found.lose_names(&dir, &words);
                         continue;
@@ -149,7 +149,7 @@ fn attached(id: i32, found: Found) -> i32 {
 /// The number of a queue that was found by its key; nothing if it is gone.
 fn known(dir: &Descriptor, found: &Found, flags: i32) -> Result<Option<i32>> {
     let words = found.words()?;
-    if words.removed.load(Relaxed) != 0 || !found.number(dir, &words)? {
+    if words.removed.load(Relaxed) != 0 || !found.give_number(dir, &words)? {
         found.lose_names(dir, &words);
         return Ok(None);
     }
@@ -164,13 +164,9 @@ fn exists() -> Errno {
     say(libc::EEXIST, "a queue of this key exists already")
 }
 
-fn number(id: i32) -> Result<i32> {
-    if id < 0 { Err(say(libc::EINVAL, "the number of the queue is negative")) } else { Ok(id) }
-}
-
 /// Look at a queue: IPC_STAT.
 pub fn status(id: i32) -> Result<Status> {
-    let used = Used::of(number(id)?)?;
+    let used = Used::of(id)?;
     let words = used.attached().engine.segment().typed();
     words.check_rights(READ)?;
     // Somebody may have been killed in the midst of a call.
@@ -207,7 +203,7 @@ pub fn set(id: i32, settings: &Settings, limits: Limits) -> Result<()> {
     words.uid.store(settings.uid, Relaxed);
     words.gid.store(settings.gid, Relaxed);
     words.mode.store(settings.mode & 0o777, Relaxed);
-    words.changed_s.store((clock::now_ns(Clock::Realtime) / 1_000_000_000) as u64, Relaxed);
+    words.changed_s.store(now_s(), Relaxed);
     words.most.store(settings.most, SeqCst);
     // There may be room now; and who waits may no longer be allowed to.
     attached.engine.wake_everybody();
@@ -229,7 +225,7 @@ pub fn remove(id: i32) -> Result<()> {
 
 /// A queue that is the caller's to change.
 fn owned(id: i32) -> Result<Used> {
-    let used = match Used::of(number(id)?) {
+    let used = match Used::of(id) {
         Err(Errno(libc::EACCES)) => return Err(not_the_owner()),
         other => other?,
     };

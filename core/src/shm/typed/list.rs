@@ -36,21 +36,24 @@ pub struct Summary {
 pub fn status_at(place: i32, any: bool) -> Result<Status> {
     let none = || say(libc::EINVAL, "there is no queue in this place");
     let place = usize::try_from(place).map_err(|_| none())?;
-    let id = with_numbers(|_, numbers| numbers.ids.get(place).copied().ok_or_else(none))?;
     let look = |words: &TypedWords| {
         if !any {
             words.check_rights(READ)?;
         }
         Ok(Status::of(words))
     };
-    if let Some(used) = Used::if_open(id)? {
-        return look(used.attached().engine.segment().typed());
-    }
-    match names::find(&directory::open()?, &names::by_number(id)) {
-        // Gone since it was counted.
-        Err(Errno(libc::ENOENT)) => Err(none()),
-        found => look(&found?.words()?),
-    }
+    with_numbers(|dir, numbers| {
+        let id = numbers.ids.get(place).copied().ok_or_else(none)?;
+        if let Some(used) = Used::if_open(id)? {
+            return look(used.attached().engine.segment().typed());
+        }
+        match names::peek(dir, id) {
+            // Gone since it was counted.
+            Err(Errno(libc::ENOENT)) => Err(none()),
+            Ok(words) if words.removed.load(Relaxed) != 0 => Err(none()),
+            words => look(&words?),
+        }
+    })
 }
 
 /// How many queues there are; those count, too, that somebody is about to remove.

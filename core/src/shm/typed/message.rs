@@ -55,7 +55,8 @@ impl Want {
 /// A message that was received or looked at: its length, as far as it was wanted, and type.
 pub(super) type Got = (usize, i64);
 
-fn now_s() -> u64 {
+/// Seconds since 1970.
+pub(super) fn now_s() -> u64 {
     (clock::coarse_realtime_ns() / 1_000_000_000).max(0) as u64
 }
 
@@ -143,7 +144,7 @@ impl Engine {
         step!(TypedDischarged);
         self.release(&slot);
         step!(ReceiveUnwoken);
-        // SYNC: the charge was a read-modify-write before it.
+        // SYNC: the discharge was a read-modify-write before it.
         self.control().wait.0.senders.wake_all();
         Ok(got)
     }

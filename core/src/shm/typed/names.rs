@@ -14,6 +14,7 @@
 //! finds one of a queue that is removed takes it away himself, in a way that cannot hit another
 //! queue that has got it meanwhile (`ephemeral.rs`).
 
+use super::message::now_s;
 use super::rights;
 use crate::attr::OpenOptions;
 use crate::deadline::Clock;
@@ -23,7 +24,7 @@ use crate::fault::step;
 use crate::report::say;
 use crate::shm::create::{self, OPEN_FLAGS};
 use crate::shm::ephemeral::{self, Aside};
-use crate::shm::layout::{Geometry, PROLOGUE, Prologue, TYPED, TYPED_AT, TypedWords};
+use crate::shm::layout::{Geometry, Prologue, TYPED, TYPED_AT, TypedWords};
 use crate::shm::segment::Segment;
 use crate::sync::Ordering::Relaxed;
 use crate::sys::file::{self, Descriptor, Identity};
@@ -80,6 +81,7 @@ pub(super) struct Found {
 
 /// Open a file; `ENOENT` and `EACCES` as they are.
 pub(super) fn find(dir: &Descriptor, name: &Name) -> Result<Found> {
+    let not_one = || say(libc::EBADMSG, "the file of this name is not a queue of typed messages");
     let file =
         file::open_at(dir.number(), name.as_c_str(), OPEN_FLAGS, 0).map_err(
             |error| match error.0 {
@@ -87,32 +89,31 @@ pub(super) fn find(dir: &Descriptor, name: &Name) -> Result<Found> {
                 libc::EACCES | libc::EPERM => {
                     say(libc::EACCES, "the queue's mode does not allow this")
                 }
+                libc::EISDIR | libc::ELOOP | libc::ENXIO | libc::ENODEV => not_one(),
                 _ => explained(error, "cannot open the queue's file"),
             },
         )?;
-    let looking = |error| explained(error, "cannot read the queue's file");
-    let status = file::status(file.number()).map_err(looking)?;
-    let mut bytes = [0; PROLOGUE];
-    let got = file::read_start(file.number(), &mut bytes).map_err(looking)?;
-    let not_one = || say(libc::EBADMSG, "the file of this name is not a queue of typed messages");
-    if !status.is_regular() || got < PROLOGUE {
-        return Err(not_one());
-    }
-    let prologue = Prologue::decode_known(&bytes, status.len, TYPED)?;
+    let (prologue, identity) = create::read_prologue_with(file.number(), TYPED)?;
     if prologue.options != TYPED {
         return Err(not_one());
     }
-    Ok(Found { prologue, identity: status.identity, file })
+    Ok(Found { prologue, identity, file })
 }
 
 /// The words of the queue with this number, for who wants to know no more than what they say:
 /// without a look at the rest of the file.
 pub(super) fn peek(dir: &Descriptor, id: i32) -> Result<TypedWords> {
     let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = file::open_at(dir.number(), by_number(id).as_c_str(), flags, 0)?;
-    let words = words_of(file.number())?;
-    // No other file has it there.
-    if words.id.load(Relaxed) == id as u32 { Ok(words) } else { Err(Errno(libc::ENOENT)) }
+    let words = file::open_at(dir.number(), by_number(id).as_c_str(), flags, 0)
+        .and_then(|file| words_of(file.number()));
+    match words {
+        // No other file has its number there.
+        Ok(words) if words.id.load(Relaxed) != id as u32 => Err(Errno(libc::ENOENT)),
+        Err(Errno(libc::EISDIR | libc::ELOOP | libc::ENXIO | libc::ENODEV)) => {
+            Err(Errno(libc::ENOENT))
+        }
+        words => words,
+    }
 }
 
 fn words_of(fd: i32) -> Result<TypedWords> {
@@ -161,7 +162,7 @@ impl Found {
 
     /// Give a queue that has its key its number, if it has not got it yet; false if another
     /// queue has that number.
-    pub(super) fn number(&self, dir: &Descriptor, words: &TypedWords) -> Result<bool> {
+    pub(super) fn give_number(&self, dir: &Descriptor, words: &TypedWords) -> Result<bool> {
         let name = by_number(words.id.load(Relaxed) as i32);
         let (dir, fd) = (dir.number(), self.file.number());
         for _ in 0..2 {
@@ -218,8 +219,7 @@ pub(super) fn make(dir: &Descriptor, key: u32, mode: u32) -> Result<(i32, Found)
         word.store(value, Relaxed);
     }
     words.most.store(limits.queue, Relaxed);
-    let now = clock::now_ns(Clock::Realtime) / 1_000_000_000;
-    words.changed_s.store(now.max(0) as u64, Relaxed);
+    words.changed_s.store(now_s(), Relaxed);
     loop {
         let id = random_number();
         let name = by_number(id);
@@ -297,5 +297,19 @@ mod tests {
         for name in [c"mqrs-msg.007", c"mqrs-msg.", c"mqrs-msg.-1", c"mqrs-msg.1x", c"mqrs.1"] {
             assert_eq!(number_of(name), None);
         }
+    }
+
+    #[test]
+    fn what_is_no_file_is_no_queue() {
+        let path = std::env::temp_dir().join(format!("mqrs-names-{}", process::pid()));
+        std::fs::create_dir_all(path.join("mqrs-msg.7")).expect("a directory in a directory");
+        std::os::unix::fs::symlink("mqrs-msg.7", path.join("mqrs-msg.8")).expect("a link");
+        let at = std::ffi::CString::new(path.to_str().expect("text")).expect("a path");
+        let dir = file::open_directory(&at).expect("the directory");
+        for id in [7, 8] {
+            assert_eq!(find(&dir, &by_number(id)).err(), Some(Errno(libc::EBADMSG)));
+            assert_eq!(peek(&dir, id).err(), Some(Errno(libc::ENOENT)));
+        }
+        std::fs::remove_dir_all(path).expect("removed");
     }
 }

@@ -157,6 +157,9 @@ pub(super) struct Used(&'static Entry);
 impl Used {
     /// The queue of this number; `EINVAL` if there is none.
     pub(super) fn of(id: i32) -> Result<Used> {
+        if id < 0 {
+            return Err(gone());
+        }
         match Used::if_open(id)? {
             Some(used) => Ok(used),
             None => Used::open(id),
