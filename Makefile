@@ -54,7 +54,7 @@ $(ARCHIVE): $(NATIVE_LIBS) abi/mqueue_rs.symbols
 	$(AR) rcs $@ $(@D)/mqueue_rs.o
 	rm $(@D)/mqueue_rs.o
 
-# The drop-in for <mqueue.h>. Its functions are C, since a thread may be cancelled in them,
+# The drop-in for <mqueue.h> and <sys/msg.h>. Its functions are C, since a thread may be cancelled in them,
 # and cargo would not export them; so the library is linked here, from the Rust half as an
 # archive. It exports the names of its list and nothing else, without a version: with one of
 # our own the loader would pass it over.
@@ -66,7 +66,7 @@ DROPIN_ARCHIVE = $(CARGO_TARGET_DIR)$(if $(DROPIN_TARGET),/$(DROPIN_TARGET))/rel
 DROPIN_CC = $(CC) $(if $(filter i686-%,$(DROPIN_TARGET)),-m32) -std=gnu11 -O2 -g -fPIC -Wall -Wextra
 
 .PHONY: dropin
-dropin: $(DROPIN)/libmqueue_dropin.so ## libmqueue_dropin.so, for unmodified <mqueue.h> programs
+dropin: $(DROPIN)/libmqueue_dropin.so ## libmqueue_dropin.so, for unmodified <mqueue.h> and <sys/msg.h> programs
 
 $(DROPIN)/libmqueue_dropin.so: $(wildcard dropin/*.c dropin/*.h abi/mqueue_dropin.symbols*) \
 		$(SOURCES) $(shell find dropin/src) dropin/Cargo.toml

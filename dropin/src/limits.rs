@@ -6,6 +6,8 @@
 //!
 //! Source: mq_overview(7), getrlimit(2), ipc/mqueue.c of Linux.
 
+#![forbid(unsafe_code)]
+
 use crate::settings::Settings;
 use mqueue_core::attr::{Limits, transport};
 use mqueue_core::error::{Errno, Result};
