@@ -1,7 +1,7 @@
 //! Many processes at once: pollers, senders, receivers, and those who are killed.
 
 use crate::processes::{Child, Fate, Rng, Stage, pause, spawn};
-use crate::{BETWEEN, EMPTY, FULL, Lamp, PATIENCE, cases, receive, send, stage};
+use crate::{BETWEEN, EMPTY, FULL, Lamp, PATIENCE, receive, send, stage};
 use libc::{POLLIN, POLLOUT};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Errno;

@@ -1,7 +1,7 @@
 //! The FIFO's life: when it comes to be, whose it is, and when it goes.
 
-use crate::processes::{Fate, Stage, new_name, open_inside, options, spawn};
-use crate::{BETWEEN, EMPTY, FULL, Lamp, PATIENCE, cases, in_child, receive, send, stage};
+use crate::processes::{Fate, Stage, files, new_name, open_inside, options, spawn};
+use crate::{BETWEEN, EMPTY, FULL, Lamp, PATIENCE, in_child, receive, send, stage};
 use mqueue_core::attr::{OpenOptions, option};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Errno;
@@ -21,16 +21,6 @@ cases! {
     who_comes_after_the_name_has_gone_is_told,
     no_list_shows_it,
     without_room_there_is_none,
-}
-
-/// The files of the directory of queues whose names begin so.
-pub fn files(prefix: &str) -> Vec<PathBuf> {
-    let dir = std::env::var_os("MQRS_DIR").expect("set");
-    let entries = std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("one"));
-    entries
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
-        .map(|entry| entry.path())
-        .collect()
 }
 
 /// Where the FIFO of a queue is, or would be.

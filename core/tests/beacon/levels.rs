@@ -1,6 +1,6 @@
 //! What is shown after each kind of call, when nobody is in the midst of one.
 
-use crate::{BETWEEN, EMPTY, FULL, Lamp, cases, in_child, receive, send, stage};
+use crate::{BETWEEN, EMPTY, FULL, Lamp, in_child, receive, send, stage};
 use mqueue_core::attr::{OpenOptions, option};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Errno;

@@ -2,8 +2,10 @@
 //! filled or full.
 //!
 //! `cargo test -p mqueue_core --test beacon -- WORD` runs the cases whose name contains WORD.
-//! Each is a process of its own with one thread, which forks the others.
 
+#[path = "../cases/mod.rs"]
+#[macro_use]
+mod cases;
 mod crowd;
 mod file;
 mod lazy;
@@ -79,31 +81,6 @@ fn in_child(work: impl FnOnce()) {
 
 fn main() {
     begin(600);
-    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let cases = [levels::CASES, file::CASES, strangers::CASES, crowd::CASES, lazy::CASES].concat();
-    let mut failed = 0;
-    let mut passed = 0;
-    let is_wanted =
-        |name: &str| wanted.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()));
-    let cases = cases.into_iter().filter(|(name, _)| is_wanted(name)).collect::<Vec<_>>();
-    println!("running {} cases", cases.len());
-    for (name, case) in cases {
-        match spawn(case).wait(PATIENCE * 2) {
-            Fate::Exited(0) => passed += 1,
-            fate => {
-                failed += 1;
-                println!("FAILED {name}: {fate:?}");
-            }
-        }
-    }
-    println!("beacon: {passed} cases passed, {failed} failed");
-    std::process::exit(i32::from(failed > 0));
+    let cases = [levels::CASES, file::CASES, strangers::CASES, crowd::CASES, lazy::CASES];
+    cases::run("beacon", &cases, 2 * PATIENCE);
 }
-
-/// Cases by their functions' names.
-macro_rules! cases {
-    ($($name:ident,)*) => {
-        pub const CASES: &[(&str, fn())] = &[$((stringify!($name), $name),)*];
-    };
-}
-use cases;

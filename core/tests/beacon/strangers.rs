@@ -1,8 +1,8 @@
 //! What others do to the FIFO, to its name, and to numbers of descriptors.
 
-use crate::file::{files, path_of};
-use crate::processes::{Stage, new_name, options};
-use crate::{BETWEEN, EMPTY, FULL, Lamp, cases, receive, send, stage};
+use crate::file::path_of;
+use crate::processes::{Stage, files, new_name, options};
+use crate::{BETWEEN, EMPTY, FULL, Lamp, receive, send, stage};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Errno;
 use mqueue_core::shm::ShmQueue;

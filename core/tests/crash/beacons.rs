@@ -2,7 +2,7 @@
 //! again at the next call that is refused, and whoever comes gets one that works.
 
 use crate::case::{PATIENCE, wait_until};
-use crate::processes::{Child, Fate, Stage, spawn};
+use crate::processes::{Child, Fate, Stage, files, spawn};
 use crate::roles::{Blow, Role};
 use crate::steps::{AT_THE_NEXT_STEP, wait_for_blow};
 use crate::traps::{Trap, set_traps};
@@ -101,17 +101,6 @@ pub fn changed(role: Role, step: Step, blow: Blow) -> Result<(), String> {
         mqueue_core::sys::file::close(lamp);
     }
     Ok(())
-}
-
-/// The files of the directory of queues whose names begin so.
-fn files(prefix: &str) -> Vec<std::path::PathBuf> {
-    let dir = std::env::var_os("MQRS_DIR").expect("a directory of our own");
-    let entries = std::fs::read_dir(dir).expect("it can be read");
-    let paths = entries.map(|entry| entry.expect("an entry").path());
-    let begins_so = |path: &std::path::PathBuf| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
-    };
-    paths.filter(begins_so).collect()
 }
 
 fn fifos() -> usize {

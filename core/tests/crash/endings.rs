@@ -4,7 +4,7 @@
 use crate::Report;
 use crate::case::{Board, Case, GO, MAXMSG, PATIENCE, READY, wait_until};
 use crate::processes::work::MSGSIZE;
-use crate::processes::{Child, Fate, Stage, new_name, options, spawn};
+use crate::processes::{Child, Fate, Stage, files, new_name, options, spawn};
 use crate::roles::{
     Blow,
     Role::{self, *},
@@ -44,15 +44,6 @@ fn user(name: &CStr, board: &Board, dies: bool) -> Child {
     });
     wait_until(|| board.get(READY) > 0).expect("a queue is there");
     child
-}
-
-/// What lies in the directory of queues beside queues.
-fn left_aside() -> usize {
-    let dir = std::env::var_os("MQRS_DIR").expect("a directory of our own");
-    std::fs::read_dir(dir)
-        .expect("it can be read")
-        .filter(|file| file.as_ref().is_ok_and(|f| f.file_name().as_encoded_bytes()[0] == b'.'))
-        .count()
 }
 
 /// One who may not remove the name does not keep those from it who may, wherever he stands.
@@ -149,7 +140,7 @@ pub fn run(role: Role, step: Step, blow: Blow) -> Result<(), String> {
     }
     List::open(transport::SHM).map_err(|error| format!("list: {error:?}"))?;
     drop(case);
-    match (errno(open(&name, 0)), left_aside()) {
+    match (errno(open(&name, 0)), files(".").len()) {
         (libc::ENOENT, 0) => Ok(()),
         (answer, aside) => Err(format!("at the end open gives {answer}, and {aside} files stay")),
     }

@@ -21,6 +21,7 @@ use mqueue_core::transport::Transport as _;
 use mqueue_core::{address::Address, attr::OpenOptions, oflag::OpenFlags, queue::Queue};
 use std::ffi::{CStr, CString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Random enough, and the same again from the same seed.
@@ -237,6 +238,17 @@ pub fn begin(seconds: u32) {
         libc::close(ends[0]);
         ALIVE = ends[1];
     }
+}
+
+/// The files of the directory of queues whose names begin so.
+pub fn files(prefix: &str) -> Vec<PathBuf> {
+    let dir = std::env::var_os("MQRS_DIR").expect("a directory of our own");
+    let entries = std::fs::read_dir(dir).expect("it can be read");
+    entries
+        .map(|entry| entry.expect("an entry"))
+        .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 /// Give a queue's name to nobody else in this test.

@@ -1,48 +1,19 @@
-//! What the cases are made of: a directory of their own, queues, children, a few calls.
+//! What the cases are made of: queues, a few calls, and what children are waited for.
 
+use crate::processes::{Child, Fate, pause};
 use mqueue_core::error::Result;
 use mqueue_core::shm::steps::Step;
 use mqueue_core::shm::typed::{self, Limits, Receiving, Sending, Settings, Want, slept_on};
-use mqueue_core::sync::AtomicU32;
 use mqueue_core::sync::Ordering::SeqCst;
-use std::path::PathBuf;
+use mqueue_core::sync::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 /// Bytes of each message, times what `send` is told.
 pub const EACH: u64 = 10;
 /// Bytes that a queue holds.
 pub const HOLDS: u64 = 100;
-/// Seconds after which a case hangs.
-pub const PATIENCE: u32 = 120;
-
-/// A directory for the queues of this program.
-pub struct Directory(PathBuf);
-
-fn directory() -> PathBuf {
-    PathBuf::from(std::env::var_os("MQRS_DIR").expect("made by main"))
-}
-
-impl Directory {
-    pub fn new() -> Directory {
-        let path = PathBuf::from(format!("/dev/shm/mqrs-typed-{}", std::process::id()));
-        std::fs::create_dir(&path).unwrap();
-        // SAFETY: there is no other thread.
-        unsafe { std::env::set_var("MQRS_DIR", &path) };
-        Directory(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// The files that are there.
-pub fn files() -> Vec<String> {
-    let entries = std::fs::read_dir(directory()).unwrap();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-}
+/// After this time something hangs.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A queue, removed at the end.
 pub struct Case {
@@ -128,123 +99,25 @@ pub fn drain(id: i32) -> u64 {
     got
 }
 
-/// A forked process.
-pub struct Child(i32);
+/// Wait until a process has ended, and well.
+pub fn await_success(mut child: Child) {
+    assert_eq!(child.wait(PATIENCE), Fate::Exited(0));
+}
 
-/// Run `work` in a child, which ends well if `work` returns.
-pub fn child(work: impl FnOnce()) -> Child {
-    // SAFETY: this program has one thread.
-    match unsafe { libc::fork() } {
-        0 => {
-            let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-            // SAFETY: ends the process.
-            unsafe { libc::_exit(i32::from(worked.is_err())) }
-        }
-        pid => {
-            assert!(pid > 0);
-            Child(pid)
-        }
+/// Wait until a process sleeps in the kernel, which is where a call that waits ends up.
+pub fn await_sleep(pid: i32) {
+    let mut in_a_row = 0;
+    while in_a_row < 20 {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let is_asleep = stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'));
+        in_a_row = if is_asleep { in_a_row + 1 } else { 0 };
+        pause(Duration::from_micros(200));
     }
 }
 
-impl Child {
-    fn wait(&mut self, flags: i32) -> i32 {
-        let mut status = 0;
-        // SAFETY: writes a number.
-        let got = unsafe { libc::waitpid(self.0, &mut status, flags) };
-        assert_eq!(got, self.0);
-        status
-    }
-
-    pub fn await_success(&mut self) {
-        let status = self.wait(0);
-        self.0 = 0;
-        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "{status:#x}");
-    }
-
-    pub fn await_death(&mut self) {
-        let status = self.wait(0);
-        self.0 = 0;
-        assert!(libc::WIFSIGNALED(status), "the victim was not struck: {status:#x}");
-    }
-
-    pub fn await_stop(&mut self) {
-        let status = self.wait(libc::WUNTRACED);
-        assert!(libc::WIFSTOPPED(status), "the victim was not stopped: {status:#x}");
-    }
-
-    /// Wait until it sleeps in the kernel, which is where a call that waits ends up.
-    pub fn await_sleep(&self) {
-        let mut in_a_row = 0;
-        while in_a_row < 20 {
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap();
-            let is_asleep = stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'));
-            in_a_row = if is_asleep { in_a_row + 1 } else { 0 };
-            std::thread::sleep(Duration::from_micros(200));
-        }
-    }
-
-    pub fn kill(&mut self) {
-        if self.0 != 0 {
-            // SAFETY: touches no memory.
-            unsafe { libc::kill(self.0, libc::SIGKILL) };
-            self.await_death();
-        }
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.kill();
-        }
-    }
-}
-
-/// A number that children and parent share.
-pub struct Stage(*mut AtomicU32);
-
-impl Stage {
-    pub fn new() -> Stage {
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        let at = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                4096,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        assert!(at != libc::MAP_FAILED);
-        Stage(at.cast())
-    }
-
-    fn number(&self) -> &AtomicU32 {
-        // SAFETY: mapped, zeros at first, for as long as the program runs.
-        unsafe { &*self.0 }
-    }
-
-    pub fn say(&self, more: u32) {
-        self.number().fetch_add(more, SeqCst);
-    }
-
-    pub fn await_said(&self, all: u32) {
-        while self.number().load(SeqCst) < all {
-            std::thread::yield_now();
-        }
-    }
-}
-
-/// A random walk, the same each time.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn below(&mut self, most: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % most
+/// Wait until so many processes have counted themselves.
+pub fn await_count(count: &AtomicU64, all: u64) {
+    while count.load(SeqCst) < all {
+        std::thread::yield_now();
     }
 }

@@ -1,16 +1,43 @@
 //! Queues of typed messages when their users are killed or stopped: at every step of a send, a
 //! receive, of making and of removing a queue. What the kernel does when nobody is, programs
-//! in C tell (`ctests/dropin_sysv_*.c`).
+//! in C tell (`ctests/dropin/sysv_*.c`).
+//!
+//! `cargo test -p mqueue_core --features faults --test typed -- WORD` runs the cases whose name
+//! contains WORD.
 //!
 //! A queue of these cases holds ten messages of ten bytes. Whatever becomes of the victim's own
 //! message, the others must find exactly that room again.
 
 mod case;
+#[path = "../cases/mod.rs"]
+#[macro_use]
+mod cases;
+#[path = "../processes/mod.rs"]
+mod processes;
 
-use case::{Case, Child, EACH, HOLDS, PATIENCE, Stage, child, drain, fill, receive, send};
+use case::{
+    Case, EACH, HOLDS, PATIENCE, await_count, await_sleep, await_success, drain, fill, receive,
+    send,
+};
 use mqueue_core::error::Errno;
 use mqueue_core::fault::{self, Step};
 use mqueue_core::shm::typed::{self, Limits, Want};
+use mqueue_core::sync::AtomicU64;
+use mqueue_core::sync::Ordering::SeqCst;
+use processes::ledger::Shared;
+use processes::{Child, Fate, Rng, begin, files, spawn};
+
+cases! {
+    a_killed_sender_takes_no_room_along,
+    a_killed_receiver_leaves_its_room,
+    a_stopped_user_is_in_nobodys_way,
+    who_waits_is_served_though_his_waker_was_killed,
+    who_is_killed_when_slots_get_memory_leaves_the_queue_as_it_was,
+    a_key_is_whole_though_its_maker_was_killed,
+    a_queue_is_gone_though_its_remover_was_killed,
+    a_key_passes_to_one_new_queue_though_many_want_it,
+    killed_at_any_step_they_leave_a_sound_queue,
+}
 
 const SEND_STEPS: &[Step] = &[
     Step::SendClaimed,
@@ -44,16 +71,13 @@ fn is_on_the_way(step: Step, want: Want) -> bool {
 
 /// A victim that gets the signal when it reaches the step.
 fn struck<T>(step: Step, signal: i32, work: impl FnOnce() -> T) -> Child {
-    let mut victim = child(|| {
+    let mut victim = spawn(|| {
         fault::arm(Some(step), 1, signal);
         work();
         panic!("{step:?} was never reached");
     });
-    if signal == libc::SIGKILL {
-        victim.await_death();
-    } else {
-        victim.await_stop();
-    }
+    let struck = if signal == libc::SIGKILL { Fate::Killed(signal) } else { Fate::Stopped };
+    assert_eq!(victim.wait(PATIENCE), struck, "{step:?}");
     victim
 }
 
@@ -124,33 +148,33 @@ fn a_stopped_user_is_in_nobodys_way() {
 fn who_waits_is_served_though_his_waker_was_killed() {
     for &step in &[Step::SendPublished, Step::SendIndexed, Step::SendUnwoken] {
         let case = Case::new(HOLDS);
-        let (one, other) = (case.id, Stage::new());
+        let (one, ready) = (case.id, Shared::<AtomicU64>::new(1));
         let mut waiters: Vec<Child> = [5, 2]
             .map(|kind| {
-                child(|| {
-                    other.say(1);
+                spawn(|| {
+                    ready[0].fetch_add(1, SeqCst);
                     assert_eq!(receive(one, Want::Kind(kind), true).unwrap().1, kind);
                 })
             })
             .into();
-        other.await_said(2);
-        waiters.iter().for_each(Child::await_sleep);
+        await_count(&ready[0], 2);
+        waiters.iter().for_each(|waiter| await_sleep(waiter.pid()));
 
         struck(step, libc::SIGKILL, || send(one, 2, 1));
 
-        waiters.pop().unwrap().await_success();
+        await_success(waiters.pop().unwrap());
         send(one, 5, 1).unwrap();
-        waiters.pop().unwrap().await_success();
+        await_success(waiters.pop().unwrap());
     }
     for &step in &[Step::TypedDischarged, Step::ReceiveUnwoken] {
         let case = Case::new(HOLDS);
         fill(case.id, 1);
-        let mut waiter = child(|| send_waiting(case.id));
-        waiter.await_sleep();
+        let waiter = spawn(|| send_waiting(case.id));
+        await_sleep(waiter.pid());
 
         struck(step, libc::SIGKILL, || receive(case.id, Want::First, false));
 
-        waiter.await_success();
+        await_success(waiter);
     }
 }
 
@@ -177,8 +201,8 @@ fn a_key_is_whole_though_its_maker_was_killed() {
 
         assert_eq!(again, Ok(id), "{step:?}");
         send(case.id, 3, 1).unwrap();
-        let mut stranger = child(|| assert_eq!(receive(id, Want::First, false).unwrap().1, 3));
-        stranger.await_success();
+        let stranger = spawn(|| assert_eq!(receive(id, Want::First, false).unwrap().1, 3));
+        await_success(stranger);
     }
 }
 
@@ -188,14 +212,14 @@ fn a_queue_is_gone_though_its_remover_was_killed() {
     {
         let key = case::new_key();
         let id = typed::get(key, libc::IPC_CREAT | 0o600, Limits::Own).unwrap();
-        let mut waiter = child(|| {
+        let waiter = spawn(|| {
             assert_eq!(receive(id, Want::Kind(1), true), Err(Errno(libc::EIDRM)));
         });
-        waiter.await_sleep();
+        await_sleep(waiter.pid());
 
         struck(step, libc::SIGKILL, || typed::remove(id));
 
-        waiter.await_success();
+        await_success(waiter);
         assert_eq!(send(id, 1, 1), Err(Errno(libc::EINVAL)), "{step:?}");
         assert_eq!(typed::remove(id), Err(Errno(libc::EINVAL)), "{step:?}");
         let new = typed::get(key, libc::IPC_CREAT | libc::IPC_EXCL | 0o600, Limits::Own).unwrap();
@@ -204,7 +228,7 @@ fn a_queue_is_gone_though_its_remover_was_killed() {
         send(case.id, 1, 1).unwrap();
         drop(case);
         assert_eq!(typed::summary().unwrap().queues, 0, "{step:?}");
-        assert_eq!(case::files(), Vec::<String>::new(), "{step:?}");
+        assert!(files("").is_empty(), "{step:?}");
     }
 }
 
@@ -213,18 +237,15 @@ fn a_key_passes_to_one_new_queue_though_many_want_it() {
         let key = case::new_key();
         let old = typed::get(key, libc::IPC_CREAT | 0o600, Limits::Own).unwrap();
         struck(Step::TypedRemoved, libc::SIGKILL, || typed::remove(old));
-        let found = Stage::new();
-
         let makers: Vec<Child> = (0..4)
             .map(|_| {
-                child(|| {
+                spawn(|| {
                     let id = typed::get(key, libc::IPC_CREAT | 0o600, Limits::Own).unwrap();
                     send(id, 1, 1).unwrap();
-                    found.say(1);
                 })
             })
             .collect();
-        makers.into_iter().for_each(|mut maker| maker.await_success());
+        makers.into_iter().for_each(await_success);
 
         let id = typed::get(key, 0, Limits::Own).unwrap();
         let case = Case::of(id);
@@ -233,7 +254,7 @@ fn a_key_passes_to_one_new_queue_though_many_want_it() {
 }
 
 fn use_for_ever(id: i32, sends: bool, seed: u64) {
-    let mut random = case::Random(seed);
+    let mut random = Rng::new(seed);
     loop {
         if sends {
             case::send_for_ever(id, 1 + random.below(4) as i64, 1 + random.below(3)).unwrap();
@@ -247,15 +268,15 @@ fn use_for_ever(id: i32, sends: bool, seed: u64) {
 fn killed_at_any_step_they_leave_a_sound_queue() {
     let case = Case::new(HOLDS);
     let mut users: Vec<Child> =
-        (0..4).map(|i| child(|| use_for_ever(case.id, i % 2 == 0, 77 + i))).collect();
-    let mut random = case::Random(11);
+        (0..4).map(|i| spawn(|| use_for_ever(case.id, i % 2 == 0, 77 + i))).collect();
+    let mut random = Rng::new(11);
     for round in 0..300 {
         let nth = 1 + random.below(300);
-        let mut victim = child(|| {
+        let mut victim = spawn(|| {
             fault::arm(None, nth, libc::SIGKILL);
             use_for_ever(case.id, round % 2 == 0, nth);
         });
-        victim.await_death();
+        assert_eq!(victim.wait(PATIENCE), Fate::Killed(libc::SIGKILL), "round {round}");
     }
     users.iter_mut().for_each(Child::kill);
 
@@ -265,43 +286,6 @@ fn killed_at_any_step_they_leave_a_sound_queue() {
 }
 
 fn main() {
-    let directory = case::Directory::new();
-    let cases: &[(&str, fn())] = &[
-        ("a_killed_sender_takes_no_room_along", a_killed_sender_takes_no_room_along),
-        ("a_killed_receiver_leaves_its_room", a_killed_receiver_leaves_its_room),
-        ("a_stopped_user_is_in_nobodys_way", a_stopped_user_is_in_nobodys_way),
-        (
-            "who_waits_is_served_though_his_waker_was_killed",
-            who_waits_is_served_though_his_waker_was_killed,
-        ),
-        (
-            "who_is_killed_when_slots_get_memory_leaves_the_queue_as_it_was",
-            who_is_killed_when_slots_get_memory_leaves_the_queue_as_it_was,
-        ),
-        ("a_key_is_whole_though_its_maker_was_killed", a_key_is_whole_though_its_maker_was_killed),
-        (
-            "a_queue_is_gone_though_its_remover_was_killed",
-            a_queue_is_gone_though_its_remover_was_killed,
-        ),
-        (
-            "a_key_passes_to_one_new_queue_though_many_want_it",
-            a_key_passes_to_one_new_queue_though_many_want_it,
-        ),
-        (
-            "killed_at_any_step_they_leave_a_sound_queue",
-            killed_at_any_step_they_leave_a_sound_queue,
-        ),
-    ];
-    let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
-    let is_wanted = |name: &str| wanted.as_ref().is_none_or(|word| name.contains(word.as_str()));
-    println!("running {} cases", cases.iter().filter(|(name, _)| is_wanted(name)).count());
-    for (name, case) in cases {
-        if is_wanted(name) {
-            // SAFETY: touches no memory. The hang limit is a generous one.
-            unsafe { libc::alarm(PATIENCE) };
-            case();
-            println!("{name}: ok");
-        }
-    }
-    drop(directory);
+    begin(600);
+    cases::run("typed", &[CASES], 2 * PATIENCE);
 }
