@@ -1,7 +1,8 @@
 //! Many processes at once: pollers, senders, receivers, and those who are killed.
 
+use crate::processes::lamp::{BETWEEN, EMPTY, FULL, Lamp, receive, send};
 use crate::processes::{Child, Fate, Rng, Stage, pause, spawn};
-use crate::{BETWEEN, EMPTY, FULL, Lamp, PATIENCE, receive, send, stage};
+use crate::{PATIENCE, stage};
 use libc::{POLLIN, POLLOUT};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Errno;
@@ -143,11 +144,11 @@ fn the_killed_leave_what_the_next_call_mends() {
         pause(Duration::from_micros(500 + rng.below(3000)));
         children.iter_mut().for_each(Child::kill);
         // A call that is refused, and one that changes the level.
-        let mut refused = 0;
+        let mut received = 0;
         while receive(&stage.queue, Wait::Never).is_ok() {
-            refused += 1;
+            received += 1;
         }
-        assert_eq!(lamp.shows(), EMPTY, "round {round}, {refused} received");
+        assert_eq!(lamp.shows(), EMPTY, "round {round}, {received} received");
         while send(&stage.queue, Wait::Never).is_ok() {}
         assert_eq!(lamp.shows(), level(stage), "round {round}");
     }

@@ -1,7 +1,8 @@
 //! The FIFO's life: when it comes to be, whose it is, and when it goes.
 
+use crate::processes::lamp::{BETWEEN, EMPTY, FULL, Lamp, receive, send};
 use crate::processes::{Fate, Stage, files, new_name, open_inside, options, spawn};
-use crate::{BETWEEN, EMPTY, FULL, Lamp, PATIENCE, in_child, receive, send, stage};
+use crate::{PATIENCE, in_child, stage};
 use mqueue_core::attr::{OpenOptions, option};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Errno;

@@ -1,7 +1,8 @@
 //! Readiness that comes and goes very often, and is left to a helper thread.
 
+use crate::processes::lamp::{BETWEEN, EMPTY, FULL, Lamp, receive, send};
 use crate::processes::{Fate, Stage, pause, spawn};
-use crate::{BETWEEN, EMPTY, FULL, Lamp, PATIENCE, receive, send, stage};
+use crate::{PATIENCE, stage};
 use libc::POLLIN;
 use mqueue_core::deadline::Wait;
 use mqueue_core::shm::ShmQueue;

@@ -1,6 +1,7 @@
 //! What is shown after each kind of call, when nobody is in the midst of one.
 
-use crate::{BETWEEN, EMPTY, FULL, Lamp, in_child, receive, send, stage};
+use crate::processes::lamp::{BETWEEN, EMPTY, FULL, Lamp, receive, send};
+use crate::{in_child, stage};
 use mqueue_core::attr::{OpenOptions, option};
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Errno;

@@ -1,8 +1,9 @@
 //! What others do to the FIFO, to its name, and to numbers of descriptors.
 
 use crate::file::path_of;
+use crate::processes::lamp::{BETWEEN, EMPTY, FULL, Lamp, receive, send};
 use crate::processes::{Stage, files, new_name, options};
-use crate::{BETWEEN, EMPTY, FULL, Lamp, receive, send, stage};
+use crate::stage;
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::Errno;
 use mqueue_core::shm::ShmQueue;

@@ -2,15 +2,14 @@
 //! again at the next call that is refused, and whoever comes gets one that works.
 
 use crate::case::{PATIENCE, wait_until};
+use crate::processes::lamp::{BETWEEN, EMPTY, FULL, Lamp, receive, send};
 use crate::processes::{Child, Fate, Stage, files, spawn};
 use crate::roles::{Blow, Role};
 use crate::steps::{AT_THE_NEXT_STEP, wait_for_blow};
 use crate::traps::{Trap, set_traps};
-use libc::{POLLIN, POLLOUT};
 use mqueue_core::deadline::Wait;
-use mqueue_core::error::Errno;
 use mqueue_core::fault::Step;
-use mqueue_core::queue::{Queue, unlink};
+use mqueue_core::queue::unlink;
 
 const MAXMSG: u64 = 2;
 /// What the others do while the victim lies there.
@@ -25,37 +24,20 @@ fn traps(step: Step, nth: u64, blow: Blow) -> Vec<Trap> {
     traps
 }
 
-fn send(queue: &Queue) -> Result<(), Errno> {
-    // SAFETY: 8 readable bytes.
-    unsafe { queue.send([0u8; 8].as_ptr(), 8, 0, Wait::Never) }
-}
-
-fn receive(queue: &Queue) -> Result<(), Errno> {
-    // SAFETY: 8 writable bytes.
-    unsafe { queue.receive([0u8; 8].as_mut_ptr(), 8, Wait::Never) }.map(drop)
-}
-
-fn shows(lamp: i32) -> i16 {
-    let mut polled = libc::pollfd { fd: lamp, events: POLLIN | POLLOUT, revents: 0 };
-    // SAFETY: one pollfd.
-    unsafe { libc::poll(&mut polled, 1, 0) };
-    polled.revents
-}
-
 /// Empty the queue and fill it, and see that poll says so.
-fn check(stage: &Stage, lamp: i32) -> Result<(), String> {
-    let check = |shown, when: &str| match shows(lamp) {
+fn check(stage: &Stage, lamp: &Lamp) -> Result<(), String> {
+    let check = |shown, when: &str| match lamp.shows() {
         as_it_should if as_it_should == shown => Ok(()),
         other => Err(format!("{when}: {other:#x} is shown instead of {shown:#x}")),
     };
-    while receive(&stage.queue).is_ok() {}
-    check(POLLOUT, "empty")?;
-    send(&stage.queue).map_err(|error| format!("send: {error:?}"))?;
-    check(POLLIN | POLLOUT, "one message")?;
-    while send(&stage.queue).is_ok() {}
-    check(POLLIN, "full")?;
-    while receive(&stage.queue).is_ok() {}
-    check(POLLOUT, "empty again")
+    while receive(&stage.queue, Wait::Never).is_ok() {}
+    check(EMPTY, "empty")?;
+    send(&stage.queue, Wait::Never).map_err(|error| format!("send: {error:?}"))?;
+    check(BETWEEN, "one message")?;
+    while send(&stage.queue, Wait::Never).is_ok() {}
+    check(FULL, "full")?;
+    while receive(&stage.queue, Wait::Never).is_ok() {}
+    check(EMPTY, "empty again")
 }
 
 fn goes_on(victim: &mut Child, blow: Blow) -> Result<(), String> {
@@ -74,31 +56,31 @@ fn goes_on(victim: &mut Child, blow: Blow) -> Result<(), String> {
 pub fn changed(role: Role, step: Step, blow: Blow) -> Result<(), String> {
     for nth in 1..=2 {
         let stage = Stage::new(MAXMSG, 8);
-        let lamp = stage.inside.beacon(true).map_err(|error| format!("{error:?}"))?;
+        let lamp = Lamp::of(&stage.inside);
         let sends = role == Role::BeaconSender;
-        while !sends && send(&stage.queue).is_ok() {}
+        while !sends && send(&stage.queue, Wait::Never).is_ok() {}
         let mut victim = spawn(|| {
             let queue = stage.open();
             set_traps(&traps(step, nth, blow));
             for _ in 0..MAXMSG {
-                let _ = if sends { send(&queue) } else { receive(&queue) };
+                let _ =
+                    if sends { send(&queue, Wait::Never) } else { receive(&queue, Wait::Never) };
             }
         });
         wait_for_blow(&mut victim, &[], blow)?;
         let mut other = spawn(|| {
             let queue = stage.open();
             for _ in 0..CALLS {
-                let _ = (receive(&queue), send(&queue));
+                let _ = (receive(&queue, Wait::Never), send(&queue, Wait::Never));
             }
         });
         match other.wait(PATIENCE) {
             Fate::Exited(0) => {}
             fate => return Err(format!("the other: {fate:?}")),
         }
-        check(&stage, lamp)?;
+        check(&stage, &lamp)?;
         goes_on(&mut victim, blow)?;
-        check(&stage, lamp)?;
-        mqueue_core::sys::file::close(lamp);
+        check(&stage, &lamp)?;
     }
     Ok(())
 }
@@ -115,14 +97,13 @@ pub fn made(step: Step, blow: Blow) -> Result<(), String> {
         set_traps(&traps(step, 1, blow));
         inside.beacon(true).expect("a beacon");
         // One that is to be killed at the next step gets to one.
-        let _ = (send(&stage.queue), receive(&stage.queue));
+        let _ = (send(&stage.queue, Wait::Never), receive(&stage.queue, Wait::Never));
     });
     wait_for_blow(&mut victim, &[], blow)?;
-    let lamp = stage.inside.beacon(true).map_err(|error| format!("a beacon: {error:?}"))?;
-    check(&stage, lamp)?;
+    let lamp = Lamp::of(&stage.inside);
+    check(&stage, &lamp)?;
     goes_on(&mut victim, blow)?;
-    check(&stage, lamp)?;
-    mqueue_core::sys::file::close(lamp);
+    check(&stage, &lamp)?;
     if fifos() != 1 {
         return Err(format!("{} FIFOs", fifos()));
     }
@@ -139,30 +120,22 @@ pub fn made(step: Step, blow: Blow) -> Result<(), String> {
 /// Removes the queue's name, and is struck before the FIFO's.
 pub fn unlinked(step: Step, blow: Blow) -> Result<(), String> {
     let stage = Stage::new(MAXMSG, 8);
-    let lamp = stage.inside.beacon(true).map_err(|error| format!("{error:?}"))?;
+    let lamp = Lamp::of(&stage.inside);
     let mut victim = spawn(|| {
         set_traps(&traps(step, 1, blow));
         unlink(&stage.name).expect("unlinked");
-        let _ = (send(&stage.queue), receive(&stage.queue));
+        let _ = (send(&stage.queue, Wait::Never), receive(&stage.queue, Wait::Never));
     });
     wait_for_blow(&mut victim, &[], blow)?;
     let again = Stage::of(stage.name.clone(), stage.options);
-    let other = again.inside.beacon(true).map_err(|error| format!("a new one: {error:?}"))?;
-    check(&again, other)?;
-    check(&stage, lamp)?;
+    let other = Lamp::of(&again.inside);
+    check(&again, &other)?;
+    check(&stage, &lamp)?;
     goes_on(&mut victim, blow)?;
-    check(&again, other)?;
-    check(&stage, lamp)?;
+    check(&again, &other)?;
+    check(&stage, &lamp)?;
     // Whoever has the old queue open removes what is left over.
     drop(stage);
-    let queue = Queue::open(Some(&again.name), libc::O_RDWR, &again.options);
-    if let Err(error) = queue {
-        // The old stage has removed the new one's name, its own.
-        assert_eq!(error, Errno(libc::ENOENT));
-    }
     drop(again);
-    for lamp in [lamp, other] {
-        mqueue_core::sys::file::close(lamp);
-    }
     wait_until(|| fifos() == 0).map_err(|_| "a FIFO is left over".into())
 }

@@ -8,6 +8,7 @@
 
 #[path = "../history/mod.rs"]
 pub mod history;
+pub mod lamp;
 pub mod ledger;
 pub mod log;
 pub mod work;
