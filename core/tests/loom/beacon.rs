@@ -147,6 +147,7 @@ const STEPS: &[Step] = &[
     Step::SendConfirmed,
     Step::SendUnwoken,
     Step::BeaconLocked,
+    Step::BeaconLooked,
     Step::BeaconChanged,
 ];
 
@@ -179,9 +180,13 @@ fn what_a_sender_left_at_any_step_is_mended_by_a_call_that_is_refused() {
 
 #[test]
 fn what_a_receiver_left_at_any_step_is_mended_by_a_call_that_is_refused() {
-    for step in
-        [Step::ReceivePublished, Step::ReceiveUnwoken, Step::BeaconLocked, Step::BeaconChanged]
-    {
+    for step in [
+        Step::ReceivePublished,
+        Step::ReceiveUnwoken,
+        Step::BeaconLocked,
+        Step::BeaconLooked,
+        Step::BeaconChanged,
+    ] {
         model(&format!("beacon, receiver left at {step:?}"), 2, 3, move || {
             let q = Arc::new(lit(1));
             let s = q.owner(2);
