@@ -5,7 +5,8 @@ use crate::processes::{Child, Fate, Rng, Stage, pause, spawn};
 use crate::{PATIENCE, stage};
 use libc::{POLLIN, POLLOUT};
 use mqueue_core::deadline::Wait;
-use mqueue_core::error::Errno;
+use mqueue_core::error::{Errno, Result};
+use mqueue_core::queue::Queue;
 use mqueue_core::sync::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
@@ -51,53 +52,36 @@ fn all_end(children: Vec<Child>) {
     }
 }
 
-/// The only receiver may rely on what it has seen.
-fn who_polls_and_then_receives_never_waits() {
+type Call = fn(&Queue, Wait) -> Result<()>;
+
+/// The only one on a side may rely on what it has seen of what three on the other do.
+fn who_polls_never_waits(event: i16, own: Call, theirs: Call) {
     for maxmsg in [1, 2, 5] {
         let stage = stage(maxmsg);
         let lamp = Lamp::of(&stage.inside);
-        let senders = (0..3)
-            .map(|_| {
-                spawn(|| {
-                    let queue = stage.open();
-                    for _ in 0..MESSAGES / 3 {
-                        send(&queue, Wait::For(30_000_000_000)).expect("sent");
-                    }
-                })
-            })
-            .collect();
-        for received in 0..MESSAGES / 3 * 3 {
-            let seen = lamp.wait(POLLIN, 30_000);
-            assert_eq!(seen, POLLIN, "not told of message {received} of a queue of {maxmsg}");
-            receive(&stage.queue, Wait::Never).expect("what was seen is there");
+        let work = || {
+            let queue = stage.open();
+            for _ in 0..MESSAGES / 3 {
+                theirs(&queue, Wait::For(30_000_000_000)).expect("in time");
+            }
+        };
+        let others = (0..3).map(|_| spawn(work)).collect();
+        for number in 0..MESSAGES / 3 * 3 {
+            let seen = lamp.wait(event, 30_000);
+            assert_eq!(seen, event, "not told of change {number} to a queue of {maxmsg}");
+            own(&stage.queue, Wait::Never).expect("what was seen is there");
         }
-        all_end(senders);
+        all_end(others);
         assert_eq!(lamp.shows(), EMPTY);
     }
 }
 
+fn who_polls_and_then_receives_never_waits() {
+    who_polls_never_waits(POLLIN, receive, send);
+}
+
 fn who_polls_and_then_sends_never_waits() {
-    for maxmsg in [1, 2, 5] {
-        let stage = stage(maxmsg);
-        let lamp = Lamp::of(&stage.inside);
-        let receivers = (0..3)
-            .map(|_| {
-                spawn(|| {
-                    let queue = stage.open();
-                    for _ in 0..MESSAGES / 3 {
-                        receive(&queue, Wait::For(30_000_000_000)).expect("received");
-                    }
-                })
-            })
-            .collect();
-        for sent in 0..MESSAGES / 3 * 3 {
-            let seen = lamp.wait(POLLOUT, 30_000);
-            assert_eq!(seen, POLLOUT, "not told of the room for {sent} in a queue of {maxmsg}");
-            send(&stage.queue, Wait::Never).expect("the room that was seen is there");
-        }
-        all_end(receivers);
-        assert_eq!(lamp.shows(), EMPTY);
-    }
+    who_polls_never_waits(POLLOUT, send, receive);
 }
 
 /// What the queue holds, as it should be shown.
