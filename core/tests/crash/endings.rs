@@ -3,6 +3,7 @@
 
 use crate::Report;
 use crate::case::{Board, Case, GO, MAXMSG, PATIENCE, READY, wait_until};
+use crate::processes::skips::skip;
 use crate::processes::work::MSGSIZE;
 use crate::processes::{Child, Fate, Stage, files, new_name, options, spawn};
 use crate::roles::{
@@ -51,6 +52,7 @@ pub fn refused(report: &mut Report) {
     report.case("one who may not unlink is stopped", || {
         // SAFETY: touches no memory.
         if unsafe { libc::geteuid() } != 0 {
+            skip("one_who_may_not_unlink", "only root can become another user");
             return Ok(());
         }
         let name = new_name();

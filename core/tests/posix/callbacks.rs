@@ -2,9 +2,8 @@
 //!
 //! Each test is a child: the helper thread is a process's own.
 
-use crate::place::{
-    Place, RECEIVING, close, errno, in_child, open_descriptors, receive, send, skip,
-};
+use crate::place::{Place, RECEIVING, close, errno, in_child, open_descriptors, receive, send};
+use crate::skips::skip;
 use libc::{O_RDONLY, O_RDWR, O_WRONLY};
 use mqueue_core::attr::OpenOptions;
 use mqueue_core::queue::{Notification, Queue};

@@ -140,7 +140,7 @@ fn mode_and_owner_are_changed_together_or_not_at_all() {
 
     // SAFETY: touches no memory.
     if unsafe { libc::geteuid() } != 0 {
-        return crate::place::skip("mode_and_owner", "only root can give a queue away");
+        return crate::skips::skip("mode_and_owner", "only root can give a queue away");
     }
     queue.set_owner(u32::MAX, 1234, 5678).expect("changed");
     let attr = queue.attr().expect("attributes");

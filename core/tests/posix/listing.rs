@@ -2,9 +2,8 @@
 //!
 //! Each test is a child with a mount namespace of its own, in which it mounts and unmounts.
 
-use crate::place::{
-    Place, errno, in_child, open_descriptors, raw_open, receive, send, sentence, skip,
-};
+use crate::place::{Place, errno, in_child, open_descriptors, raw_open, receive, send, sentence};
+use crate::skips::skip;
 use libc::{O_CREAT, O_EXCL, O_RDONLY, O_RDWR};
 use mqueue_core::attr::{Attr, OpenOptions, option, transport};
 use mqueue_core::list::List;

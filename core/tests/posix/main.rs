@@ -11,4 +11,6 @@ mod messages;
 mod opening;
 mod place;
 mod registrations;
+#[path = "../skips/mod.rs"]
+mod skips;
 mod waiting;

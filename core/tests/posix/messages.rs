@@ -119,7 +119,7 @@ fn a_message_may_be_cut_to_any_buffer_and_its_length_told() {
 fn a_large_message_is_cut_as_well() {
     let Some(place) = Place::of_its_own("a_large_message") else { return };
     if std::fs::write("/proc/sys/fs/mqueue/msgsize_max", "100000").is_err() {
-        return crate::place::skip("a_large_message", "it may not change a limit");
+        return crate::skips::skip("a_large_message", "it may not change a limit");
     }
     let queue = place.make(1, 100_000);
     let text: String = (0..90_000u32).map(|n| char::from(b'a' + (n % 26) as u8)).collect();

@@ -110,7 +110,7 @@ fn another_user_is_let_in_by_the_mode_alone() {
     let place = Place::new("another_user");
     // SAFETY: touches no memory.
     if unsafe { libc::geteuid() } != 0 {
-        return crate::place::skip("another_user", "only root can become another user");
+        return crate::skips::skip("another_user", "only root can become another user");
     }
     let queue = place.make(1, 8);
     queue.set_owner(0o622, u32::MAX, u32::MAX).expect("changed");
@@ -200,7 +200,7 @@ fn limits_are_those_of_this_moment() {
     assert_eq!(before.prio_max, 32767);
 
     if std::fs::write("/proc/sys/fs/mqueue/msg_default", "3").is_err() {
-        return crate::place::skip("limits_are_those", "it may not change a limit");
+        return crate::skips::skip("limits_are_those", "it may not change a limit");
     }
     std::fs::write("/proc/sys/fs/mqueue/msg_max", "25").expect("written");
 
@@ -213,10 +213,10 @@ fn limits_are_those_of_this_moment() {
 fn queues_max_is_named_when_it_is_reached() {
     let Some(place) = Place::of_its_own("queues_max_is_named") else { return };
     if queue::limits(transport::POSIX).expect("limits").queues_max == 0 {
-        return crate::place::skip("queues_max_is_named", "this process is above that limit");
+        return crate::skips::skip("queues_max_is_named", "this process is above that limit");
     }
     if std::fs::write("/proc/sys/fs/mqueue/queues_max", "0").is_err() {
-        return crate::place::skip("queues_max_is_named", "it may not change a limit");
+        return crate::skips::skip("queues_max_is_named", "it may not change a limit");
     }
 
     let options = OpenOptions { maxmsg: 1, msgsize: 8, ..OpenOptions::default() };

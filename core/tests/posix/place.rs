@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each of the tests uses a part")]
 
+use crate::skips::skip;
 use mqueue_core::attr::OpenOptions;
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::{Errno, Result};
@@ -9,7 +10,6 @@ use mqueue_core::queue::{self, Queue};
 use mqueue_core::report::with_sentence;
 use std::ffi::{CStr, CString};
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A test that hangs longer ends everything.
@@ -67,15 +67,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         let _ = queue::unlink(&self.address);
     }
-}
-
-/// Say that something cannot be tested on this machine.
-pub fn skip(name: &str, reason: &str) {
-    let line = format!("SKIP {name}: {reason}\n");
-    print!("{line}");
-    let Some(path) = std::env::var_os("MQRS_SKIP_LOG") else { return };
-    let mut log = std::fs::OpenOptions::new().create(true).append(true).open(path).expect("a log");
-    log.write_all(line.as_bytes()).expect("room for the log");
 }
 
 pub fn send(queue: &Queue, text: &str, prio: u32) -> Result<()> {

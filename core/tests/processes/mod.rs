@@ -11,6 +11,8 @@ pub mod history;
 pub mod lamp;
 pub mod ledger;
 pub mod log;
+#[path = "../skips/mod.rs"]
+pub mod skips;
 pub mod work;
 
 use mqueue_core::shm::layout::OWNERS;

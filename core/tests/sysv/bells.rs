@@ -3,6 +3,7 @@
 
 use super::waiting::{LONG, full, while_asleep};
 use super::world::*;
+use crate::skips::skip;
 use mqueue_core::deadline::Wait;
 use mqueue_core::queue::{self, Queue};
 use std::ffi::c_int;

@@ -1,6 +1,7 @@
 //! The list of queues.
 
 use super::world::*;
+use crate::skips::skip;
 use libc::{O_CREAT, O_RDWR};
 use mqueue_core::attr::{Attr, OpenOptions, transport};
 use mqueue_core::deadline::Wait;

@@ -10,6 +10,7 @@ mod moving;
 mod names;
 mod opening;
 mod selecting;
-
+#[path = "../skips/mod.rs"]
+mod skips;
 mod waiting;
 mod world;

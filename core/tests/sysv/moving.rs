@@ -1,6 +1,7 @@
 //! Sending and receiving without having to wait.
 
 use super::world::*;
+use crate::skips::skip;
 use libc::{O_CREAT, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY};
 use mqueue_core::deadline::Wait;
 use mqueue_core::queue;

@@ -1,6 +1,7 @@
 //! Names: their keys, their records, and races between those who make and remove them.
 
 use super::world::*;
+use crate::skips::skip;
 use libc::{O_CREAT, O_EXCL, O_RDONLY, O_RDWR};
 use mqueue_core::address::{Address, SysvAddress};
 use mqueue_core::deadline::Wait;

@@ -1,6 +1,7 @@
 //! Opening by key, privately and by number; attributes, limits, removing.
 
 use super::world::*;
+use crate::skips::skip;
 use libc::{O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY};
 use mqueue_core::attr::{OpenOptions, capability, option, transport};
 use mqueue_core::deadline::Wait;

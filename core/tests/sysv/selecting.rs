@@ -3,6 +3,7 @@
 #![allow(clippy::unnecessary_cast, reason = "a long has 32 bits in some programs")]
 
 use super::world::*;
+use crate::skips::skip;
 use libc::{O_RDONLY, O_WRONLY};
 use mqueue_core::attr::capability;
 use mqueue_core::deadline::Wait;

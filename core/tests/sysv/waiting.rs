@@ -1,6 +1,7 @@
 //! Waiting for room and for messages, in the kernel and on bells.
 
 use super::world::*;
+use crate::skips::skip;
 use libc::{O_CREAT, O_RDONLY, O_RDWR};
 use mqueue_core::attr::{OpenOptions, option};
 use mqueue_core::deadline::{Clock, Wait};

@@ -1,6 +1,7 @@
 //! What the tests of System V queues share: a world of their own, processes, programs that
 //! do not use the library, and looking into sleepers.
 
+use crate::skips::skip;
 use mqueue_core::attr::OpenOptions;
 use mqueue_core::deadline::Wait;
 use mqueue_core::error::{Errno, Result};
@@ -285,14 +286,4 @@ pub fn until_asleep(thread: c_int) {
         let stat = std::fs::read_to_string(format!("/proc/{thread}/stat")).unwrap_or_default();
         stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with(['S', 'Z']))
     });
-}
-
-/// Say what could not be tested here.
-pub fn skip(name: &str, reason: &str) {
-    println!("SKIP {name}: {reason}");
-    if let Some(path) = std::env::var_os("MQRS_SKIP_LOG") {
-        use std::io::Write;
-        let mut log = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        log.write_all(format!("SKIP {name}: {reason}\n").as_bytes()).unwrap();
-    }
 }
