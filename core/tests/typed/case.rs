@@ -2,7 +2,8 @@
 
 use crate::processes::{Child, Fate, pause};
 use mqueue_core::error::Result;
-use mqueue_core::shm::steps::Step;
+use mqueue_core::shm::Slept;
+use mqueue_core::shm::steps::{Bed, Step};
 use mqueue_core::shm::typed::{self, Limits, Receiving, Sending, Settings, Want, slept_on};
 use mqueue_core::sync::Ordering::SeqCst;
 use mqueue_core::sync::{AtomicU32, AtomicU64};
@@ -23,8 +24,7 @@ pub struct Case {
 impl Case {
     pub fn new(holds: u64) -> Case {
         let id = typed::get(0, 0o600, Limits::Own).unwrap();
-        let typed::Status { uid, gid, mode, .. } = typed::status(id).unwrap();
-        typed::set(id, &Settings { uid, gid, mode, most: holds }, Limits::Own).unwrap();
+        set_bound(id, holds);
         Case { id }
     }
 
@@ -45,38 +45,57 @@ pub fn new_key() -> u32 {
     NEXT.fetch_add(1, SeqCst)
 }
 
-fn complete<T>(mut step: impl FnMut(Option<mqueue_core::shm::Slept>) -> Step<T>) -> Result<T> {
+/// Change msg_qbytes and nothing else.
+pub fn try_to_set_bound(id: i32, most: u64, limits: Limits) -> Result<()> {
+    let typed::Status { uid, gid, mode, .. } = typed::status(id)?;
+    typed::set(id, &Settings { uid, gid, mode, most }, limits)
+}
+
+pub fn set_bound(id: i32, most: u64) {
+    try_to_set_bound(id, most, Limits::Own).unwrap();
+}
+
+/// Whether a call waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    Never,
+    Always,
+    /// And looks at nothing before it is woken.
+    UntilWoken,
+}
+
+fn complete<T>(waits: Waits, mut step: impl FnMut(Option<Slept>) -> Step<T>) -> Result<T> {
     let mut slept = None;
     loop {
         match step(slept) {
             Step::Done(came) => return came,
-            Step::Sleep(bed) => slept = Some(slept_on(&bed)),
+            Step::Sleep(bed) => {
+                assert!(waits != Waits::Never, "a call that must not wait sleeps");
+                let until_ns = if waits == Waits::UntilWoken { i64::MAX } else { bed.until_ns };
+                slept = Some(slept_on(&Bed { until_ns, ..bed }));
+            }
         }
     }
 }
 
-fn send_as(id: i32, kind: i64, times: u64, nowait: bool) -> Result<()> {
+pub fn send_as(id: i32, kind: i64, times: u64, waits: Waits) -> Result<()> {
     let text = vec![b'x'; (EACH * times) as usize];
-    let mut sending = Sending::begin(id, kind, text.len(), nowait)?;
+    let mut sending = Sending::begin(id, kind, text.len(), waits == Waits::Never)?;
     // SAFETY: the text has that length.
-    complete(|slept| unsafe { sending.step(text.as_ptr(), slept) })
+    complete(waits, |slept| unsafe { sending.step(text.as_ptr(), slept) })
 }
 
 /// Send without waiting.
 pub fn send(id: i32, kind: i64, times: u64) -> Result<()> {
-    send_as(id, kind, times, true)
+    send_as(id, kind, times, Waits::Never)
 }
 
-/// Send, and wait as long as it takes.
-pub fn send_for_ever(id: i32, kind: i64, times: u64) -> Result<()> {
-    send_as(id, kind, times, false)
-}
-
-pub fn receive(id: i32, want: Want, waits: bool) -> Result<(usize, i64)> {
+pub fn receive(id: i32, want: Want, waits: Waits) -> Result<(usize, i64)> {
     let mut text = [0u8; 100];
-    let mut receiving = Receiving::begin(id, want, text.len(), false, !waits)?;
+    let mut receiving = Receiving::begin(id, want, text.len(), false, waits == Waits::Never)?;
     // SAFETY: the buffer has that length.
-    let (len, kind) = complete(|slept| unsafe { receiving.step(text.as_mut_ptr(), slept) })?;
+    let step = |slept| unsafe { receiving.step(text.as_mut_ptr(), slept) };
+    let (len, kind) = complete(waits, step)?;
     assert!(text[..len].iter().all(|&byte| byte == b'x'), "a message came garbled");
     Ok((len, kind))
 }
@@ -93,7 +112,7 @@ pub fn fill(id: i32, kind: i64) -> u64 {
 /// Receive all there is; tells how many.
 pub fn drain(id: i32) -> u64 {
     let mut got = 0;
-    while receive(id, Want::First, false).is_ok() {
+    while receive(id, Want::First, Waits::Never).is_ok() {
         got += 1;
     }
     got
