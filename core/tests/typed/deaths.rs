@@ -69,8 +69,13 @@ pub fn struck<T>(step: Step, signal: i32, work: impl FnOnce() -> T) -> Child {
 }
 
 fn a_killed_sender_takes_no_room_along() {
-    for &step in SEND_STEPS {
+    // The dead are found by who is out of slots; or else by who is out of room.
+    for (&step, has_slots) in SEND_STEPS.iter().flat_map(|step| [(step, false), (step, true)]) {
         let case = Case::new(HOLDS);
+        if has_slots {
+            fill(case.id, 1);
+            drain(case.id);
+        }
         send(case.id, 1, 1).unwrap();
 
         struck(step, libc::SIGKILL, || send(case.id, 2, 1));
