@@ -1,6 +1,8 @@
 //! Runs a script on both sides, step by step; makes a script that differs shorter; and says
 //! what there is to read.
 
+#![forbid(unsafe_code)]
+
 use crate::differences::{Case, known};
 use crate::script::{Script, Step};
 use crate::side::Side;

@@ -1,6 +1,8 @@
 //! One queue between senders and receivers of both kinds: a case of both transports, which
 //! say only how their peers are asked (`posix/waiting.rs`, `sysv/waiting.rs`).
 
+#![forbid(unsafe_code)]
+
 use crate::ours::{LONG, Queue};
 use crate::peer::{Peer, got, word_of};
 
