@@ -11,15 +11,15 @@
 //! CTESTS_SKIPS a file of lines "program: reason" with those that cannot be run so. A line
 //! "program: behaviour: reason" is for one that the program itself leaves out.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 mod common;
-use common::root;
+use common::{Queues, libraries, link_library, root};
 
 const SKIPPED: i32 = 77;
 
@@ -158,13 +158,6 @@ fn every_program_of_the_directory_is_run() {
     assert_eq!(run, found);
 }
 
-/// Where cargo has put the libraries of this very build: beside the test program. The ones
-/// one directory up may be left from an earlier build.
-fn libraries() -> PathBuf {
-    let program = std::env::current_exe().expect("the path of this program");
-    program.parent().expect("it lies in a directory").to_owned()
-}
-
 /// Where the programs are compiled to; the shared library is there too, under the names
 /// that programs look for.
 fn workshop() -> &'static Path {
@@ -181,14 +174,6 @@ fn workshop() -> &'static Path {
         link_library(&libraries(), &directory.join(Linkage::Shared.name()));
         directory
     })
-}
-
-fn link_library(from: &Path, to: &Path) {
-    for name in ["libmqueue_rs.so", "libmqueue_rs.so.0"] {
-        let link = to.join(name);
-        let _ = fs::remove_file(&link);
-        symlink(from.join("libmqueue_rs.so"), link).expect("a link to the library");
-    }
 }
 
 /// The library for 32-bit programs, built now and linked into the workshop; or why there
@@ -239,36 +224,6 @@ fn compile(program: &str, linkage: Linkage) -> PathBuf {
     executable
 }
 
-/// The directory of one program's queues, in memory where that is possible. Everybody may
-/// make files there and remove his own, as in `/dev/shm`.
-struct QueueDirectory(PathBuf);
-
-impl QueueDirectory {
-    fn new(program: &str, linkage: Linkage) -> QueueDirectory {
-        let parent = Path::new("/dev/shm");
-        let parent = if parent.is_dir() { parent } else { Path::new("/tmp") };
-        let path =
-            parent.join(format!("mqrs-ctests-{}-{program}-{}", std::process::id(), linkage.name()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).expect("room for the queues");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o1777)).expect("it is ours");
-        QueueDirectory(path)
-    }
-
-    fn left_behind(&self) -> Vec<OsString> {
-        fs::read_dir(&self.0)
-            .expect("the program leaves the directory itself alone")
-            .map(|entry| entry.expect("a readable directory").file_name())
-            .collect()
-    }
-}
-
-impl Drop for QueueDirectory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 fn run(program: &str, linkage: Linkage) {
     if linkage == Linkage::Shared32 {
         if let Err(reason) = library_of_32_bits() {
@@ -292,7 +247,7 @@ fn to_run(executable: PathBuf) -> Command {
 
 /// Run a program that was compiled.
 fn judge(program: &str, linkage: Linkage, command: &mut Command) {
-    let queues = QueueDirectory::new(program, linkage);
+    let queues = Queues::new(&format!("{program}-{}", linkage.name()));
 
     let output = command.env("MQRS_DIR", &queues.0).output().expect("what was compiled can be run");
 
@@ -303,7 +258,7 @@ fn judge(program: &str, linkage: Linkage, command: &mut Command) {
         Some(SKIPPED) => print!("{text}{program} could not be tried here"),
         _ => panic!("{program} failed ({}):\n{text}", output.status),
     }
-    assert_eq!(Vec::<OsString>::new(), queues.left_behind(), "{program} left files behind");
+    assert_eq!(BTreeSet::new(), queues.files(), "{program} left files behind");
 }
 
 /// Why this program is not to be run in the checker at hand.

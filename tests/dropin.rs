@@ -5,33 +5,23 @@
 //! and no kernel queue allowed (RLIMIT_MSGQUEUE 0); it must have been called, and must leave
 //! nothing behind.
 
+#![forbid(unsafe_code)]
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 
 mod common;
-use common::{TARGET_32, c_compiler, can_do_32_bits, log_skip, make, root, run, skip};
+use common::{Queues, TARGET_32, c_compiler, drop_in, root, run, skip};
 
 const SKIPPED: i32 = 77;
 
-/// The library, as a user's `make` builds it.
-fn library() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        make(["dropin"]);
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        target.join("dropin/libmqueue_dropin.so")
-    })
-}
-
 /// The one for programs of 32 bits; or why there can be none here.
-fn library_of_32_bits() -> Result<PathBuf, &'static str> {
-    can_do_32_bits(&workshop())?;
-    make(["dropin", &format!("DROPIN_TARGET={TARGET_32}")]);
+fn drop_in_of_32_bits() -> Result<PathBuf, &'static str> {
+    common::can_do_32_bits(&workshop())?;
+    common::make(["dropin", &format!("DROPIN_TARGET={TARGET_32}")]);
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     Ok(target.join("dropin").join(TARGET_32).join("libmqueue_dropin.so"))
 }
@@ -42,45 +32,21 @@ fn workshop() -> PathBuf {
     directory
 }
 
-/// Compile a program to an executable of this name; the library may come before libc.
-fn compile(program: &str, name: &str, library: Option<&Path>) -> PathBuf {
+/// Compile a program of this tree to an executable of that name, with more words for the linker.
+fn compile(source: &str, name: &str, target: &str, more: &[&OsStr]) -> PathBuf {
     let executable = workshop().join(name);
-    let source = root().join("ctests/dropin").join(program).with_extension("c");
-    let rpath = library.and_then(Path::parent).map(|at| format!("-Wl,-rpath,{}", at.display()));
-    run(c_compiler(env!("TARGET"), &workshop())
-        .arg(source)
+    run(c_compiler(target, &workshop())
+        .arg(root().join(source))
         .args(["-pthread", "-o"])
         .arg(&executable)
-        .args(library)
-        .args(rpath)
+        .args(more)
         .arg("-lrt"));
     executable
 }
 
-/// A directory for the queues of one run.
-struct Queues(PathBuf);
-
-impl Queues {
-    fn new(name: &str) -> Queues {
-        let parent = Path::new("/dev/shm");
-        let parent = if parent.is_dir() { parent } else { Path::new("/tmp") };
-        let path = parent.join(format!("mqrs-dropin-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o1777)).unwrap();
-        Queues(path)
-    }
-
-    fn files(&self) -> BTreeSet<String> {
-        let entries = fs::read_dir(&self.0).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-}
-
-impl Drop for Queues {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// Where ctests/dropin has a program.
+fn source_of(program: &str) -> String {
+    format!("ctests/dropin/{program}.c")
 }
 
 /// A program that can have no queue of the kernel.
@@ -95,9 +61,9 @@ fn without_kernel_queues(program: &Path) -> Command {
 }
 
 /// With the drop-in in front.
-fn with_dropin(program: &Path, queues: &Queues) -> Command {
+fn with(library: &Path, program: &Path, queues: &Queues) -> Command {
     let mut command = without_kernel_queues(program);
-    command.env("LD_PRELOAD", library()).env("MQRS_DIR", &queues.0).env("MQRS_DROPIN_TRACE", "1");
+    command.env("LD_PRELOAD", library).env("MQRS_DIR", &queues.0).env("MQRS_DROPIN_TRACE", "1");
     command
 }
 
@@ -107,131 +73,128 @@ fn text(output: &Output) -> String {
 
 fn judge(program: &str, output: &Output) {
     let text = text(output);
-    text.lines().filter(|line| line.starts_with("SKIP ")).for_each(log_skip);
+    text.lines().filter(|line| line.starts_with("SKIP ")).for_each(common::log_skip);
     let is_good = matches!(output.status.code(), Some(0 | SKIPPED));
     assert!(is_good, "{program} failed ({}):\n{text}", output.status);
 }
 
-/// Whether this process may have queues of the kernel.
-fn kernel_has_queues() -> bool {
-    Path::new("/proc/sys/fs/mqueue").is_dir()
+/// A family of calls.
+struct Calls {
+    name: &'static str,
+    /// What is there where the kernel has queues for them.
+    kernel: &'static str,
+    /// What the environment says for them to be ours.
+    variables: &'static [(&'static str, &'static str)],
+    /// What the trace tells then.
+    proof: &'static str,
 }
 
-fn on_both(program: &str) {
-    let executable = compile(program, program, None);
-    if kernel_has_queues() {
+const POSIX: Calls = Calls {
+    name: "message",
+    kernel: "/proc/sys/fs/mqueue",
+    variables: &[],
+    proof: "mqueue_dropin: calls: mq_open ",
+};
+
+/// Ours where that is asked for.
+const SYSTEM_V: Calls = Calls {
+    name: "System V",
+    kernel: "/proc/sysvipc/msg",
+    variables: &[("MQRS_DROPIN_SYSV", "1")],
+    proof: "mqueue_dropin: calls: msgget ",
+};
+
+/// Run a program of ctests/dropin that makes these calls, on the kernel and on the drop-in.
+fn on_both(calls: &Calls, program: &str) {
+    let executable = compile(&source_of(program), program, env!("TARGET"), &[]);
+    if Path::new(calls.kernel).exists() {
         judge(program, &Command::new(&executable).output().unwrap());
     } else {
-        skip("dropin", "the kernel has no message queues that could judge the programs");
+        let lack = format!("the kernel has no {} queues that could judge the programs", calls.name);
+        skip("dropin", &lack);
     }
-    let queues = Queues::new(program);
-    let output = with_dropin(&executable, &queues).output().unwrap();
-    judge(program, &output);
-    assert!(text(&output).contains("mqueue_dropin: calls: mq_open "), "{}", text(&output));
-    assert_eq!(BTreeSet::new(), queues.files(), "{program} left files behind");
+    on_dropin(calls, drop_in(), &executable);
 }
 
-/// System V's calls are ours where that is asked for.
-fn on_both_of_system_v(program: &str) {
-    let executable = compile(program, program, None);
-    if Path::new("/proc/sysvipc/msg").exists() {
-        judge(program, &Command::new(&executable).output().unwrap());
-    } else {
-        skip("dropin", "the kernel has no System V queues that could judge the programs");
-    }
+fn on_dropin(calls: &Calls, library: &Path, executable: &Path) {
+    let program = executable.file_name().and_then(OsStr::to_str).unwrap();
     let queues = Queues::new(program);
-    let output = with_dropin(&executable, &queues).env("MQRS_DROPIN_SYSV", "1").output().unwrap();
+    let mut command = with(library, executable, &queues);
+    let output = command.envs(calls.variables.iter().copied()).output().unwrap();
     judge(program, &output);
-    assert!(text(&output).contains("mqueue_dropin: calls: msgget "), "{}", text(&output));
+    assert!(text(&output).contains(calls.proof), "{}", text(&output));
     assert_eq!(BTreeSet::new(), queues.files(), "{program} left files behind");
 }
 
 #[test]
 fn programs_open_and_close_as_without() {
-    on_both("open_close");
+    on_both(&POSIX, "open_close");
 }
 
 #[test]
 fn programs_send_and_receive_as_without() {
-    on_both("transfer");
+    on_both(&POSIX, "transfer");
 }
 
 #[test]
 fn programs_poll_and_duplicate_as_without() {
-    on_both("descriptor");
+    on_both(&POSIX, "descriptor");
 }
 
 #[test]
 fn programs_are_notified_as_without() {
-    on_both("notify");
+    on_both(&POSIX, "notify");
 }
 
 #[test]
 fn threads_are_cancelled_and_interrupted_as_without() {
-    on_both("cancel");
+    on_both(&POSIX, "cancel");
 }
 
 #[test]
 fn system_v_messages_are_picked_and_refused_as_without() {
-    on_both_of_system_v("sysv_messages");
+    on_both(&SYSTEM_V, "sysv_messages");
 }
 
 #[test]
 fn system_v_queues_are_made_filled_and_removed_as_without() {
-    on_both_of_system_v("sysv_control");
+    on_both(&SYSTEM_V, "sysv_control");
 }
 
 #[test]
 fn system_v_calls_wait_and_end_as_without() {
-    on_both_of_system_v("sysv_waiting");
+    on_both(&SYSTEM_V, "sysv_waiting");
 }
 
 #[test]
 fn system_v_queues_are_used_by_whom_their_mode_lets_as_without() {
-    on_both_of_system_v("sysv_rights");
+    on_both(&SYSTEM_V, "sysv_rights");
 }
 
 /// `SCRIPTS=100000 SEED=1` for more of them.
 #[test]
 fn random_calls_of_system_v_come_to_the_same_as_without() {
-    on_both_of_system_v("sysv_random");
+    on_both(&SYSTEM_V, "sysv_random");
 }
 
 #[test]
 fn the_example_that_measures_runs() {
     let queues = Queues::new("rate");
-    let executable = workshop().join("dropin_rate");
-    run(c_compiler(env!("TARGET"), &workshop())
-        .arg(root().join("examples/c/dropin_rate.c"))
-        .arg("-o")
-        .arg(&executable)
-        .arg("-lrt"));
-    let output = run(&mut with_dropin(&executable, &queues));
+    let executable = compile("examples/c/dropin_rate.c", "dropin_rate", env!("TARGET"), &[]);
+    let output = run(&mut with(drop_in(), &executable, &queues));
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
 }
 
 /// With times of 64 bits, which have names of their own there.
 #[test]
 fn programs_of_32_bits_run_with_one_of_32_bits() {
-    let library = match library_of_32_bits() {
+    let library = match drop_in_of_32_bits() {
         Ok(library) => library,
         Err(reason) => return skip("32-bit", reason),
     };
     for program in ["open_close", "transfer", "descriptor", "notify", "cancel"] {
-        let executable = workshop().join(format!("{program}-32"));
-        run(c_compiler(TARGET_32, &workshop())
-            .arg(root().join("ctests/dropin").join(program).with_extension("c"))
-            .args(["-pthread", "-o"])
-            .arg(&executable)
-            .arg("-lrt"));
-        let queues = Queues::new(&format!("{program}-32"));
-
-        let output =
-            with_dropin(&executable, &queues).env("LD_PRELOAD", &library).output().unwrap();
-
-        judge(program, &output);
-        assert!(text(&output).contains("mqueue_dropin: calls: mq_open "), "{}", text(&output));
-        assert_eq!(BTreeSet::new(), queues.files(), "{program} left files behind");
+        let executable = compile(&source_of(program), &format!("{program}-32"), TARGET_32, &[]);
+        on_dropin(&POSIX, &library, &executable);
     }
 }
 
@@ -250,7 +213,7 @@ fn every_program_of_the_directory_is_run() {
 /// The loader passes a function with a version of our own over, silently.
 #[test]
 fn the_library_exports_its_list_without_versions_and_nothing_else() {
-    let output = run(Command::new("nm").args(["-D", "--defined-only"]).arg(library()));
+    let output = run(Command::new("nm").args(["-D", "--defined-only"]).arg(drop_in()));
     let text = String::from_utf8(output.stdout).unwrap();
     let exported: BTreeSet<&str> =
         text.lines().map(|line| line.split_whitespace().last().unwrap()).collect();
@@ -261,7 +224,9 @@ fn the_library_exports_its_list_without_versions_and_nothing_else() {
 #[test]
 fn a_program_may_be_linked_with_it_instead() {
     let queues = Queues::new("linked");
-    let executable = compile("transfer", "linked", Some(library()));
+    let rpath = format!("-Wl,-rpath,{}", drop_in().parent().unwrap().display());
+    let more = [drop_in().as_os_str(), OsStr::new(&rpath)];
+    let executable = compile(&source_of("transfer"), "linked", env!("TARGET"), &more);
     let output = without_kernel_queues(&executable)
         .env("MQRS_DIR", &queues.0)
         .env("MQRS_DROPIN_TRACE", "1")
@@ -279,12 +244,13 @@ fn settings(
     arguments: &[&str],
 ) -> Vec<String> {
     let queues = Queues::new(test);
-    let executable = compile("settings", &format!("settings-{test}"), None);
+    let executable =
+        compile(&source_of("settings"), &format!("settings-{test}"), env!("TARGET"), &[]);
     let output = Command::new("sh")
         .args(["-c", "prlimit --msgqueue=$0 --pid $$ && exec \"$@\"", limit])
         .arg(&executable)
         .args(arguments)
-        .env("LD_PRELOAD", library())
+        .env("LD_PRELOAD", drop_in())
         .env("MQRS_DIR", &queues.0)
         .envs(variables.iter().copied())
         .output()
@@ -306,7 +272,7 @@ fn by_default_every_name_is_ours_and_only_our_limits_count() {
 
 #[test]
 fn names_that_do_not_match_go_on_to_the_kernel() {
-    if !kernel_has_queues() {
+    if !common::has_kernel_queues() {
         return skip("dropin", "the kernel has no message queues that could judge the programs");
     }
     let variables = [("MQRS_DROPIN_QUEUES", "/ours-*")];
@@ -337,8 +303,9 @@ fn the_kernels_limits_count_where_that_is_asked_for() {
 #[test]
 fn a_trace_tells_of_opens_and_calls() {
     let queues = Queues::new("trace");
-    let executable = compile("settings", "settings-trace", None);
-    let output = with_dropin(&executable, &queues).args(["2", "/traced", "bad"]).output().unwrap();
+    let executable = compile(&source_of("settings"), "settings-trace", env!("TARGET"), &[]);
+    let output =
+        with(drop_in(), &executable, &queues).args(["2", "/traced", "bad"]).output().unwrap();
 
     let told = String::from_utf8(output.stderr).unwrap();
 

@@ -3,11 +3,14 @@
 // Each test program uses some of it.
 #![allow(dead_code)]
 
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 /// The top of the tree.
 pub fn root() -> &'static Path {
@@ -47,6 +50,73 @@ pub fn make<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) {
         .env_remove("INCLUDEDIR"));
 }
 
+/// The drop-in: what MQRS_DROPIN names, or as `make dropin` makes it.
+pub fn drop_in() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| match std::env::var_os("MQRS_DROPIN") {
+        Some(library) => fs::canonicalize(library).expect("MQRS_DROPIN names the drop-in"),
+        None => {
+            make(["dropin"]);
+            let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a directory");
+            target.join("dropin/libmqueue_dropin.so")
+        }
+    })
+}
+
+/// Whether programs may have the kernel's POSIX queues here.
+pub fn has_kernel_queues() -> bool {
+    Path::new("/proc/sys/fs/mqueue").is_dir()
+}
+
+/// A directory for the queues of one run, in memory where that is possible. Everybody may
+/// make files there and remove his own, as in `/dev/shm`.
+pub struct Queues(pub PathBuf);
+
+impl Queues {
+    /// Of a run that no other of this process shares its name with.
+    pub fn new(run: &str) -> Queues {
+        let parent = Path::new("/dev/shm");
+        let parent = if parent.is_dir() { parent } else { Path::new("/tmp") };
+        let path = parent.join(format!("mqrs-test-{}-{run}", std::process::id()));
+        // An earlier process of that number may have been killed.
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).expect("room for the queues");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o1777)).expect("it is ours");
+        Queues(path)
+    }
+
+    /// What is there.
+    pub fn files(&self) -> BTreeSet<OsString> {
+        fs::read_dir(&self.0)
+            .expect("programs leave the directory itself alone")
+            .map(|entry| entry.expect("a readable directory").file_name())
+            .collect()
+    }
+}
+
+impl Drop for Queues {
+    fn drop(&mut self) {
+        // What is left does no harm.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Where cargo has put the libraries of this very build: beside the test program. The ones
+/// one directory up may be left from an earlier build.
+pub fn libraries() -> PathBuf {
+    let program = std::env::current_exe().expect("the path of this program");
+    program.parent().expect("it lies in a directory").to_owned()
+}
+
+/// Link the library of that directory into `to`, under the names that programs look for.
+pub fn link_library(from: &Path, to: &Path) {
+    for name in ["libmqueue_rs.so", "libmqueue_rs.so.0"] {
+        let link = to.join(name);
+        let _ = fs::remove_file(&link);
+        symlink(from.join("libmqueue_rs.so"), link).expect("a link to the library");
+    }
+}
+
 /// The platform's compiler for programs in C that are tests' own, every warning an error.
 pub fn c_compiler(target: &str, workshop: &Path) -> Command {
     let mut compiler = cc::Build::new()
@@ -83,7 +153,7 @@ pub fn can_do_32_bits(workshop: &Path) -> Result<(), &'static str> {
     }
     let source = workshop.join("trial.c");
     let trial = workshop.join("trial");
-    std::fs::write(&source, "#include <stdio.h>\nint main(void) { return puts(\"\") < 0; }\n")
+    fs::write(&source, "#include <stdio.h>\nint main(void) { return puts(\"\") < 0; }\n")
         .expect("room for a program");
     let compiled = Command::new("cc").arg("-m32").arg(source).arg("-o").arg(&trial).output();
     if !compiled.is_ok_and(|output| output.status.success()) {
@@ -109,7 +179,7 @@ pub fn skip(name: &str, reason: &str) {
 /// Add a line to the file that MQRS_SKIP_LOG names, in one write: others do the same.
 pub fn log_skip(line: &str) {
     let Some(path) = std::env::var_os("MQRS_SKIP_LOG") else { return };
-    let mut log = std::fs::OpenOptions::new()
+    let mut log = fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(path)

@@ -25,7 +25,7 @@ mod rest;
 mod script;
 mod side;
 
-use common::{c_compiler, make, root, run, skip};
+use common::{Queues, c_compiler, drop_in, has_kernel_queues, root, run, skip};
 use judge::{Difference, Judge};
 use script::{Random, script};
 use side::Side;
@@ -35,12 +35,11 @@ use std::time::Instant;
 
 #[test]
 fn programs_see_on_the_drop_in_what_they_see_on_the_kernels_queues() {
-    if !has_kernel_queues() {
+    if !can_compare() {
         return;
     }
-    let library = drop_in();
-    let queues = Queues::new();
-    let environment = [("LD_PRELOAD", library.as_path()), ("MQRS_DIR", queues.0.as_path())];
+    let queues = Queues::new("differential");
+    let environment = [("LD_PRELOAD", drop_in()), ("MQRS_DIR", queues.0.as_path())];
     let mut judge = judge(&environment);
 
     let found = try_scripts(&mut judge, number("SCRIPTS").unwrap_or(2000));
@@ -52,7 +51,7 @@ fn programs_see_on_the_drop_in_what_they_see_on_the_kernels_queues() {
 
 #[test]
 fn the_kernel_does_not_differ_from_itself() {
-    if !has_kernel_queues() {
+    if !can_compare() {
         return;
     }
     let mut judge = judge(&[]);
@@ -73,7 +72,7 @@ fn the_kernel_does_not_differ_from_itself() {
 
 #[test]
 fn a_library_that_is_wrong_in_one_errno_is_found_out_in_few_steps() {
-    if !has_kernel_queues() {
+    if !can_compare() {
         return;
     }
     let wrong = compiled("wrong.c", "libwrong.so", &["-shared", "-fPIC"]);
@@ -124,8 +123,8 @@ const REACHED: &[(&str, &str)] = &[
 ];
 
 /// Whether there is something to compare with.
-fn has_kernel_queues() -> bool {
-    let has = Path::new("/proc/sys/fs/mqueue").exists();
+fn can_compare() -> bool {
+    let has = has_kernel_queues();
     if !has {
         skip("differential", "the kernel has no message queues to compare with");
     }
@@ -197,35 +196,4 @@ fn compiled(source: &str, name: &str, options: &[&str]) -> PathBuf {
         .args(["-lrt", "-ldl"]));
     std::fs::rename(fresh, &program).expect("the same directory");
     program
-}
-
-/// The drop-in: what MQRS_DROPIN names, or as `make dropin` makes it.
-fn drop_in() -> PathBuf {
-    if let Some(library) = std::env::var_os("MQRS_DROPIN") {
-        return library.into();
-    }
-    make(["dropin"]);
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is below it");
-    target.join("dropin/libmqueue_dropin.so")
-}
-
-/// A directory for the drop-in's queues, which all users may use, and which is gone afterwards.
-struct Queues(PathBuf);
-
-impl Queues {
-    fn new() -> Queues {
-        use std::os::unix::fs::PermissionsExt as _;
-        let directory = PathBuf::from(format!("/dev/shm/mqrs-differential-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).expect("room for queues");
-        let mode = std::fs::Permissions::from_mode(0o1777);
-        std::fs::set_permissions(&directory, mode).expect("it is ours");
-        Queues(directory)
-    }
-}
-
-impl Drop for Queues {
-    fn drop(&mut self) {
-        // What is left does no harm.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
