@@ -83,10 +83,16 @@ $(DROPIN)/libmqueue_dropin.so: | $(DROPIN)
 $(DROPIN):
 	mkdir -p $@
 
-# Programs that others wrote for the kernel's queues; installs what they need.
+# Programs that others wrote for the kernel's queues; installs what they need. What cannot be
+# tried is told as by `test`.
+DROPIN_SKIPS := $(abspath $(CARGO_TARGET_DIR))/test-dropin.skips
+
 .PHONY: test-dropin
+test-dropin: export MQRS_SKIP_LOG := $(DROPIN_SKIPS)
 test-dropin: dropin ## other people's programs on the drop-in, beside the kernel (RATE=1: how fast)
+	@: > $(DROPIN_SKIPS)
 	@tools/test-dropin $(if $(RATE),--rate) $(DROPIN)/libmqueue_dropin.so
+	@tools/report-skips $(DROPIN_SKIPS) tests/allowed_skips
 
 # Formatting, lints, then every test: Rust, C, header, exported symbols, install.
 # A test that finds something missing on this machine says so in the skip log.
