@@ -1,6 +1,6 @@
 /* mqrs_wait for several queues of any transports, for messages and for room: what is ready, and
  * who sleeps for it is woken. */
-#include "some.h"
+#include "wait_many.h"
 
 /* ---- What is ready ------------------------------------------------------------ */
 

@@ -1,6 +1,6 @@
 /* mqrs_wait ends without a queue that is ready: the time is up, a call is cancelled, a signal
  * handler runs, or the arguments are wrong. */
-#include "some.h"
+#include "wait_many.h"
 
 static void the_timeout_is_the_calls_own(void)
 {

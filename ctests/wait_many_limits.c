@@ -1,6 +1,6 @@
 /* mqrs_wait for very many queues, and with few descriptors to do it with, of which it leaves none
  * behind. */
-#include "some.h"
+#include "wait_many.h"
 #include <sys/resource.h>
 
 enum { MANY = 1000 };

@@ -1,8 +1,8 @@
 /* Some queues of any transports, and a wait for all of them at once (mqrs_wait).
  *
  * What is waited for is tried with each mixture of the transports that there are here. */
-#ifndef SOME_H
-#define SOME_H
+#ifndef WAIT_MANY_H
+#define WAIT_MANY_H
 
 #include "check.h"
 
