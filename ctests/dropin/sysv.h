@@ -84,11 +84,4 @@ HELPER struct msqid_ds status_of(int id)
     return record;
 }
 
-HELPER int ended_well(pid_t child)
-{
-    int how;
-
-    return waitpid(child, &how, 0) == child && WIFEXITED(how) && WEXITSTATUS(how) == 0;
-}
-
 #endif

@@ -36,7 +36,7 @@ static void of_many_that_make_a_key_at_once_one_wins(void)
 
     CHECK(pipe(pipe_of_ids) == 0);
     for (int i = 0; i < 8; i++)
-        if (fork() == 0) {
+        if (start_child() == 0) {
             int told[2] = {msgget(key, IPC_CREAT | IPC_EXCL | 0600), 0};
 
             told[1] = msgget(key, IPC_CREAT | 0600);
@@ -79,10 +79,10 @@ static void a_queue_tells_what_is_in_it_and_who_used_it_last(void)
     struct msqid_ds record;
 
     CHECK(put(id, 1, "abc", 0) == 0 && put(id, 2, "de", 0) == 0);
-    child = fork();
+    child = start_child();
     if (child == 0)
         _exit(!get(id, 2, 0, 2, "de"));
-    CHECK(ended_well(child));
+    JOIN(child);
 
     record = status_of(id);
     CHECK(record.msg_qnum == 1 && record.__msg_cbytes == 3);
@@ -185,7 +185,7 @@ static void every_queue_has_a_place(void)
 static void a_queue_is_good_in_a_stranger_that_knows_its_number(void)
 {
     int id = new_queue();
-    pid_t child = fork();
+    pid_t child = start_child();
 
     if (child == 0) {
         char number[16];
@@ -194,7 +194,8 @@ static void a_queue_is_good_in_a_stranger_that_knows_its_number(void)
         execl("/proc/self/exe", "stranger", number, NULL);
         _exit(1);
     }
-    CHECK(get(id, 9, 0, 9, "from a stranger") && ended_well(child));
+    CHECK(get(id, 9, 0, 9, "from a stranger"));
+    JOIN(child);
 }
 
 static void no_descriptor_is_a_queues(void)
@@ -203,18 +204,19 @@ static void no_descriptor_is_a_queues(void)
     pid_t child;
 
     CHECK(put(id, 1, "before", 0) == 0);
-    child = fork();
+    child = start_child();
     if (child == 0) {
         for (int fd = 0; fd < 1024; fd++)
             close(fd);
         if (!get(id, 1, 0, 1, "before") || put(id, 1, "after", 0) != 0)
             _exit(1);
-        child = fork();
+        child = start_child();
         if (child == 0)
             _exit(!get(id, 1, 0, 1, "after"));
-        _exit(!ended_well(child));
+        JOIN(child);
+        _exit(0);
     }
-    CHECK(ended_well(child));
+    JOIN(child);
 }
 
 static void thousands_of_queues_come_and_go(void)

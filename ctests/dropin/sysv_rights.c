@@ -39,7 +39,7 @@ static int attempt(enum attempt what, int id, key_t key)
 
 static int as(uid_t user, gid_t group, enum attempt what, int id, key_t key)
 {
-    pid_t child = fork();
+    pid_t child = start_child();
     int how;
 
     if (child == 0) {
@@ -109,7 +109,7 @@ static void a_stricter_mode_ends_the_wait_of_him_whom_it_excludes(void)
 {
     int id = queue(IPC_PRIVATE, 0606);
     struct msqid_ds record = status_of(id);
-    pid_t child = fork();
+    pid_t child = start_child();
 
     if (child == 0) {
         struct message message;
@@ -121,7 +121,7 @@ static void a_stricter_mode_ends_the_wait_of_him_whom_it_excludes(void)
     record.msg_perm.mode = 0600;
     CHECK(msgctl(id, IPC_SET, &record) == 0);
 
-    CHECK(ended_well(child));
+    JOIN(child);
 }
 
 static void who_exclusively_makes_anothers_queue_hears_that_it_is_there(void)
@@ -130,19 +130,19 @@ static void who_exclusively_makes_anothers_queue_hears_that_it_is_there(void)
     pid_t child;
 
     queue(key, IPC_CREAT | 0600);
-    child = fork();
+    child = start_child();
     if (child == 0) {
         become_user(NOBODY);
         if (OUTCOME(msgget(key, IPC_CREAT | IPC_EXCL | 0600)) != EEXIST)
             _exit(1);
         _exit(OUTCOME(msgget(key, IPC_CREAT | 0600)) != EACCES);
     }
-    CHECK(ended_well(child));
+    JOIN(child);
 }
 
 static void a_user_makes_uses_and_removes_his_own(void)
 {
-    pid_t child = fork();
+    pid_t child = start_child();
 
     if (child == 0) {
         int id;
@@ -153,7 +153,7 @@ static void a_user_makes_uses_and_removes_his_own(void)
             _exit(1);
         _exit(msgctl(id, IPC_RMID, NULL) != 0);
     }
-    CHECK(ended_well(child));
+    JOIN(child);
 }
 
 int main(void)

@@ -7,21 +7,22 @@ static void a_message_wakes_him_who_waits_for_its_type(void)
     pid_t children[5];
 
     for (int type = 1; type <= 4; type++) {
-        children[type] = fork();
+        children[type] = start_child();
         if (children[type] == 0)
             _exit(!get(id, type, 0, type, "yours"));
     }
-    children[0] = fork();
+    children[0] = start_child();
     if (children[0] == 0)
         _exit(!get(id, 4, MSG_EXCEPT, 77, "not four"));
     for (int type = 1; type <= 4; type++)
         wait_until_asleep(children[type]);
     wait_until_asleep(children[0]);
 
-    CHECK(put(id, 77, "not four", 0) == 0 && ended_well(children[0]));
+    CHECK(put(id, 77, "not four", 0) == 0);
+    JOIN(children[0]);
     for (int type = 4; type >= 1; type--) {
         CHECK(put(id, type, "yours", 0) == 0);
-        CHECK(ended_well(children[type]));
+        JOIN(children[type]);
     }
 }
 
@@ -32,7 +33,7 @@ static void many_types_at_once(void)
     pid_t receivers[TYPES], senders[3];
 
     for (int i = 0; i < TYPES; i++) {
-        receivers[i] = fork();
+        receivers[i] = start_child();
         if (receivers[i] == 0) {
             int next[3] = {0};
 
@@ -52,7 +53,7 @@ static void many_types_at_once(void)
         }
     }
     for (int from = 0; from < 3; from++) {
-        senders[from] = fork();
+        senders[from] = start_child();
         if (senders[from] == 0) {
             for (int number = 0; number < EACH; number++)
                 for (int i = 0; i < TYPES; i++) {
@@ -68,9 +69,9 @@ static void many_types_at_once(void)
     }
 
     for (int from = 0; from < 3; from++)
-        CHECK(ended_well(senders[from]));
+        JOIN(senders[from]);
     for (int i = 0; i < TYPES; i++)
-        CHECK(ended_well(receivers[i]));
+        JOIN(receivers[i]);
     CHECK(status_of(id).msg_qnum == 0 && status_of(id).__msg_cbytes == 0);
 }
 
@@ -87,28 +88,28 @@ static int filled_queue(void)
 static void room_wakes_him_whose_message_fits(void)
 {
     int id = filled_queue();
-    pid_t large = fork(), small;
+    pid_t large = start_child(), small;
 
     if (large == 0)
         _exit(put(id, 3, "1234567890", 0) != 0);
     wait_until_asleep(large);
-    small = fork();
+    small = start_child();
     if (small == 0)
         _exit(put(id, 2, "123", 0) != 0);
     wait_until_asleep(small);
     /* Two bytes more are there: too few for either. */
     CHECK(put(id, 1, "12", IPC_NOWAIT) == 0 && get(id, 0, 0, 1, "12345678"));
 
-    CHECK(ended_well(small));
+    JOIN(small);
     CHECK(get(id, 0, 0, 1, "12") && get(id, 0, 0, 2, "123") && get(id, 0, 0, 3, "1234567890"));
-    CHECK(ended_well(large));
+    JOIN(large);
 }
 
 static void a_larger_bound_wakes_a_sender(void)
 {
     int id = filled_queue();
     struct msqid_ds record = status_of(id);
-    pid_t child = fork();
+    pid_t child = start_child();
 
     if (child == 0)
         _exit(put(id, 2, "1234", 0) != 0);
@@ -116,7 +117,8 @@ static void a_larger_bound_wakes_a_sender(void)
     record.msg_qbytes = 12;
     CHECK(msgctl(id, IPC_SET, &record) == 0);
 
-    CHECK(ended_well(child) && status_of(id).msg_qnum == 2);
+    JOIN(child);
+    CHECK(status_of(id).msg_qnum == 2);
 }
 
 static void removal_ends_all_waits(void)
@@ -125,7 +127,7 @@ static void removal_ends_all_waits(void)
     pid_t children[6];
 
     for (int i = 0; i < 6; i++) {
-        children[i] = fork();
+        children[i] = start_child();
         if (children[i] == 0) {
             struct message message;
 
@@ -138,7 +140,7 @@ static void removal_ends_all_waits(void)
     CHECK(msgctl(empty, IPC_RMID, NULL) == 0 && msgctl(full, IPC_RMID, NULL) == 0);
 
     for (int i = 0; i < 6; i++)
-        CHECK(ended_well(children[i]));
+        JOIN(children[i]);
 }
 
 static volatile sig_atomic_t handled;
@@ -154,7 +156,7 @@ static void a_handler_ends_a_wait_even_with_sa_restart(void)
     int empty = new_queue(), full = filled_queue();
 
     for (int i = 0; i < 4; i++) {
-        pid_t child = fork();
+        pid_t child = start_child();
 
         if (child == 0) {
             struct sigaction action = {.sa_handler = handle, .sa_flags = i % 2 ? SA_RESTART : 0};
@@ -168,7 +170,7 @@ static void a_handler_ends_a_wait_even_with_sa_restart(void)
         }
         wait_until_asleep(child);
         kill(child, SIGUSR1);
-        CHECK(ended_well(child));
+        JOIN(child);
     }
     CHECK(status_of(empty).msg_qnum == 0 && status_of(full).msg_qnum == 1);
 }
@@ -176,7 +178,7 @@ static void a_handler_ends_a_wait_even_with_sa_restart(void)
 static void a_stop_does_not_end_a_wait(void)
 {
     int id = new_queue(), how;
-    pid_t child = fork();
+    pid_t child = start_child();
 
     if (child == 0)
         _exit(!get(id, 1, 0, 1, "late"));
@@ -186,7 +188,8 @@ static void a_stop_does_not_end_a_wait(void)
     kill(child, SIGCONT);
     wait_until_asleep(child);
 
-    CHECK(put(id, 1, "late", 0) == 0 && ended_well(child));
+    CHECK(put(id, 1, "late", 0) == 0);
+    JOIN(child);
 }
 
 struct waiter {
@@ -242,7 +245,7 @@ static void a_handler_may_send_in_the_midst_of_a_wait(void)
     pid_t child;
 
     handlers_queue = new_queue();
-    child = fork();
+    child = start_child();
     if (child == 0) {
         struct message message;
 
@@ -252,7 +255,8 @@ static void a_handler_may_send_in_the_midst_of_a_wait(void)
     wait_until_asleep(child);
     kill(child, SIGUSR1);
 
-    CHECK(ended_well(child) && get(handlers_queue, 2, 0, 2, "from a handler"));
+    JOIN(child);
+    CHECK(get(handlers_queue, 2, 0, 2, "from a handler"));
 }
 
 int main(void)
