@@ -142,7 +142,7 @@ static int flags(char *word)
     static const struct { const char *name; int flag; } known[] = {
         {"RDONLY", O_RDONLY}, {"WRONLY", O_WRONLY}, {"RDWR", O_RDWR}, {"NEITHER", O_ACCMODE},
         {"CREAT", O_CREAT}, {"EXCL", O_EXCL}, {"NONBLOCK", O_NONBLOCK}, {"CLOEXEC", O_CLOEXEC},
-        {"TRUNC", O_TRUNC}, {"APPEND", O_APPEND}, {"DIRECTORY", O_DIRECTORY}, {"0", 0},
+        {"TRUNC", O_TRUNC}, {"APPEND", O_APPEND}, {"0", 0},
     };
     int all = 0;
     for (char *rest, *one = strtok_r(word, "|", &rest); one; one = strtok_r(NULL, "|", &rest))
@@ -380,8 +380,6 @@ static void call(char **word, int count)
             result(-1);
         else
             say("%04o %u %u", status.st_mode & 07777, status.st_uid, status.st_gid);
-    } else if (IS("chmod")) {
-        result(fchmod(fd, (mode_t)strtoul(word[2], NULL, 8)));
     } else if (IS("poll")) {
         short wanted = (strchr(word[2], 'r') ? POLLIN : 0) | (strchr(word[2], 'w') ? POLLOUT : 0);
         struct pollfd one = {.fd = fd, .events = wanted};
