@@ -61,7 +61,8 @@ fn the_kernel_does_not_differ_from_itself() {
     if let Some(difference) = found {
         panic!("the kernel differs from itself:\n{difference}");
     }
-    if number("SCRIPTS").is_some_and(|count| count < 2000) {
+    // Few scripts, or such without some words, need not lead everywhere.
+    if number("SCRIPTS").is_some_and(|count| count < 2000) || !without().is_empty() {
         return;
     }
     for (verb, result) in REACHED {
@@ -147,7 +148,7 @@ fn try_scripts(judge: &mut Judge, count: u64) -> Option<Difference> {
     println!("SEED={seed} SCRIPTS={count}");
     // SAFETY: it gives a number.
     let is_root = unsafe { libc::geteuid() } == 0;
-    let without = std::env::var("WITHOUT").unwrap_or_default();
+    let without = without();
     let begun = Instant::now();
     for at in number("FIRST").unwrap_or(0)..count {
         let mut script = script(&mut Random::new(seed, at), 30, is_root);
@@ -164,6 +165,11 @@ fn try_scripts(judge: &mut Judge, count: u64) -> Option<Difference> {
         println!("known, {times} times: {sentence}");
     }
     None
+}
+
+/// Words, with commas between, whose steps are left out.
+fn without() -> String {
+    std::env::var("WITHOUT").unwrap_or_default()
 }
 
 fn has_word(call: &str, word: &str) -> bool {
