@@ -1,12 +1,13 @@
 //! What is known to differ between the kernel's queues and ours: the one table.
 //!
 //! An entry recognises itself in a step, the steps before it, and what the two sides say. Its
-//! sentence is for users, and stands in the documentation. From such a step on the script is
-//! not followed: the queues are no longer the same.
+//! sentence tells what users find under "What remains different" in docs/dropin.md. From such a
+//! step on the script is not followed: the queues are no longer the same.
 
 #![forbid(unsafe_code)]
 
-use crate::script::Step;
+use crate::script::{PLACES, Step};
+use std::collections::HashSet;
 
 pub struct Known {
     pub sentence: &'static str,
@@ -17,6 +18,8 @@ pub struct Known {
 
 pub struct Case<'a> {
     pub before: &'a [Step],
+    /// What each of these led to, on both sides.
+    pub said: &'a [[Vec<String>; 2]],
     pub step: &'a Step,
     pub kernel: &'a [String],
     pub ours: &'a [String],
@@ -60,8 +63,8 @@ pub const KNOWN: &[Known] = &[
                    the new program: EBADF.",
         may_hide: false,
         is_it: |case| {
-            let is_new = |step: &Step| step.actor == case.step.actor && step.verb() == "exec";
-            case.before.iter().any(is_new) && case.says(case.ours, "EBADF")
+            let is_ours_alone = case.says(case.ours, "EBADF") && !case.says(case.kernel, "EBADF");
+            is_ours_alone && case.has_outlived_an_exec()
         },
     },
     Known {
@@ -80,7 +83,8 @@ pub const KNOWN: &[Known] = &[
         is_it: |case| {
             let is_open = case.step.verb() == "open";
             let is_user = |step: &Step| step.verb() == "become" && !step.call.ends_with(" 0");
-            is_open && case.before.iter().any(is_user) && case.says(case.ours, "EACCES")
+            let is_ours_alone = case.says(case.ours, "EACCES") && case.says(case.kernel, "0");
+            is_open && is_ours_alone && case.before.iter().any(is_user)
         },
     },
     Known {
@@ -146,9 +150,39 @@ impl Case<'_> {
         is_told(self.ours) && !is_told(self.kernel)
     }
 
+    /// Whether the step's descriptor is older than the program that has it.
+    fn has_outlived_an_exec(&self) -> bool {
+        // The variables of each actor that were opened before its last exec.
+        let mut old: [HashSet<&str>; PLACES] = Default::default();
+        for (step, [_, ours]) in self.before.iter().zip(self.said) {
+            if !says(ours, step.actor, "0") {
+                continue;
+            }
+            let word = |at| step.call.split(' ').nth(at).unwrap_or_default();
+            let own = &mut old[step.actor];
+            match step.verb() {
+                "exec" => own.extend(["v0", "v1", "v2", "v3", "v4", "v5"]),
+                "open" => _ = own.remove(word(1)),
+                "dup" | "dup2" if own.contains(word(1)) => _ = own.insert(word(2)),
+                "dup" | "dup2" => _ = own.remove(word(2)),
+                "fork" => {
+                    let inherited = own.clone();
+                    old[word(1).parse::<usize>().expect("the number of a place")] = inherited;
+                }
+                _ => {}
+            }
+        }
+        let of = self.step.call.split(' ').nth(1).unwrap_or_default();
+        old[self.step.actor].contains(of)
+    }
+
     /// Whether the step's actor has this result there.
     fn says(&self, lines: &[String], result: &str) -> bool {
-        let wanted = format!("{} {result}", self.step.actor);
-        lines.iter().any(|line| line.starts_with(&wanted))
+        says(lines, self.step.actor, result)
     }
+}
+
+fn says(lines: &[String], actor: usize, result: &str) -> bool {
+    let wanted = format!("{actor} {result}");
+    lines.iter().any(|line| line.starts_with(&wanted))
 }

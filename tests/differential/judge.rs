@@ -55,7 +55,8 @@ impl Judge {
             let (kernel, ours) = (self.kernel.step(step), self.ours.step(step));
             self.count(step, &kernel);
             let before = &script.steps[..at];
-            if let Some(known) = known(&Case { before, step, kernel: &kernel, ours: &ours }) {
+            let case = Case { before, said, step, kernel: &kernel, ours: &ours };
+            if let Some(known) = known(&case) {
                 *self.met.entry(known.sentence).or_default() += 1;
                 return None;
             }
