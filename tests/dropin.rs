@@ -235,7 +235,8 @@ fn every_program_of_the_directory_is_run() {
         let path = entry.unwrap().path();
         if path.extension() == Some(OsStr::new("c")) {
             let name = path.file_stem().unwrap().to_str().unwrap();
-            assert!(own.contains(&format!("\"{name}\"")), "{name} is run by no test");
+            // As the last argument: what is in a list may be run in 32 bits alone.
+            assert!(own.contains(&format!("\"{name}\")")), "{name} is run by no test");
         }
     }
 }
