@@ -202,6 +202,40 @@ static void a_message_to_a_waiting_receiver_tells_nothing(void)
     SYSTEM(mq_close(queue));
 }
 
+/* Who is woken for a message may come upon its notification before who sends it has done. */
+static void the_receiver_that_is_woken_tells_nothing_either(void)
+{
+    enum { ROUNDS = 500 };
+    mqd_t queue = unnamed_queue(O_RDWR, 4, 8);
+    struct sigevent event = by_signal(signo, 0);
+    struct gate is_taken = new_gate();
+    pid_t child;
+
+    /* A queue that has held messages of several priorities at once. */
+    SYSTEM(mq_send(queue, "1", 1, 1));
+    SYSTEM(mq_send(queue, "0", 1, 0));
+    for (int i = 0; i < 2; i++)
+        SYSTEM(mq_receive(queue, bytes, 8, NULL));
+    SYSTEM(mq_notify(queue, &event));
+    child = start_child();
+    if (child == 0) {
+        for (int i = 0; i < ROUNDS; i++) {
+            SYSTEM(mq_receive(queue, bytes, 8, NULL));
+            open_gate(is_taken);
+        }
+        CHILD_END;
+    }
+    for (int i = 0; i < ROUNDS; i++) {
+        wait_until_asleep(child);
+        SYSTEM(mq_send(queue, "x", 1, 0));
+        pass_gate(is_taken);
+        expect_none();
+    }
+    JOIN(child);
+    remove_gate(is_taken);
+    SYSTEM(mq_close(queue));
+}
+
 static void a_message_of_another_user_tells_as_well(void)
 {
     mqd_t queue;
@@ -449,6 +483,7 @@ int main(void)
     RUN(closing_any_descriptor_ends_the_registration);
     RUN(the_death_of_who_registered_ends_it);
     RUN(a_message_to_a_waiting_receiver_tells_nothing);
+    RUN(the_receiver_that_is_woken_tells_nothing_either);
     RUN(a_message_of_another_user_tells_as_well);
     RUN(a_signal_ends_no_wait_for_the_next_message);
     RUN(a_signal_to_the_sender_comes_before_the_call_returns);
