@@ -138,7 +138,7 @@ impl Engine {
                 continue;
             }
             let seen = self.registration();
-            if seen.is_armed() && self.owners.is_alive(seen.owner()) {
+            if seen.is_armed() && self.is_alive(seen.owner()) {
                 // It may be stopped where it has the word but not the tail; then no message
                 // would ever use the registration up.
                 let t = Tail(self.tail_word().load(Ordering::SeqCst));

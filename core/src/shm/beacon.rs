@@ -259,7 +259,7 @@ impl Engine {
                 pause();
             } else if tries < PAUSES + YIELDS {
                 crate::sync::yield_now();
-            } else if self.owners.is_alive(holder) {
+            } else if self.is_alive(holder) {
                 crate::sys::thread::sleep(NAP);
             } else {
                 return Err(seen);
@@ -276,7 +276,7 @@ impl Engine {
             let seen = State(self.beacon().load(Ordering::SeqCst));
             match seen.holder() {
                 None => return Ok(seen),
-                Some(holder) if !self.owners.is_alive(holder) => return Err(seen),
+                Some(holder) if !self.is_alive(holder) => return Err(seen),
                 Some(_) => pause(),
             }
         }

@@ -331,8 +331,11 @@ impl ShmQueue {
 
     /// The handle is being closed; and who removed the queue's name may have died before he
     /// removed the FIFO's. As long as we have the queue open no other has its number.
-    pub(super) fn clear_beacon_away(&self) {
-        if let (Ok(Status { links: 0, .. }), Ok(dir)) = (self.status(), directory::open()) {
+    pub(super) fn clear_beacon_away(&self, fd: i32) {
+        if !self.fifo().was_opened() {
+            return;
+        }
+        if let (Ok(Status { links: 0, .. }), Ok(dir)) = (file::status(fd), directory::open()) {
             unlink(&dir, self.identity());
         }
     }

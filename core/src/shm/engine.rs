@@ -221,6 +221,11 @@ impl Engine {
         self.owner
     }
 
+    /// Whether an owner's process lives; when in doubt it does.
+    pub(super) fn is_alive(&self, owner: u32) -> bool {
+        self.owners.is_alive(owner, self.segment.owner(owner))
+    }
+
     #[inline(always)]
     pub(super) fn control(&self) -> &Control {
         self.segment.control()

@@ -50,7 +50,7 @@
 
 use super::beacon_file;
 use super::create::{self, FoundFile, OPEN_FLAGS};
-use super::layout::{ENDED_AT, Geometry, Prologue};
+use super::layout::{ENDED_AT, Geometry, OWNERS, OwnerRow, Prologue, SHARES_ITS_LOCK};
 use super::owner::{self, BYTE_OF_THE_NAME};
 use super::segment::Segment;
 use crate::attr::option;
@@ -58,7 +58,7 @@ use crate::directory::{self, explained};
 use crate::error::{Errno, Result};
 use crate::fault::step;
 use crate::report::say;
-use crate::sync::Ordering::SeqCst;
+use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sys::file::{self, Descriptor};
 use crate::text::Text;
 use core::ffi::CStr;
@@ -76,7 +76,7 @@ impl Prologue {
 pub fn is_over(found: &FoundFile) -> Result<bool> {
     let fd = found.probe.number();
     let prologue = &found.prologue;
-    Ok(prologue.is_ephemeral() && (is_marked(fd)? || end(fd, &prologue.geometry)?))
+    Ok(prologue.is_ephemeral() && (is_marked(fd)? || end(fd, &prologue.geometry, false)?))
 }
 
 /// Take its name from a queue that is over.
@@ -96,10 +96,11 @@ pub fn was_ended(segment: &Segment) -> bool {
     segment.control().counters.0.ended.load(SeqCst) != 0
 }
 
-/// A user has gone, who had the queue open through `fd`, which no owner's lock is held by.
-pub fn user_has_gone(fd: i32, geometry: &Geometry) {
+/// A user has gone. No owner's lock is held through `fd`, unless it may be `shared` with those
+/// whose rows say so.
+pub fn user_has_gone(fd: i32, geometry: &Geometry, shared: bool) {
     // What fails here is left to those who come by.
-    if !end(fd, geometry).unwrap_or(false) {
+    if !end(fd, geometry, shared).unwrap_or(false) {
         return;
     }
     let (Ok(dir), Ok((prologue, _))) = (directory::open(), create::read_prologue(fd)) else {
@@ -141,7 +142,7 @@ fn is_marked(fd: i32) -> Result<bool> {
 }
 
 /// Mark the queue if nobody is attached to it.
-fn end(fd: i32, geometry: &Geometry) -> Result<bool> {
+fn end(fd: i32, geometry: &Geometry, shared: bool) -> Result<bool> {
     if owner::is_anybody_there(fd)? {
         return Ok(false);
     }
@@ -149,6 +150,10 @@ fn end(fd: i32, geometry: &Geometry) -> Result<bool> {
     let mapping = create::map(fd, geometry)?;
     // SAFETY: `total` bytes are mapped there as long as `mapping` lives.
     let segment = unsafe { Segment::new(mapping.base(), *geometry) };
+    let shares = |row: &OwnerRow| row.pid.load(Relaxed) & SHARES_ITS_LOCK != 0;
+    if shared && (0..OWNERS).filter_map(|n| segment.owner(n)).any(shares) {
+        return Ok(false);
+    }
     if !owner::keep_all_out(fd)? {
         return Ok(false);
     }

@@ -228,7 +228,7 @@ impl Engine {
                 pause();
             } else if tries < PAUSES + YIELDS {
                 yield_now();
-            } else if seen.is_held_by(self.owner) || self.owners.is_alive(seen.holder()) {
+            } else if seen.is_held_by(self.owner) || self.is_alive(seen.holder()) {
                 in_vain.store(seen.0, Ordering::Relaxed);
                 return Locked::Busy;
             } else {

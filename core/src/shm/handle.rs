@@ -67,19 +67,22 @@ unsafe impl Send for ShmQueue {}
 unsafe impl Sync for ShmQueue {}
 
 impl ShmQueue {
-    /// A user of an ephemeral queue has left it; see whether that was the last one.
-    fn last_look(&self, own_probe: Option<i32>) {
-        let probe = self.probe().ok();
-        if let (Some(probe), true) = (probe, probe == own_probe) {
-            return ephemeral::user_has_gone(probe, &self.geometry);
-        }
-        // The one that there is, is another process's, too, or the program has closed it.
+    /// A description for the last look of a user of an ephemeral queue, who has left it: by
+    /// which it is seen whether others hold their locks through the one that there is.
+    fn description_of_its_own(&self) -> Option<Descriptor> {
         let by_name = || {
             let found = create::find(&directory::open().ok()?, self.name.as_ref()?).ok()?;
             (found.identity == self.identity).then_some(found.probe)
         };
-        if let Some(other) = probe.and_then(|probe| self.reopen(probe).ok()).or_else(by_name) {
-            ephemeral::user_has_gone(other.number(), &self.geometry);
+        self.probe().and_then(|probe| self.reopen(probe)).ok().or_else(by_name)
+    }
+
+    fn close_descriptors(&mut self) {
+        if self.probe().is_ok() {
+            file::close(*self.probe.get_mut());
+        }
+        if self.spare >= 0 && file::identity(self.spare) == Ok(self.identity) {
+            file::close(self.spare);
         }
     }
 
@@ -478,17 +481,22 @@ impl Drop for ShmQueue {
             // SAFETY: the list of this handle's attachments, which nobody uses any more.
             attachment = unsafe { detach(attachment, size) };
         }
-        if is_user {
-            self.last_look(own_probe);
-        }
-        if self.fifo().was_opened() {
-            self.clear_beacon_away();
-        }
-        if self.probe().is_ok() {
-            file::close(*self.probe.get_mut());
-        }
-        if self.spare >= 0 && file::identity(self.spare) == Ok(self.identity) {
-            file::close(self.spare);
+        match is_user.then(|| self.description_of_its_own()).flatten() {
+            Some(fresh) => {
+                // What the dead among our children have locked goes with our descriptors.
+                self.close_descriptors();
+                ephemeral::user_has_gone(fresh.number(), &self.geometry, false);
+                self.clear_beacon_away(fresh.number());
+            }
+            None => {
+                if let Ok(probe) = self.probe() {
+                    if is_user && own_probe == Some(probe) {
+                        ephemeral::user_has_gone(probe, &self.geometry, true);
+                    }
+                    self.clear_beacon_away(probe);
+                }
+                self.close_descriptors();
+            }
         }
     }
 }

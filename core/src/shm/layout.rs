@@ -515,14 +515,17 @@ pub struct TypedWords {
     pub last_receiver: AtomicU32,
 }
 
+/// In the pid of an owner: others have the description through which it holds its lock.
+pub const SHARES_ITS_LOCK: u32 = 1 << 31;
+
 /// One attached process.
 #[repr(C)]
 pub struct OwnerRow {
     /// Its pid, 0 when it left in good order or what it left is cleared up; only then the
-    /// number is used again. Information, never proof of life.
+    /// number is used again. Information, never proof of life. [`SHARES_ITS_LOCK`].
     pub pid: AtomicU32,
-    /// Its effective uid.
-    pub uid: AtomicU32,
+    /// Its effective uid; of one that shares its lock, which pid namespace its pid is of.
+    pub uid_or_namespace: AtomicU32,
     /// Its threads asleep: senders in the low 16 bits, receivers in the high 16.
     pub asleep: AtomicU32,
 }

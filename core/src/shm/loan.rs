@@ -132,9 +132,7 @@ impl Engine {
     fn reclaim_permits(&self) {
         let is_dead = |permit: &AtomicU32| {
             let seen = Permit(permit.load(Ordering::Relaxed));
-            seen != Permit::FREE
-                && seen.owner() != self.owner
-                && !self.owners.is_alive(seen.owner())
+            seen != Permit::FREE && seen.owner() != self.owner && !self.is_alive(seen.owner())
         };
         if self.permits().iter().any(is_dead) {
             self.reclaim();

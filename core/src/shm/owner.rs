@@ -28,16 +28,23 @@
 //! owner takes no other number, so it holds nothing from before that would look alive
 //! with it.
 //!
+//! A child that may not open the file any more has no description of its own. If its parent has
+//! kept one for that, it locks through that one (the kernel then notices the deaths of all such
+//! children together). Otherwise it locks through the one that its parent asks through: then the
+//! lock tells neither the parent that it lives nor others that it is dead. Its row says so, and
+//! its pid counts, for those of the same pid namespace. For others it lives as long as the lock
+//! is there.
+//!
 //! Source: fcntl(2), open file description locks (Linux 3.15).
 
 #[cfg(not(loom))]
 mod locked {
     use crate::error::{Errno, Result};
     use crate::fault::step;
-    use crate::shm::layout::OWNERS;
+    use crate::shm::layout::{OWNERS, OwnerRow, SHARES_ITS_LOCK};
     use crate::shm::segment::Segment;
-    use crate::sync::Ordering::{Acquire, Relaxed};
-    use crate::sys::file::{self, Identity};
+    use crate::sync::Ordering::{Acquire, Relaxed, Release};
+    use crate::sys::file::{self, Descriptor, Identity};
     use crate::sys::process;
 
     const FIRST_BYTE: i64 = 1 << 40;
@@ -79,12 +86,11 @@ mod locked {
     /// What a process's descriptor of the queue is worth for questions about owners.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub enum Sight {
-        /// A description of this process alone.
+        /// A description that this process has opened. Its children have it, too, and one of
+        /// them that may not open the file may hold its lock through it.
         Own,
         /// Shared with another process: a lock taken through it would be that one's, too.
         Shared,
-        /// Shared, and owners' locks are held through it: it cannot see those.
-        Blind,
     }
 
     /// Asks about owners through a descriptor that holds no owner's lock itself.
@@ -106,32 +112,43 @@ mod locked {
             self.probe = probe;
         }
 
-        /// A descriptor whose description is this process's alone, if there is one.
+        /// A descriptor that this process has opened, if there is one.
         pub fn own_probe(&self) -> Option<i32> {
             (self.sight == Sight::Own).then_some(self.probe)
         }
 
-        /// Whether the owner's process lives. When in doubt it does: that delays the
-        /// recycling of its slots, nothing else.
-        pub fn is_alive(&self, owner: u32) -> bool {
-            if owner >= OWNERS {
-                return false;
+        /// Whether the process of the owner with this row lives. When in doubt it does: that
+        /// delays the recycling of its slots, nothing else.
+        pub fn is_alive(&self, owner: u32, row: Option<&OwnerRow>) -> bool {
+            let Some(row) = row else { return false };
+            let pid = row.pid.load(Acquire);
+            if pid & SHARES_ITS_LOCK == 0 {
+                return is_locked(self.probe, owner, self.identity);
             }
-            if self.sight == Sight::Blind {
-                return true;
+            let (pid, namespace) = (pid & !SHARES_ITS_LOCK, row.uid_or_namespace.load(Relaxed));
+            // Without a pid it is still becoming one.
+            if pid != 0 && namespace != 0 && namespace == process::pid_namespace() {
+                return process::is_alive(pid as i32);
             }
-            // SYNC: the kernel has a lock of its own for dropping locks and asking for them:
-            // who finds an owner dead sees all that it did, plain stores included (F3).
-            // The program may have closed our descriptor and reused its number.
-            match file::is_locked_by_another(self.probe, byte(owner)) {
-                Ok(false) => file::identity(self.probe) != Ok(self.identity),
-                _ => true,
-            }
+            let fresh = file::reopen(self.probe).ok();
+            fresh.is_none_or(|fresh| is_locked(fresh.number(), owner, self.identity))
         }
 
-        /// Whether [`keep_dead`](Owners::keep_dead) may ever say yes.
+        /// Whether there may be a [`keeper`](Owners::keeper).
         pub fn may_keep_dead(&self) -> bool {
             self.sight == Sight::Own
+        }
+
+        /// Begin to clear up. The locks for that are held through a new description, or, where
+        /// the process may not open the file any more, through its own one, unless others may
+        /// hold theirs through that, `is_shared`.
+        pub fn keeper(&self, is_shared: impl FnOnce() -> bool) -> Option<Keeper> {
+            if self.sight != Sight::Own || file::identity(self.probe) != Ok(self.identity) {
+                return None;
+            }
+            let fresh = file::reopen(self.probe).ok();
+            let has_one = fresh.is_some() || !is_shared();
+            has_one.then(|| Keeper { owners: *self, fresh })
         }
 
         /// Do something to the file that changes nothing, and that who watches it is told.
@@ -140,23 +157,49 @@ mod locked {
             let mut byte = [0];
             let _ = file::read_start(self.probe, &mut byte);
         }
+    }
 
-        /// Whether the owner is dead, and then keep it dead: nobody gets its number
-        /// until [`let_go`](Owners::let_go).
-        pub fn keep_dead(&self, owner: u32) -> bool {
-            let is_kept = self.sight == Sight::Own
-                && file::identity(self.probe) == Ok(self.identity)
-                && file::try_read_lock(self.probe, second_byte(owner)).is_ok();
-            if is_kept && self.is_alive(owner) {
-                self.let_go(owner);
+    /// Whether the owner's byte is locked, as far as `probe` can see, if that is still a
+    /// descriptor of this file.
+    fn is_locked(probe: i32, owner: u32, file: Identity) -> bool {
+        // SYNC: the kernel has a lock of its own for dropping locks and asking for them:
+        // who finds an owner dead sees all that it did, plain stores included (F3).
+        // The program may have closed our descriptor and reused its number.
+        match file::is_locked_by_another(probe, byte(owner)) {
+            Ok(false) => file::identity(probe) != Ok(file),
+            _ => true,
+        }
+    }
+
+    /// One who clears up after the dead: keeps them dead until it is dropped.
+    pub struct Keeper {
+        owners: Owners,
+        fresh: Option<Descriptor>,
+    }
+
+    impl Keeper {
+        /// Whether the owner is dead, and then keep it dead: nobody gets its number.
+        pub fn keep_dead(&self, owner: u32, row: Option<&OwnerRow>) -> bool {
+            let description = self.description();
+            let is_kept = file::try_read_lock(description, second_byte(owner)).is_ok();
+            if is_kept && self.owners.is_alive(owner, row) {
+                let _ = file::unlock(description, second_byte(owner));
                 return false;
             }
             is_kept
         }
 
-        /// Its number may be used again.
-        pub fn let_go(&self, owner: u32) {
-            let _ = file::unlock(self.probe, second_byte(owner));
+        fn description(&self) -> i32 {
+            self.fresh.as_ref().map_or(self.owners.probe, Descriptor::number)
+        }
+    }
+
+    impl Drop for Keeper {
+        fn drop(&mut self) {
+            // Their numbers may be used again. With a description of its own all goes with it.
+            if self.fresh.is_none() {
+                file::unlock_all(self.description(), second_byte(0), OWNERS as i64);
+            }
         }
     }
 
@@ -167,6 +210,8 @@ mod locked {
         Own,
         /// Of others, too: they do not keep those apart, but the rows do.
         Shared,
+        /// Of others, too, and some of them ask through it.
+        AskedThrough,
     }
 
     /// Become an owner through `description`, with the first number, from a place that
@@ -180,6 +225,10 @@ mod locked {
     ) -> Result<u32> {
         let sender = process::sender_id();
         let pid = sender as u32;
+        let (mark, uid_or_namespace) = match locks {
+            Locks::Own | Locks::Shared => (0, (sender >> 32) as u32),
+            Locks::AskedThrough => (SHARES_ITS_LOCK, process::pid_namespace()),
+        };
         for i in 0..OWNERS {
             let owner = pid.wrapping_add(i) % OWNERS;
             let Some(row) = segment.owner(owner) else { continue };
@@ -202,11 +251,13 @@ mod locked {
             step!(AttachLocked);
             let is_kept = file::is_locked_by_another(description, second_byte(owner));
             // SYNC: Acquire pairs with the store of whoever cleared up.
-            let is_ours =
-                is_kept == Ok(false) && row.pid.compare_exchange(0, pid, Acquire, Relaxed).is_ok();
+            let claimed = if mark == 0 { pid } else { mark };
+            let is_ours = is_kept == Ok(false)
+                && row.pid.compare_exchange(0, claimed, Acquire, Relaxed).is_ok();
             if is_ours {
                 row.asleep.store(0, Relaxed);
-                row.uid.store((sender >> 32) as u32, Relaxed);
+                row.uid_or_namespace.store(uid_or_namespace, Relaxed);
+                row.pid.store(pid | mark, Release);
                 return Ok(owner);
             }
             // A relative who was faster has the same lock.
@@ -230,12 +281,14 @@ mod locked {
 }
 #[cfg(not(loom))]
 pub use locked::{
-    BYTE_OF_THE_NAME, Locks, Owners, Sight, is_anybody_there, keep_all_out, let_all_in, settle,
+    BYTE_OF_THE_NAME, Keeper, Locks, Owners, Sight, is_anybody_there, keep_all_out, let_all_in,
+    settle,
 };
 
 #[cfg(loom)]
 #[allow(missing_docs)] // as its counterpart above
 mod modelled {
+    use crate::shm::layout::OwnerRow;
     use crate::sync::{AtomicU64, Ordering};
     use std::sync::Arc;
 
@@ -245,15 +298,22 @@ mod modelled {
 
     impl Owners {
         /// Who finds an owner dead sees all that it did, as the kernel's lock has it.
-        pub fn is_alive(&self, owner: u32) -> bool {
+        pub fn is_alive(&self, owner: u32, _row: Option<&OwnerRow>) -> bool {
             self.0.load(Ordering::Acquire) >> owner & 1 == 0
         }
-        pub fn keep_dead(&self, owner: u32) -> bool {
-            !self.is_alive(owner)
+        pub fn keeper(&self, _is_shared: impl FnOnce() -> bool) -> Option<Keeper> {
+            Some(Keeper(self.clone()))
         }
-        pub fn let_go(&self, _owner: u32) {}
         pub fn touch_file(&self) {}
+    }
+
+    pub struct Keeper(Owners);
+
+    impl Keeper {
+        pub fn keep_dead(&self, owner: u32, row: Option<&OwnerRow>) -> bool {
+            !self.0.is_alive(owner, row)
+        }
     }
 }
 #[cfg(loom)]
-pub use modelled::Owners;
+pub use modelled::{Keeper, Owners};

@@ -18,7 +18,8 @@
 //! and then, and before they say that a queue which was shut down is empty for good.
 
 use super::engine::{Engine, count};
-use super::layout::{OWNERS, SlotHeader};
+use super::layout::{OWNERS, OwnerRow, SHARES_ITS_LOCK, SlotHeader};
+use super::owner::Keeper;
 use super::segment::Slot;
 use super::word::{Tail, Word, seq_distance};
 use crate::fault::step;
@@ -63,6 +64,7 @@ impl Engine {
             return false;
         }
         count(&self.control().counters.0.counters.reclaims);
+        let mut keeper = None;
         let mut dead = OwnerSet::new();
         let mut alive = OwnerSet::new();
         alive.insert(self.owner);
@@ -72,18 +74,22 @@ impl Engine {
                 return true;
             }
             if !dead.contains(owner) && !alive.contains(owner) {
-                match self.owners.keep_dead(owner) {
+                let may_be_dead = !self.is_alive(owner);
+                if may_be_dead && keeper.is_none() {
+                    keeper = self.keeper();
+                }
+                let row = self.segment.owner(owner);
+                match keeper
+                    .as_ref()
+                    .is_some_and(|keeper| may_be_dead && keeper.keep_dead(owner, row))
+                {
                     true => dead.insert(owner),
                     false => alive.insert(owner),
                 }
             }
             dead.contains(owner)
         });
-        for owner in 0..OWNERS {
-            if dead.contains(owner) {
-                self.owners.let_go(owner);
-            }
-        }
+        drop(keeper);
         self.reclaiming.store(false, Ordering::Release);
         if swept.freed {
             self.wake_sender();
@@ -133,7 +139,7 @@ impl Engine {
         for owner in 0..OWNERS {
             let Some(row) = self.segment.owner(owner) else { break };
             let may_be_dead = row.pid.load(Ordering::Relaxed) != 0 && owner != self.owner;
-            if may_be_dead && !self.owners.is_alive(owner) {
+            if may_be_dead && !self.is_alive(owner) {
                 let dead = Engine::new(self.segment, owner, self.owners, 0).with(self.features);
                 dead.clear_up_after_the_dead(Some(self));
             }
@@ -148,7 +154,8 @@ impl Engine {
     /// stays, and the number with it.
     #[cfg(not(loom))]
     pub fn clear_up_after_the_dead(&self, heir: Option<&Engine>) {
-        if !self.owners.keep_dead(self.owner) {
+        let Some(keeper) = self.keeper() else { return };
+        if !keeper.keep_dead(self.owner, self.segment.owner(self.owner)) {
             return;
         }
         self.release_finder_of_the_dead();
@@ -162,7 +169,12 @@ impl Engine {
             // SYNC: pairs with the exchange of the next owner.
             row.pid.store(0, Ordering::Release);
         }
-        self.owners.let_go(self.owner);
+    }
+
+    /// Begin to clear up.
+    fn keeper(&self) -> Option<Keeper> {
+        let shares = |row: &OwnerRow| row.pid.load(Ordering::Relaxed) & SHARES_ITS_LOCK != 0;
+        self.owners.keeper(|| (0..OWNERS).filter_map(|n| self.segment.owner(n)).any(shares))
     }
 
     fn sweep(&self, heir: Option<&Engine>, mut is_dead: impl FnMut(u32) -> bool) -> Swept {

@@ -163,7 +163,7 @@ impl Engine {
             if row.pid.load(Relaxed) == 0 {
                 continue;
             }
-            if owner == self.owner || self.owners.is_alive(owner) {
+            if owner == self.owner || self.is_alive(owner) {
                 let asleep = row.asleep.load(Relaxed);
                 users.handles += 1;
                 users.senders += asleep & 0xFFFF;

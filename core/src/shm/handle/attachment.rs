@@ -103,9 +103,11 @@ impl ShmQueue {
     /// descriptor. It goes on with a description that others have, too; the kernel
     /// notices their deaths together, and what this one asks it answers with caution.
     fn attach_among_relatives(&self, probe: i32, page: (Mapping, bool)) -> Result<()> {
-        let (description, sight) =
-            if self.spare >= 0 { (self.spare, Sight::Shared) } else { (probe, Sight::Blind) };
-        self.attach_through(description, Locks::Shared, page, sight)
+        let (description, locks) = match self.spare {
+            0.. => (self.spare, Locks::Shared),
+            _ => (probe, Locks::AskedThrough),
+        };
+        self.attach_through(description, locks, page, Sight::Shared)
     }
 
     /// Map the queue and become an owner by a description, which the mapping keeps alive.

@@ -236,7 +236,7 @@ impl Used {
             error => error,
         })?;
         // There will be no descriptor to ask through.
-        let owners = Owners::new(-1, identity, Sight::Blind);
+        let owners = Owners::new(-1, identity, Sight::Shared);
         let engine = Engine::new(segment, owner, owners, process::sender_id()).with(features);
         let both = OpenFlags {
             direction: Direction::Both,
