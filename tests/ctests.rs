@@ -110,6 +110,7 @@ programs! {
     poll_descriptor
     priority_order
     queue_names
+    relatives
     sendall
     set_uid
     shutdown
