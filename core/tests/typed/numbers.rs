@@ -36,6 +36,7 @@ fn a_removed_queue_is_none_to_who_comes_later_though_it_kept_its_names() {
         struck(step, libc::SIGKILL, || typed::remove(id));
         assert!(path_of(id).exists(), "{step:?}");
 
+        await_success(spawn(|| assert_eq!(typed::status_at(0, true), Err(NONE))));
         await_success(spawn(|| assert_eq!(send(id, 1, 1), Err(NONE))));
 
         assert!(files("").is_empty(), "{step:?}");
