@@ -420,7 +420,9 @@ mod modelled {
             Segment {
                 geometry,
                 control,
-                owners: (0..OWNERS).map(|_| OwnerRow { pid: h(), uid_or_namespace: h(), asleep: h() }).collect(),
+                owners: (0..OWNERS)
+                    .map(|_| OwnerRow { pid: h(), uid_or_namespace: h(), asleep: h() })
+                    .collect(),
                 index: (0..n).map(AtomicU32::new).collect(),
                 heap: ((0..n).map(|_| w()).collect(), (0..n).map(|_| h()).collect()),
                 slots: (0..n).map(|_| slot()).collect(),
