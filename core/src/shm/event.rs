@@ -301,7 +301,8 @@ mod modelled {
     use loom::sync::{Condvar, Mutex};
 
     pub struct Bed {
-        /// Threads asleep, and wakes that they have not yet noticed.
+        /// How many threads have gone to sleep here, and how many of them, the first ones, were
+        /// woken: nobody takes a wake that came before his sleep.
         state: Mutex<(i32, i32)>,
         woken: Condvar,
     }
@@ -316,24 +317,24 @@ mod modelled {
             if word.load(Ordering::SeqCst) != announced {
                 return;
             }
+            let before = state.0;
             state.0 += 1;
-            while state.1 == 0 {
+            while state.1 <= before {
                 state = self.woken.wait(state).unwrap();
             }
-            state.1 -= 1;
         }
 
         pub fn sleepers(&self) -> i32 {
-            self.state.lock().unwrap().0
+            let state = self.state.lock().unwrap();
+            state.0 - state.1
         }
 
         pub fn wake(&self, most: i32) -> i32 {
             let mut state = self.state.lock().unwrap();
-            let now = state.0.min(most);
-            state.0 -= now;
+            let now = (state.0 - state.1).min(most);
             state.1 += now;
-            for _ in 0..now {
-                self.woken.notify_one();
+            if now > 0 {
+                self.woken.notify_all();
             }
             now
         }
