@@ -154,6 +154,11 @@ fn programs_are_notified_as_without() {
 }
 
 #[test]
+fn other_programs_have_been_notified_when_a_send_returns() {
+    on_both(&POSIX, "notify_others");
+}
+
+#[test]
 fn threads_are_cancelled_and_interrupted_as_without() {
     on_both(&POSIX, "cancel");
 }
@@ -216,7 +221,7 @@ fn programs_of_32_bits_run_with_one_of_32_bits() {
         Ok(library) => library,
         Err(reason) => return skip("32-bit", reason),
     };
-    let posix = ["open_close", "transfer", "descriptor", "notify", "cancel"];
+    let posix = ["open_close", "transfer", "descriptor", "notify", "notify_others", "cancel"];
     let system_v = ["sysv_messages", "sysv_control", "sysv_waiting", "sysv_rights"];
     let programs = posix.map(|program| (&POSIX, program)).into_iter();
     for (calls, program) in programs.chain(system_v.map(|program| (&SYSTEM_V, program))) {

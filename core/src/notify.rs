@@ -95,8 +95,8 @@ enum State {
     Shm(shm::Waiting),
     /// One in the kernel; with a signal it may be used up without our knowing.
     Posix(posix::Waiting),
-    /// To be delivered by the helper; and what is left of it then, if it stays.
-    Fired { pid: u32, uid: u32, stays: Option<shm::Waiting> },
+    /// To be delivered by the helper; and the registration in shared memory, which may stay.
+    Fired { pid: u32, uid: u32, of: Option<shm::Waiting> },
     /// Delivered; the helper is to free it.
     Spent,
     /// No registration: a descriptor for poll, of a queue in shared memory.
@@ -296,11 +296,9 @@ pub fn cancel(holder: Holder) {
                 return true;
             }
             match node.state {
-                State::Shm(waiting) | State::Fired { stays: Some(waiting), .. } => {
-                    waiting.withdraw()
-                }
+                State::Shm(waiting) | State::Fired { of: Some(waiting), .. } => waiting.withdraw(),
                 State::Posix(waiting) => waiting.withdraw(node.notification),
-                State::Fired { stays: None, .. } | State::Spent => {}
+                State::Fired { of: None, .. } | State::Spent => {}
                 State::Polled(_) | State::Lit(_) => return true,
             }
             false
@@ -367,11 +365,12 @@ pub fn deliver_at_once() {
     locked.sift(|node| {
         shm::settle(node);
         shm::note_arrival(node);
-        if let (State::Fired { pid, uid, .. }, Notification::Delivery(delivery)) =
+        if let (State::Fired { pid, uid, of }, Notification::Delivery(delivery)) =
             (node.state, node.notification)
         {
             // SAFETY: the registration's own data, which is discarded after this.
             if delivery.is_brief && unsafe { (delivery.deliver)(delivery.data, pid, uid) } {
+                of.inspect(shm::Waiting::note_told);
                 node.state = State::Spent;
                 is_any = true;
             }
@@ -395,7 +394,7 @@ fn deliver_one(desk: &Desk) -> bool {
             return true;
         }
         shm::note_arrival(node);
-        let State::Fired { pid, uid, .. } = node.state else { return true };
+        let State::Fired { pid, uid, of } = node.state else { return true };
         if let Notification::Signal { signo, value } = node.notification {
             // Too many signals are pending (RLIMIT_SIGPENDING): again in the next slice.
             if signo != 0 && process::queue_signal(signo, pid, uid, value).is_err() {
@@ -408,6 +407,8 @@ fn deliver_one(desk: &Desk) -> bool {
                 return true;
             }
         }
+        // A thread or a callback may take long, and may send itself: nobody waits for those.
+        of.inspect(shm::Waiting::note_told);
         chosen = true;
         false
     });
@@ -418,7 +419,11 @@ fn deliver_one(desk: &Desk) -> bool {
     let Node { notification, holder, state, .. } = unsafe { &mut *node };
     let (notification, holder, fired) = (*notification, *holder, *state);
     let mut is_over = true;
-    if let State::Fired { stays: Some(waiting), .. } = fired {
+    let stays = match fired {
+        State::Fired { of: Some(waiting), .. } if waiting.stays() => Some(waiting),
+        _ => None,
+    };
+    if let Some(waiting) = stays {
         *state = State::Shm(waiting);
         // At the end: the others have their turn.
         locked.append(node);

@@ -41,6 +41,7 @@ mod slots;
 mod stats;
 #[cfg(not(loom))]
 pub mod steps;
+mod told;
 #[cfg(not(loom))]
 pub mod typed;
 #[cfg(not(loom))]

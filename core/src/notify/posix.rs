@@ -165,7 +165,7 @@ pub(super) fn note_arrivals(locked: &Locked<'_>) {
         let removed = locked.sift(|node| match node.state {
             State::Posix(waiting) if waiting.ticket == ticket && ticket != 0 => {
                 // The kernel's cookies tell neither process nor user of the sender.
-                node.state = State::Fired { pid: 0, uid: 0, stays: None };
+                node.state = State::Fired { pid: 0, uid: 0, of: None };
                 status == WOKEN
             }
             _ => true,

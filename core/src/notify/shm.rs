@@ -31,17 +31,27 @@ impl Waiting {
         if !now || engine.queued() == 0 {
             return State::Shm(self);
         }
-        let stays = self.ticket.stays().then_some(self);
         // Otherwise a message has just used it up.
-        if stays.is_none() && !engine.deregister(self.ticket) {
+        if !self.stays() && !engine.deregister(self.ticket) {
             return State::Shm(self);
         }
         let own = process::sender_id();
-        State::Fired { pid: own as u32, uid: (own >> 32) as u32, stays }
+        State::Fired { pid: own as u32, uid: (own >> 32) as u32, of: Some(self) }
+    }
+
+    /// Whether it is good for more than one arrival.
+    pub(super) fn stays(&self) -> bool {
+        self.ticket.stays()
     }
 
     pub(super) fn withdraw(self) {
         self.engine().deregister(self.ticket);
+        self.note_told();
+    }
+
+    /// It has fired, and its program has been told; who has sent may wait for that.
+    pub(super) fn note_told(&self) {
+        self.engine().note_told(self.ticket);
     }
 
     pub(super) fn has_fired(&self) -> bool {
@@ -123,9 +133,8 @@ pub(super) fn settle(node: &Node) {
 pub(super) fn note_arrival(node: &mut Node) {
     let State::Shm(waiting) = node.state else { return };
     if let Arrival::Arrived { pid, uid } = waiting.engine().arrival(waiting.ticket) {
-        let stays =
-            waiting.engine().renew(waiting.ticket).map(|ticket| Waiting { ticket, ..waiting });
-        node.state = State::Fired { pid, uid, stays };
+        let ticket = waiting.engine().renew(waiting.ticket);
+        node.state = State::Fired { pid, uid, of: Some(Waiting { ticket, ..waiting }) };
     }
 }
 

@@ -5,6 +5,7 @@
 //! FREE, FIRED --register--> ARMED(owner, generation + 1) --fires--> FIRED
 //!                           ARMED --deregister, by its owner--> FREE
 //! FREE, FIRED --register--> STAYING(owner, generation + 1) --deregister--> FREE
+//! FIRED --told, see `told.rs`--> FREE
 //! ```
 //!
 //! A registration that stays is not used up: nobody can take it in between, and no arrival is
@@ -50,7 +51,7 @@ const CALLED: u64 = 1 << 62;
 
 /// The registration word as a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Registration(u64);
+pub(super) struct Registration(u64);
 
 impl Registration {
     fn new(state: u64, owner: u32, generation: u64) -> Registration {
@@ -59,7 +60,7 @@ impl Registration {
     fn generation(self) -> u64 {
         self.0 & GENERATIONS
     }
-    fn owner(self) -> u32 {
+    pub(super) fn owner(self) -> u32 {
         (self.0 >> OWNER & 0xFFFF) as u32
     }
     /// Whether it waits for an arrival.
@@ -68,6 +69,14 @@ impl Registration {
     }
     fn is_staying(self) -> bool {
         self.0 >> STATE == IS_STAYING
+    }
+    /// Whether it has fired, and nobody knows of its program having been told.
+    pub(super) fn is_fired(self) -> bool {
+        self.0 >> STATE == IS_FIRED
+    }
+    /// What it leaves.
+    pub(super) fn freed(self) -> Registration {
+        Registration::new(0, 0, self.generation())
     }
 }
 
@@ -119,7 +128,7 @@ impl Engine {
         &self.control().notify.0
     }
 
-    fn registration(&self) -> Registration {
+    pub(super) fn registration(&self) -> Registration {
         Registration(self.notify().word.load(Ordering::SeqCst))
     }
 
@@ -205,7 +214,7 @@ impl Engine {
         }
     }
 
-    fn exchange(&self, seen: Registration, next: Registration) -> bool {
+    pub(super) fn exchange(&self, seen: Registration, next: Registration) -> bool {
         self.notify()
             .word
             .compare_exchange(seen.0, next.0, Ordering::SeqCst, Ordering::Relaxed)
@@ -229,7 +238,7 @@ impl Engine {
                 self.complete_firing(t);
             } else if !t.is_armed() || self.change_tail(t, t.with(0, ARMED)) {
                 step!(NotifyDisarmed);
-                return self.exchange(armed, Registration::new(0, 0, armed.generation()));
+                return self.exchange(armed, armed.freed());
             }
             if self.is_stuck(&mut progress) {
                 self.poison();
@@ -248,14 +257,19 @@ impl Engine {
         Registration::new(state, self.owner, ticket.generation)
     }
 
+    /// The word of a registration of ours that has fired.
+    pub(super) fn fired(&self, ticket: Ticket) -> Registration {
+        Registration::new(IS_FIRED, self.owner, ticket.generation)
+    }
+
     fn times_fired(&self) -> u64 {
         self.notify().fired.load(Ordering::SeqCst) >> TIMES
     }
 
-    /// What is left of a registration that has fired: nothing, or itself, which knows of all
-    /// that has fired so far. To be delivered afterwards, so that nothing is lost.
-    pub fn renew(&self, ticket: Ticket) -> Option<Ticket> {
-        ticket.known.map(|_| Ticket { known: Some(self.times_fired()), ..ticket })
+    /// A registration that has fired; one that stays knows of all that has fired so far. To be
+    /// delivered afterwards, so that nothing is lost.
+    pub fn renew(&self, ticket: Ticket) -> Ticket {
+        Ticket { known: ticket.known.map(|_| self.times_fired()), ..ticket }
     }
 
     /// What became of our registration.

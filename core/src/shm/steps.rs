@@ -108,9 +108,13 @@ impl ShmQueue {
             attachment.engine().set_sender(process::sender_id());
         }
         // SAFETY: granted by the caller; nothing is read if len is 0.
-        self.take_up(steps, checked, slept, wait, |engine, look| unsafe {
+        let came = self.take_up(steps, checked, slept, wait, |engine, look| unsafe {
             engine.try_send(message, len, prio, look)
-        })
+        });
+        if let (Step::Done(Ok(())), Some(attachment)) = (&came, self.attachment_if_any()) {
+            attachment.engine().let_registrant_tell();
+        }
+        came
     }
 
     /// Receive, in the same way; gives length and priority.

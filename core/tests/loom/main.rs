@@ -25,6 +25,7 @@ mod modes;
 mod polling;
 mod shown;
 mod slots;
+mod told;
 mod waiting;
 
 use loom::sync::atomic::Ordering::SeqCst;
