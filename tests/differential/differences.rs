@@ -126,7 +126,7 @@ pub const KNOWN: &[Known] = &[
                    closed may be one of those.",
         may_hide: false,
         is_it: |case| {
-            let verbs = ["close", "dup", "dup2", "flags", "poll", "setfl", "stat"];
+            let verbs = ["close", "cover", "dup", "dup2", "flags", "poll", "setfl", "stat"];
             let is_none = case.says(case.kernel, "EBADF") || case.says(case.kernel, "--invalid");
             let is_one = !case.says(case.ours, "EBADF") && !case.says(case.ours, "--invalid");
             verbs.contains(&case.step.verb()) && is_none && is_one
