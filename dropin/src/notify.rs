@@ -3,7 +3,8 @@
 //! Signals go to this process from the library's helper thread, which needs no permission
 //! whoever sent the message; SIGEV_THREAD starts a thread from there, as libc does. Before it
 //! delivers, the helper asks whether the program has closed one of the queue's descriptors by
-//! close(2) meanwhile: that has ended the registration.
+//! close(2) meanwhile: that has ended the registration. Whose message it was goes on when it has
+//! been delivered (`told.rs` of the core).
 //!
 //! Source: mq_notify(3), sigevent(7).
 
