@@ -185,6 +185,12 @@ impl Engine {
         }
     }
 
+    /// Whether there is a registration of ours that waits.
+    pub fn has_registration(&self) -> bool {
+        let seen = self.registration();
+        seen.is_armed() && seen.owner() == self.owner
+    }
+
     /// The registration word, to be compared.
     pub(super) fn registration_word(&self) -> u64 {
         self.registration().0

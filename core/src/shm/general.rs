@@ -52,6 +52,11 @@ impl ShmQueue {
         Ok((engine.segment().geometry().maxmsg, engine.queued_exactly()))
     }
 
+    /// Whether this process is registered for notification, as far as is known without waiting.
+    pub fn has_registration(&self) -> bool {
+        self.attachment_if_any().is_some_and(|attachment| attachment.engine().has_registration())
+    }
+
     /// Send; if the queue is full, drop the oldest message of its lowest priority, unless that
     /// is above the new one's.
     ///
