@@ -149,6 +149,11 @@ fn programs_poll_and_duplicate_as_without() {
 }
 
 #[test]
+fn programs_read_what_is_told_of_a_queue_as_without() {
+    on_both(&POSIX, "read");
+}
+
+#[test]
 fn programs_are_notified_as_without() {
     on_both(&POSIX, "notify");
 }
@@ -221,7 +226,8 @@ fn programs_of_32_bits_run_with_one_of_32_bits() {
         Ok(library) => library,
         Err(reason) => return skip("32-bit", reason),
     };
-    let posix = ["open_close", "transfer", "descriptor", "notify", "notify_others", "cancel"];
+    let posix =
+        ["open_close", "transfer", "descriptor", "read", "notify", "notify_others", "cancel"];
     let system_v = ["sysv_messages", "sysv_control", "sysv_waiting", "sysv_rights"];
     let programs = posix.map(|program| (&POSIX, program)).into_iter();
     for (calls, program) in programs.chain(system_v.map(|program| (&SYSTEM_V, program))) {

@@ -218,6 +218,10 @@ static void another_file_of_the_number_is_no_queue(void)
     REFUSED(EBADF, mq_notify(number, NULL));
     SYSTEM(fcntl(pipes[0], F_SETFL, O_NONBLOCK));
     REFUSED(EAGAIN, read(pipes[0], &byte, 1));
+    SYSTEM(write(number, "w", 1));
+    SYSTEM(dup2(pipes[0], number));
+    CHECK_EQUAL(1, SYSTEM(read(number, &byte, 1)));
+    CHECK_EQUAL('w', byte);
     /* mq_close is close. */
     SYSTEM(mq_close(number));
     REFUSED(EBADF, close(number));

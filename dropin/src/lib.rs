@@ -7,6 +7,7 @@
 //! transfer.rs  send and receive, in steps        open.rs     open, close, unlink, attributes
 //! notify.rs    mq_notify                         table.rs    which descriptor is which queue
 //! descriptor.rs  what the system tells of a descriptor, and how it is marked as ours
+//! read.c, read.rs  read, which on a descriptor of a queue gives a line about it
 //! helper.rs    the thread for queues that nobody polls
 //! sysv.c, sysv.rs  the same two halves for msgget, msgsnd, msgrcv and msgctl
 //! limits.rs    how large a queue may be          settings.rs, trace.rs  the environment
@@ -22,6 +23,7 @@ mod helper;
 mod limits;
 mod notify;
 mod open;
+mod read;
 mod settings;
 mod sysv;
 mod table;

@@ -64,11 +64,11 @@ unsafe extern "C" fn mqrs_dropin_notify(number: c_int, notice: *const Notice) ->
         let data = allocate(registration)?;
         let is_brief = notice.how != libc::SIGEV_THREAD;
         let delivery = Delivery { is_brief, deliver, discard, data: data.cast() };
-        queue.note_registrant();
+        queue.note_registrant(notice.how, notice.signo);
         let registered = queue.queue()?.notify(Notification::Delivery(delivery), 0);
         if registered.is_ok() {
             // Whoever closed a descriptor meanwhile has taken the note for an older one's.
-            queue.note_registrant();
+            queue.note_registrant(notice.how, notice.signo);
         } else {
             // SAFETY: allocated above, and nobody has it.
             unsafe { deallocate(data) };

@@ -32,7 +32,11 @@ const CHUNK: usize = 1024;
 /// As many descriptors as Linux lets a process have by default (fs.nr_open).
 const CHUNKS: usize = 1024;
 
-type Chunk = [AtomicPtr<Entry>; CHUNK];
+struct Chunk {
+    places: [AtomicPtr<Entry>; CHUNK],
+    /// How far the program has read the line of each number's queue (`read.rs`).
+    positions: [AtomicU32; CHUNK],
+}
 
 static PLACES: [AtomicPtr<Chunk>; CHUNKS] = [const { AtomicPtr::new(null_mut()) }; CHUNKS];
 /// The newest entry of a list of all that ever were.
@@ -51,6 +55,9 @@ pub struct Entry {
     key: UnsafeCell<usize>,
     /// The process that has registered for notification through this entry.
     registrant: AtomicI32,
+    /// What kind it asked for, and the signal.
+    how: AtomicI32,
+    signo: AtomicI32,
     /// Its places.
     places: AtomicU32,
     next: *mut Entry,
@@ -109,9 +116,20 @@ impl Use {
         Use(pointer)
     }
 
-    /// This process registers for notification.
-    pub fn note_registrant(&self) {
-        self.entry().registrant.store(process::pid(), Relaxed);
+    /// This process registers for notification, of this kind and by this signal.
+    pub fn note_registrant(&self, how: c_int, signo: c_int) {
+        let entry = self.entry();
+        entry.how.store(how, Relaxed);
+        entry.signo.store(signo, Relaxed);
+        entry.registrant.store(process::pid(), Relaxed);
+    }
+
+    /// The registration of this process, if it has one: kind, signal, and its pid.
+    pub fn registration(&self) -> Option<(c_int, c_int, c_int)> {
+        let entry = self.entry();
+        let pid = entry.registrant.load(Relaxed);
+        let is_ours = pid == process::pid() && self.queue().is_ok_and(ShmQueue::has_registration);
+        is_ours.then(|| (entry.how.load(Relaxed), entry.signo.load(Relaxed), pid))
     }
 
     /// Whether the descriptor is one of this queue now.
@@ -248,6 +266,8 @@ fn make() -> Result<*mut Entry> {
             queue: UnsafeCell::new(None),
             key: UnsafeCell::new(0),
             registrant: AtomicI32::new(0),
+            how: AtomicI32::new(0),
+            signo: AtomicI32::new(0),
             places: AtomicU32::new(0),
             next: null_mut(),
         });
@@ -262,11 +282,30 @@ fn make() -> Result<*mut Entry> {
     }
 }
 
-fn place_if_any(number: c_int) -> Option<&'static AtomicPtr<Entry>> {
+/// The chunk of a number, if there is one, and where the number is in it.
+#[inline]
+fn chunk_if_any(number: c_int) -> Option<(&'static Chunk, usize)> {
     let number = usize::try_from(number).ok()?;
     // SAFETY: null or a chunk, which is never freed.
     let chunk = unsafe { PLACES.get(number / CHUNK)?.load(Acquire).as_ref() }?;
-    Some(&chunk[number % CHUNK])
+    Some((chunk, number % CHUNK))
+}
+
+#[inline]
+fn place_if_any(number: c_int) -> Option<&'static AtomicPtr<Entry>> {
+    chunk_if_any(number).map(|(chunk, at)| &chunk.places[at])
+}
+
+/// Whether the number was of a queue when we last met it; for any time and place, since this
+/// loads two words and does nothing else.
+#[inline]
+pub fn is_known(number: c_int) -> bool {
+    place_if_any(number).is_some_and(|place| !place.load(Relaxed).is_null())
+}
+
+/// How far the line of a number's queue was read.
+pub fn position(number: c_int) -> Option<&'static AtomicU32> {
+    chunk_if_any(number).map(|(chunk, at)| &chunk.positions[at])
 }
 
 fn place(number: c_int) -> Result<&'static AtomicPtr<Entry>> {
@@ -274,7 +313,7 @@ fn place(number: c_int) -> Result<&'static AtomicPtr<Entry>> {
     let chunk = chunk.ok_or(Errno(libc::EMFILE))?;
     if chunk.load(Acquire).is_null() {
         let layout = core::alloc::Layout::new::<Chunk>();
-        // SAFETY: the layout is not empty; zeros are null pointers.
+        // SAFETY: the layout is not empty; zeros are null pointers and beginnings.
         let made: *mut Chunk = unsafe { std::alloc::alloc_zeroed(layout) }.cast();
         if made.is_null() {
             return Err(Errno(libc::ENOMEM));
@@ -291,6 +330,9 @@ fn place(number: c_int) -> Result<&'static AtomicPtr<Entry>> {
 pub fn insert(number: c_int, queue: Use) -> Result<()> {
     let place = place(number)?;
     queue.entry().places.fetch_add(1, Relaxed);
+    if let Some(position) = position(number) {
+        position.store(0, Relaxed);
+    }
     // The program has closed what had this number before.
     let before = place.swap(queue.into_pointer().cast_mut(), AcqRel);
     forget(before);
@@ -397,7 +439,7 @@ fn stale(of: &Use) -> impl Iterator<Item = &'static AtomicPtr<Entry>> + '_ {
     // SAFETY: null or a chunk, which is never freed.
     let chunks = PLACES.iter().map(|chunk| unsafe { chunk.load(Acquire).as_ref() }).enumerate();
     let places = chunks.filter_map(|(at, chunk)| Some((at, chunk?))).flat_map(|(at, chunk)| {
-        chunk.iter().enumerate().map(move |(within, place)| (at * CHUNK + within, place))
+        chunk.places.iter().enumerate().map(move |(within, place)| (at * CHUNK + within, place))
     });
     places
         .filter(move |(_, place)| place.load(Acquire) == entry)
