@@ -10,7 +10,7 @@
 //! only where the same signals are blocked as when a queue was opened last. Else this queue
 //! has its beacon changed with each message for good.
 
-use crate::table;
+use crate::entry;
 use core::mem::MaybeUninit;
 use mqueue_core::shm::ShmQueue;
 use mqueue_core::sync::Ordering::Relaxed;
@@ -54,5 +54,5 @@ fn start(queue: &ShmQueue) {
 /// The process exits: what was left to the helper is shown now.
 #[unsafe(no_mangle)]
 extern "C" fn mqrs_dropin_end_helper() {
-    table::for_each(ShmQueue::end_lazy_beacon);
+    entry::for_each(ShmQueue::end_lazy_beacon);
 }

@@ -6,6 +6,7 @@
 //!              sleep, it sleeps there
 //! transfer.rs  send and receive, in steps        open.rs     open, close, unlink, attributes
 //! notify.rs    mq_notify                         table.rs    which descriptor is which queue
+//! entry.rs     the queues of this process
 //! descriptor.rs  what the system tells of a descriptor, and how it is marked as ours
 //! read.c, read.rs  read, which on a descriptor of a queue gives a line about it
 //! helper.rs    the thread for queues that nobody polls
@@ -19,6 +20,7 @@
 //! kernel, by raw system call: by name we would call ourselves.
 
 mod descriptor;
+mod entry;
 mod helper;
 mod limits;
 mod notify;

@@ -9,7 +9,8 @@
 //! Source: mq_notify(3), sigevent(7).
 
 use crate::answer;
-use crate::table::{self, Entry};
+use crate::entry::Entry;
+use crate::table;
 use core::ffi::{c_int, c_void};
 use mqueue_core::error::{Errno, Result};
 use mqueue_core::notify::{Delivery, Notification};

@@ -4,8 +4,9 @@
 //! does where they do not say (prepare_open in ipc/mqueue.c).
 
 use crate::descriptor::{self, Mark};
+use crate::entry::{self, Use};
 use crate::settings::Settings;
-use crate::table::{self, Use};
+use crate::table;
 use crate::{answer, helper, limits, trace};
 use core::ffi::{c_char, c_int, c_long};
 use mqueue_core::address::ShmName;
@@ -123,7 +124,7 @@ fn hand_out(
 ) -> Result<c_int> {
     helper::note_opening();
     let number = queue.beacon(nonblocking)?;
-    let given = table::register(queue).and_then(|queue| {
+    let given = entry::register(queue).and_then(|queue| {
         descriptor::set_mark(number, Mark { key: queue.key(), direction })?;
         if special != 0 {
             let status = file::status(number)?;

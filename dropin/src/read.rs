@@ -15,7 +15,8 @@
 //!
 //! Source: mq_overview(7), "Mounting the message queue filesystem"; mqueue_read_file in ipc/mqueue.c.
 
-use crate::table::{self, Use};
+use crate::entry::Use;
+use crate::table;
 use crate::{descriptor, guarded, refuse};
 use core::ffi::c_int;
 use core::ptr::copy_nonoverlapping;

@@ -13,8 +13,9 @@
 //! Source: mq_send(3), mq_receive(3), pthreads(7).
 
 use crate::descriptor;
+use crate::entry::{Entry, Use};
 use crate::helper;
-use crate::table::{self, Entry, Use};
+use crate::table;
 use core::ffi::{c_int, c_long, c_uint};
 use core::mem::MaybeUninit;
 use mqueue_core::attr::PRIO_MAX;
