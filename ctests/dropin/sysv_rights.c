@@ -124,6 +124,32 @@ static void a_stricter_mode_ends_the_wait_of_him_whom_it_excludes(void)
     JOIN(child);
 }
 
+static void who_waits_for_room_is_asked_for_his_rights_when_there_is_room(void)
+{
+    for (int is_allowed = 0; is_allowed < 2; is_allowed++) {
+        int id = queue(IPC_PRIVATE, 0606);
+        struct msqid_ds record = status_of(id);
+        pid_t child;
+
+        record.msg_qbytes = 1;
+        CHECK(msgctl(id, IPC_SET, &record) == 0 && put(id, 1, "x", 0) == 0);
+        child = start_child();
+        if (child == 0) {
+            become_user(NOBODY);
+            _exit(OUTCOME(put(id, 2, "y", 0)) != (is_allowed ? 0 : EACCES));
+        }
+        wait_until_asleep(child);
+        record.msg_perm.mode = 0600;
+        CHECK(msgctl(id, IPC_SET, &record) == 0);
+        wait_until_asleep(child);
+        record.msg_perm.mode = is_allowed ? 0606 : 0600;
+        CHECK(msgctl(id, IPC_SET, &record) == 0);
+        CHECK(get(id, 0, 0, 1, "x"));
+        JOIN(child);
+        CHECK(status_of(id).msg_qnum == (unsigned)is_allowed);
+    }
+}
+
 static void who_exclusively_makes_anothers_queue_hears_that_it_is_there(void)
 {
     key_t key = (key_t)(0x6f000000 | (getpid() & 0xffffff));
@@ -166,6 +192,7 @@ int main(void)
     RUN(the_mode_says_who_may_send_and_receive);
     RUN(a_queue_that_is_given_away_is_its_new_owners);
     RUN(a_stricter_mode_ends_the_wait_of_him_whom_it_excludes);
+    RUN(who_waits_for_room_is_asked_for_his_rights_when_there_is_room);
     RUN(who_exclusively_makes_anothers_queue_hears_that_it_is_there);
     RUN(a_user_makes_uses_and_removes_his_own);
     return check_end();

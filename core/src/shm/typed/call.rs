@@ -20,6 +20,7 @@ use crate::error::{Errno, Result};
 use crate::report::say;
 use crate::shm::engine::{Look, Refused};
 use crate::shm::event::Slept;
+use crate::shm::layout::TypedWords;
 use crate::shm::steps::{Bed, SLICE, Step};
 use crate::shm::wait::{Doze, Waiting};
 use crate::sys::futex;
@@ -63,10 +64,13 @@ impl Call {
         }
     }
 
+    /// Rights are asked for at first, and again when a call that has slept could end: so the
+    /// kernel wakes those for whom there is something.
     fn step<T>(
         &mut self,
         slept: Option<Slept>,
         rights: u32,
+        could_end: impl Fn(&TypedWords) -> bool,
         mut attempt: impl FnMut(&Attached, Look) -> core::result::Result<T, Refused>,
     ) -> Step<T> {
         let attached = self.used.attached();
@@ -74,26 +78,37 @@ impl Call {
             // A child that was forked by a signal handler in the midst of its parent's call.
             return Step::Done(Err(interrupted()));
         }
-        if let Err(error) = attached.engine.segment().typed().check_rights(rights) {
-            return Step::Done(Err(error));
+        let typed = attached.engine.segment().typed();
+        let has_slept = slept.is_some();
+        if !has_slept {
+            if let Err(error) = typed.check_rights(rights) {
+                return Step::Done(Err(error));
+            }
         }
-        let mut attempt = |look| match attached.engine.is_removed() {
-            true => Err(Refused::Damaged),
-            false => attempt(attached, look),
+        let mut attempt = |look| {
+            if attached.engine.is_removed() {
+                return Err(Refused::Damaged);
+            }
+            if has_slept && could_end(typed) {
+                if let Err(error) = typed.check_rights(rights) {
+                    return Ok(Err(error));
+                }
+            }
+            attempt(attached, look).map(Ok)
         };
         let mut doze = self.doze;
         let waiting = self.waiting();
-        if slept.is_none() {
+        if !has_slept {
             if let Ok(done) = attempt(Look::Glance) {
                 waiting.patience.did_not_wait();
-                return Step::Done(Ok(done));
+                return Step::Done(done);
             }
         }
         let stepped = waiting.step(&mut doze, slept, attempt);
         let word = waiting.event().word();
         let came = match stepped {
             Ok((announced, until_ns)) => Step::Sleep(Bed { word, announced, until_ns }),
-            Err(Ok(done)) => Step::Done(Ok(done)),
+            Err(Ok(done)) => Step::Done(done),
             Err(Err(error)) => Step::Done(Err(self.translate(error))),
         };
         // What is over is not to be given up once more.
@@ -163,7 +178,8 @@ impl Sending {
         let (kind, len) = (self.kind, self.len);
         let text = if len == 0 { core::ptr::dangling() } else { text };
         let is_urgent = self.call.wait == Wait::Never;
-        self.call.step(slept, WRITE, |attached, look| {
+        let has_room = |typed: &TypedWords| typed.has_room(len);
+        self.call.step(slept, WRITE, has_room, |attached, look| {
             let engine = &attached.engine;
             // SAFETY: granted by the caller; nothing is read if len is 0.
             let attempt = || unsafe { engine.try_send_typed(kind, text, len, look) };
@@ -215,7 +231,8 @@ impl Receiving {
         let Receiving { want, cap, cut, .. } = *self;
         let to = if cap == 0 { core::ptr::dangling_mut() } else { to };
         let seen = &mut self.seen;
-        let step = self.call.step(slept, READ, |attached, look| {
+        let always = |_: &TypedWords| true;
+        let step = self.call.step(slept, READ, always, |attached, look| {
             let engine = &attached.engine;
             let sends = engine.sends();
             // Nothing was sent since we looked at all there is.
