@@ -150,6 +150,25 @@ static void who_waits_for_room_is_asked_for_his_rights_when_there_is_room(void)
     }
 }
 
+static void a_message_that_is_too_long_is_that_for_strangers_too(void)
+{
+    int id = queue(IPC_PRIVATE, 0600);
+    struct msginfo limits;
+    pid_t child;
+
+    SYSTEM(msgctl(0, IPC_INFO, (struct msqid_ds *)(void *)&limits));
+    child = start_child();
+    if (child == 0) {
+        struct message message = {.type = 1};
+
+        become_user(NOBODY);
+        if (OUTCOME(msgsnd(id, &message, (size_t)limits.msgmax + 1, 0)) != EINVAL)
+            _exit(1);
+        _exit(OUTCOME(msgsnd(id, &message, 1, 0)) != EACCES);
+    }
+    JOIN(child);
+}
+
 static void who_exclusively_makes_anothers_queue_hears_that_it_is_there(void)
 {
     key_t key = (key_t)(0x6f000000 | (getpid() & 0xffffff));
@@ -193,6 +212,7 @@ int main(void)
     RUN(a_queue_that_is_given_away_is_its_new_owners);
     RUN(a_stricter_mode_ends_the_wait_of_him_whom_it_excludes);
     RUN(who_waits_for_room_is_asked_for_his_rights_when_there_is_room);
+    RUN(a_message_that_is_too_long_is_that_for_strangers_too);
     RUN(who_exclusively_makes_anothers_queue_hears_that_it_is_there);
     RUN(a_user_makes_uses_and_removes_his_own);
     return check_end();

@@ -13,6 +13,7 @@
 //! does not.
 
 use super::message::Want;
+use super::names::{kernel_limits, longest};
 use super::rights::{READ, WRITE};
 use super::table::{Attached, Used};
 use crate::deadline::Wait;
@@ -163,9 +164,16 @@ impl Sending {
         if kind < 1 {
             return Err(say(libc::EINVAL, "the type of a message must be positive"));
         }
-        let call = Call::begin(id, Side::Sender, nowait)?;
+        let too_long = || say(libc::EINVAL, "the message is longer than kernel.msgmax allows");
+        let call = match Call::begin(id, Side::Sender, nowait) {
+            // Who may not open the queue cannot know how long its messages may be.
+            Err(Errno(libc::EACCES)) if len as u64 > longest(&kernel_limits()) => {
+                return Err(too_long());
+            }
+            other => other?,
+        };
         if len > call.used.attached().engine.segment().geometry().msgsize as usize {
-            return Err(say(libc::EINVAL, "the message is longer than kernel.msgmax allows"));
+            return Err(too_long());
         }
         Ok(Sending { call, kind, len })
     }

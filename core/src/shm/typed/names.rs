@@ -72,6 +72,11 @@ pub fn kernel_limits() -> msg::Limits {
     msg::limits().unwrap_or(msg::Limits { message: 8192, queue: 16384, queues: 32000 })
 }
 
+/// The longest message of a queue that is made now.
+pub(super) fn longest(limits: &msg::Limits) -> u64 {
+    limits.message.clamp(1, LONGEST)
+}
+
 /// A queue's file, opened and checked.
 pub(super) struct Found {
     pub prologue: Prologue,
@@ -191,8 +196,7 @@ impl Found {
 /// Make a queue with this key, 0 for none; `EEXIST` if there is one.
 pub(super) fn make(dir: &Descriptor, key: u32, mode: u32) -> Result<(i32, Found)> {
     let limits = kernel_limits();
-    let longest = limits.message.clamp(1, LONGEST);
-    let Some(geometry) = Geometry::of(MESSAGES, longest) else {
+    let Some(geometry) = Geometry::of(MESSAGES, longest(&limits)) else {
         return Err(say(libc::ENOSPC, "kernel.msgmax is no length of a message"));
     };
     let options = OpenOptions { mode: 0o600, ..OpenOptions::default() };
