@@ -8,6 +8,7 @@
  * signal that arrives is a line of its own, which begins with '!'.
  */
 #define _GNU_SOURCE
+#include "actor.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <mqueue.h>
@@ -25,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { VARIABLES = 6, WORDS = 12, LONGEST = 1024, ASIDE = 300 };
+enum { VARIABLES = 6, WORDS = 12, ASIDE = 300 };
 
 /* The numbers of descriptors; -1 is none. What was closed keeps its number until that is
  * another variable's. */
@@ -35,13 +36,12 @@ static char is_open[ASIDE];
 static uid_t first_user;
 static int control = 0;
 static int answers = 1;
-static char socket_name[100];
+char socket_name[100];
 static char program[4096];
 
-/* The compiler would warn of, and optimise by, what the header says is never NULL. */
-static void *volatile nothing = NULL;
+void *volatile nothing = NULL;
 
-static void say(const char *format, ...)
+void say(const char *format, ...)
 {
     char line[LONGEST];
     va_list arguments;
@@ -53,8 +53,7 @@ static void say(const char *format, ...)
         _exit(3);
 }
 
-/* A result as it is; a failure by the name of its errno. */
-static void result(long value)
+void result(long value)
 {
     if (value == -1)
         say("%s", strerrorname_np(errno));
@@ -269,6 +268,7 @@ static void clean(char **names, int count)
             forget(i, mq_close(i) && 0);
     for (int i = 0; i < VARIABLES; i++)
         variable[i] = -1;
+    begin_sysv();
     umask(022);
     /* Who was another user at an exec remains that. */
     int is_as_before = getuid() == first_user || setresuid(0, 0, 0) == 0;
@@ -297,6 +297,7 @@ static void execute(void)
     sprintf(numbers[VARIABLES], "%d", control);
     sprintf(numbers[VARIABLES + 1], "%d", (int)first_user);
     fcntl(control, F_SETFD, 0);
+    leave_sysv();
     execl(program, program, socket_name, numbers[6], numbers[0], numbers[1], numbers[2],
           numbers[3], numbers[4], numbers[5], numbers[7], (char *)NULL);
     result(-1);
@@ -400,7 +401,7 @@ static void call(char **word, int count)
         _exit(0);
     } else if (IS("clean")) {
         clean(word + 1, count - 1);
-    } else {
+    } else if (!call_sysv(word, count)) {
         say("what is %s?", verb);
     }
 }
@@ -411,6 +412,7 @@ int main(int count, char **argument)
         return 2;
     for (int i = 0; i < VARIABLES; i++)
         variable[i] = -1;
+    begin_sysv();
     umask(022);
     handle_signals();
     first_user = getuid();

@@ -31,7 +31,7 @@ pub const KNOWN: &[Known] = &[
                    for one, and loses it.",
         may_hide: true,
         is_it: |case| {
-            let is_null = case.step.call.split(' ').nth(3) == Some("NULL");
+            let is_null = case.step.word(3) == "NULL";
             case.step.verb() == "receive" && is_null && case.says(case.ours, "EFAULT")
         },
     },
@@ -68,12 +68,13 @@ pub const KNOWN: &[Known] = &[
         },
     },
     Known {
-        sentence: "A handler without SA_RESTART does not end the wait if it begins while the \
-                   call looks around between two sleeps.",
+        sentence: "A handler that should end the wait (without SA_RESTART, or any in System V's \
+                   calls) does not if it begins while the call looks around between two sleeps.",
         may_hide: false,
         is_it: |case| {
             let is_asleep = case.ours.contains(&format!("{} asleep", case.step.actor));
-            case.step.verb() == "signal" && is_asleep && case.says(case.kernel, "EINTR")
+            let is_signal = ["signal", "restart"].contains(&case.step.verb());
+            is_signal && is_asleep && case.says(case.kernel, "EINTR")
         },
     },
     Known {
@@ -132,7 +133,69 @@ pub const KNOWN: &[Known] = &[
             verbs.contains(&case.step.verb()) && is_none && is_one
         },
     },
+    Known {
+        sentence: "System V: a receive into NULL is EFAULT at once, and takes no message; the \
+                   kernel looks at the queue first, waits for a message, and loses it.",
+        may_hide: true,
+        is_it: |case| {
+            let is_null = case.step.word(4) == "NULL";
+            case.step.verb() == "msgrcv" && is_null && case.says(case.ours, "EFAULT")
+        },
+    },
+    Known {
+        sentence: "System V: anybody may raise msg_qbytes above kernel.msgmnb.",
+        may_hide: false,
+        is_it: |case| {
+            let is_too_much = case.step.word(2) == "16385" && case.step.verb() == "msgset";
+            is_too_much && case.says(case.kernel, "EPERM") && !case.says(case.ours, "EPERM")
+        },
+    },
+    Known {
+        sentence: "System V: msgget(key, 0) of a queue that one may not use is EACCES, and so is \
+                   MSG_STAT_ANY.",
+        may_hide: false,
+        is_it: |case| match case.step.verb() {
+            "msgget" => {
+                let asks_for_nothing = case.step.last() == "0" || case.step.last() == "0000";
+                let is_refused = case.says(case.ours, "EACCES");
+                asks_for_nothing && is_refused && case.says(case.kernel, "queue")
+            }
+            "msgfind" => case.step.last() == "ANY" && case.says(case.ours, "nowhere"),
+            _ => false,
+        },
+    },
+    Known {
+        sentence: "System V: to make another user or group the owner takes the right to give the \
+                   file away.",
+        may_hide: false,
+        is_it: |case| {
+            let is_refused = case.says(case.ours, "EPERM") && case.says(case.kernel, "0");
+            is_refused && names_an_owner(case.step)
+        },
+    },
+    Known {
+        sentence: "System V: who has made a queue, or is of that group, may lose his rights when \
+                   another owns it.",
+        may_hide: false,
+        is_it: |case| {
+            let is_refusal = |word: &&str| ["EACCES", "EPERM", "nowhere"].contains(word);
+            let refusals = |lines: &[String]| -> usize {
+                lines.iter().map(|line| line.split([' ', ';']).filter(is_refusal).count()).sum()
+            };
+            let was_given_away = case
+                .before
+                .iter()
+                .zip(case.said)
+                .any(|(step, [_, ours])| names_an_owner(step) && says(ours, step.actor, "0"));
+            was_given_away && refusals(case.ours) > refusals(case.kernel)
+        },
+    },
 ];
+
+/// Whether it sets the owner or the owning group of a queue.
+fn names_an_owner(step: &Step) -> bool {
+    step.verb() == "msgset" && (step.word(4) != "-" || step.word(5) != "-")
+}
 
 fn is_sleeping_send(step: &Step) -> bool {
     step.verb() == "send" && step.may_sleep()
@@ -158,22 +221,20 @@ impl Case<'_> {
             if !says(ours, step.actor, "0") {
                 continue;
             }
-            let word = |at| step.call.split(' ').nth(at).unwrap_or_default();
             let own = &mut old[step.actor];
             match step.verb() {
                 "exec" => own.extend(["v0", "v1", "v2", "v3", "v4", "v5"]),
-                "open" => _ = own.remove(word(1)),
-                "dup" | "dup2" if own.contains(word(1)) => _ = own.insert(word(2)),
-                "dup" | "dup2" => _ = own.remove(word(2)),
+                "open" => _ = own.remove(step.word(1)),
+                "dup" | "dup2" if own.contains(step.word(1)) => _ = own.insert(step.word(2)),
+                "dup" | "dup2" => _ = own.remove(step.word(2)),
                 "fork" => {
                     let inherited = own.clone();
-                    old[word(1).parse::<usize>().expect("the number of a place")] = inherited;
+                    old[step.word(1).parse::<usize>().expect("the number of a place")] = inherited;
                 }
                 _ => {}
             }
         }
-        let of = self.step.call.split(' ').nth(1).unwrap_or_default();
-        old[self.step.actor].contains(of)
+        old[self.step.actor].contains(self.step.word(1))
     }
 
     /// Whether the step's actor has this result there.

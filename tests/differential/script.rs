@@ -1,8 +1,9 @@
-//! Scripts of calls, made from a number.
+//! Scripts of calls, made from a number: what a script is, and those of `mq_*` calls.
 //!
 //! A step is an actor and a line that `actor.c` understands, or one of the three that happen
 //! to an actor: `signal`, `restart` (the same with a handler that has calls restarted) and
-//! `kill`. In names, % becomes what tells the two sides' queues apart.
+//! `kill`. In names, % becomes what tells the two sides' queues apart. Scripts of System V's
+//! calls are in `script_sysv.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -19,7 +20,11 @@ pub struct Step {
 
 impl Step {
     pub fn verb(&self) -> &str {
-        self.call.split(' ').next().unwrap_or_default()
+        self.word(0)
+    }
+
+    pub fn word(&self, at: usize) -> &str {
+        self.call.split(' ').nth(at).unwrap_or_default()
     }
 
     pub fn last(&self) -> &str {
@@ -30,8 +35,26 @@ impl Step {
     pub fn may_sleep(&self) -> bool {
         match self.verb() {
             "send" | "receive" => ["plain", "none", "far"].contains(&self.last()),
+            "msgsnd" | "msgrcv" => !self.last().contains("NOWAIT"),
             "poll" => true,
             _ => false,
+        }
+    }
+
+    /// Whether both may sleep at a time. Of several that wait for one thing, the kernel serves
+    /// the one that waits longest, which this library does not promise.
+    pub fn may_sleep_beside(&self, other: &Step) -> bool {
+        let one_type = |step: &Step| -> Option<i64> {
+            let is_of_one = step.verb() == "msgrcv" && !step.last().contains("EXCEPT");
+            step.word(3).parse().ok().filter(|kind| is_of_one && *kind > 0)
+        };
+        match (self.verb(), other.verb()) {
+            ("poll", _) => true,
+            ("msgrcv", "msgrcv") => match (one_type(self), one_type(other)) {
+                (Some(one), Some(another)) => one != another,
+                _ => false,
+            },
+            (one, another) => one != another,
         }
     }
 }
@@ -47,6 +70,8 @@ pub struct Script {
     /// Actors at the start.
     pub actors: usize,
     pub steps: Vec<Step>,
+    /// The call by which each actor that is free tells after each step what there is to see.
+    pub look: Option<&'static str>,
 }
 
 /// SplitMix64: each number gives other numbers, all of them good ones.
@@ -66,20 +91,20 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit as u64) as usize
     }
 
-    fn one_in(&mut self, count: usize) -> bool {
+    pub fn one_in(&mut self, count: usize) -> bool {
         self.below(count) == 0
     }
 
-    fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+    pub fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
         choices[self.below(choices.len())]
     }
 
     /// One of them, each as often as its weight says.
-    fn weighted<'a>(&mut self, choices: &[(usize, &'a str)]) -> &'a str {
+    pub fn weighted<'a>(&mut self, choices: &[(usize, &'a str)]) -> &'a str {
         let mut at = self.below(choices.iter().map(|(weight, _)| weight).sum());
         for (weight, choice) in choices {
             match at.checked_sub(*weight) {
@@ -142,7 +167,7 @@ pub fn script(random: &mut Random, length: usize, is_root: bool) -> Script {
         let places = if random.one_in(6) { PLACES } else { actors };
         steps.push(Step { actor: random.below(places), call: call(random, verb) });
     }
-    Script { actors, steps }
+    Script { actors, steps, look: Some("look") }
 }
 
 const MODES: &[&str] = &["0600", "0600", "0600", "0666", "0644", "0400", "0200", "0000", "6600"];

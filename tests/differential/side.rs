@@ -24,6 +24,9 @@ pub struct Side {
     actor: Command,
     door: UnixListener,
     actors: [Option<Actor>; PLACES],
+    look: Option<&'static str>,
+    /// The numbers of System V's queues that the script was told, in the order of that.
+    queues: Vec<String>,
 }
 
 struct Actor {
@@ -45,11 +48,13 @@ impl Side {
         let mut actor = Command::new(program);
         actor.arg(door).envs(environment.iter().copied());
         let door = UnixListener::bind_addr(&address).expect("nobody else's name");
-        Side { tag, actor, door, actors: Default::default() }
+        let actors = Default::default();
+        Side { tag, actor, door, actors, look: None, queues: Vec::new() }
     }
 
     /// Begin a script: its actors are there.
     pub fn begin(&mut self, script: &Script) {
+        self.look = script.look;
         for place in 0..PLACES {
             if place >= script.actors {
                 self.kill(place);
@@ -82,7 +87,19 @@ impl Side {
             }
             lines.extend(said);
         }
+        self.remove_numbered();
         lines
+    }
+
+    /// Remove those queues that no name would lead to.
+    fn remove_numbered(&mut self) {
+        for number in std::mem::take(&mut self.queues) {
+            if self.actors[0].is_none() {
+                self.start(0);
+            }
+            self.order(&Step { actor: 0, call: format!("msgrmid {number}") });
+            self.hear();
+        }
     }
 
     /// Do a step and say what it led to.
@@ -110,15 +127,11 @@ impl Side {
         lines
     }
 
-    /// Whether an actor is there and free for it. Of several that wait for messages (or for
-    /// room), the kernel serves the one that waits longest, which this library does not
-    /// promise; so there is never a second one.
+    /// Whether an actor is there and free for it, and nobody sleeps whom it may not sleep beside.
     fn is_possible(&self, step: &Step) -> bool {
         let Some(actor) = &self.actors[step.actor] else { return false };
-        let is_alone = !self.actors.iter().flatten().any(|other| {
-            let at = other.at.as_ref();
-            at.is_some_and(|at| at.verb() == step.verb() && step.verb() != "poll")
-        });
+        let mut others = self.actors.iter().flatten().filter_map(|other| other.at.as_ref());
+        let is_alone = others.all(|other| step.may_sleep_beside(other));
         match step.verb() {
             "signal" | "restart" | "kill" => true,
             "fork" => {
@@ -129,11 +142,12 @@ impl Side {
         }
     }
 
-    /// What the descriptors of those who are free show.
+    /// What there is to see for those who are free.
     fn look(&mut self) -> Vec<String> {
+        let Some(look) = self.look else { return Vec::new() };
         for place in 0..PLACES {
             if matches!(self.actors[place], Some(Actor { at: None, .. })) {
-                self.order(&Step { actor: place, call: "look".to_owned() });
+                self.order(&Step { actor: place, call: look.to_owned() });
             }
         }
         self.hear()
@@ -213,11 +227,14 @@ impl Side {
     /// What has been said by now.
     fn read(&mut self, lines: &mut Vec<String>) {
         let pids: Vec<_> = self.actors.iter().map(|it| it.as_ref().map(|it| it.pid)).collect();
-        for place in 0..PLACES {
-            let Some(actor) = &mut self.actors[place] else { continue };
-            let is_there = actor.read(|line| lines.push(format!("{place} {}", named(line, &pids))));
+        let Side { actors, queues, .. } = self;
+        for (place, it) in actors.iter_mut().enumerate() {
+            let Some(actor) = it else { continue };
+            let mut tell =
+                |line: &str| lines.push(format!("{place} {}", named(line, &pids, queues)));
+            let is_there = actor.read(&mut tell);
             if !is_there {
-                let end = self.actors[place].take().map(Actor::end).unwrap_or_default();
+                let end = it.take().map(Actor::end).unwrap_or_default();
                 lines.push(format!("{place} ended {end}"));
             }
         }
@@ -323,14 +340,26 @@ impl Actor {
     }
 }
 
-/// Processes by their places: the word after "by" is a pid.
-fn named(line: &str, pids: &[Option<i32>]) -> String {
-    let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-    if let Some(at) = words.iter().position(|word| word == "by") {
-        let pid = words.get(at + 1).and_then(|word| word.parse().ok());
-        let place = pids.iter().position(|it| it.is_some() && *it == pid);
-        let name = place.map_or("a stranger".to_owned(), |place| format!("actor {place}"));
-        words[at + 1] = name;
-    }
-    words.join(" ")
+/// What is called the same on both sides: a process by its place (after "by"), a queue by when
+/// the script was first told of it (after "queue").
+fn named(line: &str, pids: &[Option<i32>], queues: &mut Vec<String>) -> String {
+    let mut last = "";
+    let mut name = |word| match std::mem::replace(&mut last, word) {
+        "by" if word == "0" => "nobody".to_owned(),
+        "by" => {
+            let pid = word.parse().ok();
+            let place = pids.iter().position(|it| it.is_some() && *it == pid);
+            place.map_or("a stranger".to_owned(), |place| format!("actor {place}"))
+        }
+        "queue" => {
+            let known = queues.iter().position(|it| it == word);
+            let place = known.unwrap_or(queues.len());
+            if known.is_none() {
+                queues.push(word.to_owned());
+            }
+            place.to_string()
+        }
+        _ => word.to_owned(),
+    };
+    line.split(' ').map(&mut name).collect::<Vec<_>>().join(" ")
 }
