@@ -204,12 +204,6 @@ fn system_v_calls_go_on_to_the_kernel_where_ours_are_not_asked_for() {
     assert!(!told.contains(SYSTEM_V.proof), "{told}");
 }
 
-/// `SCRIPTS=100000 SEED=1` for more of them.
-#[test]
-fn random_calls_of_system_v_come_to_the_same_as_without() {
-    on_both(&SYSTEM_V, "sysv_random");
-}
-
 #[test]
 fn the_example_that_measures_runs() {
     let queues = Queues::new("rate");
@@ -218,8 +212,7 @@ fn the_example_that_measures_runs() {
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
 }
 
-/// Those with times of 64 bits call functions that have names of their own; sysv_random is left
-/// out, since it gives a struct of 64 bits to the kernel.
+/// Those with times of 64 bits call functions that have names of their own.
 #[test]
 fn programs_of_32_bits_run_with_one_of_32_bits() {
     let library = match drop_in_of_32_bits() {
