@@ -51,6 +51,7 @@ ssize_t read(int number, void *buffer, size_t count)
     return __atomic_load_n(&next, __ATOMIC_RELAXED)(number, buffer, count);
 }
 
+#ifdef __GLIBC__
 /* What read is in a program compiled with _FORTIFY_SOURCE, and how that one ends it. */
 ssize_t __read_chk(int number, void *buffer, size_t count, size_t size);
 __attribute__((noreturn)) void __chk_fail(void);
@@ -61,3 +62,4 @@ ssize_t __read_chk(int number, void *buffer, size_t count, size_t size)
         __chk_fail();
     return read(number, buffer, count);
 }
+#endif
