@@ -28,6 +28,12 @@ pub fn are_at_rest(processes: &[i32]) -> bool {
     }
 }
 
+/// Whether a process's first thread sleeps where an actor waits for what it is to do next.
+pub fn awaits_orders(process: i32) -> bool {
+    let call = fs::read_to_string(format!("/proc/{process}/syscall")).unwrap_or_default();
+    call.split(' ').next().and_then(|number| number.parse().ok()) == Some(libc::SYS_read)
+}
+
 /// All threads of them; None if one is not asleep.
 fn sleepers(processes: &[i32]) -> io::Result<Option<Vec<Sleeper>>> {
     let mut all = Vec::new();

@@ -5,7 +5,7 @@
 //! actors, and then what each one's descriptors show to poll. Actors live on from script to
 //! script.
 
-use crate::rest::are_at_rest;
+use crate::rest::{are_at_rest, awaits_orders};
 use crate::script::{PLACES, Script, Step, good_names};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -182,8 +182,7 @@ impl Side {
             let before = lines.len();
             self.wait();
             self.read(&mut lines);
-            let processes: Vec<_> = self.actors.iter().flatten().map(|actor| actor.pid).collect();
-            if !self.is_awaited() && before == lines.len() && are_at_rest(&processes) {
+            if !self.is_awaited() && before == lines.len() && self.is_at_rest() {
                 self.read(&mut lines);
                 if before == lines.len() {
                     break;
@@ -195,6 +194,13 @@ impl Side {
         }
         lines.sort();
         lines
+    }
+
+    /// Whether all are, and none of them still waits for the order that it was given.
+    fn is_at_rest(&self) -> bool {
+        let processes: Vec<_> = self.actors.iter().flatten().map(|actor| actor.pid).collect();
+        let mut busy = self.actors.iter().flatten().filter(|actor| actor.at.is_some());
+        are_at_rest(&processes) && !busy.any(|actor| awaits_orders(actor.pid))
     }
 
     /// A call that should not wait does, or somebody is busy for ever: this is told like a result,
