@@ -136,19 +136,24 @@ static int forget(int number, int closed)
     return closed;
 }
 
+int flags_of(char *word, const struct flag *known, size_t count)
+{
+    int all = 0;
+    for (char *rest, *one = strtok_r(word, "|", &rest); one; one = strtok_r(NULL, "|", &rest))
+        for (size_t i = 0; i < count; i++)
+            if (strcmp(one, known[i].name) == 0)
+                all |= known[i].bits;
+    return all;
+}
+
 static int flags(char *word)
 {
-    static const struct { const char *name; int flag; } known[] = {
+    static const struct flag known[] = {
         {"RDONLY", O_RDONLY}, {"WRONLY", O_WRONLY}, {"RDWR", O_RDWR}, {"NEITHER", O_ACCMODE},
         {"CREAT", O_CREAT}, {"EXCL", O_EXCL}, {"NONBLOCK", O_NONBLOCK}, {"CLOEXEC", O_CLOEXEC},
         {"TRUNC", O_TRUNC}, {"APPEND", O_APPEND}, {"0", 0},
     };
-    int all = 0;
-    for (char *rest, *one = strtok_r(word, "|", &rest); one; one = strtok_r(NULL, "|", &rest))
-        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-            if (strcmp(one, known[i].name) == 0)
-                all |= known[i].flag;
-    return all;
+    return flags_of(word, known, sizeof known / sizeof *known);
 }
 
 /* A deadline by its name; NULL for "none", which is waiting for ever. */

@@ -3,6 +3,8 @@
 #ifndef ACTOR_H
 #define ACTOR_H
 
+#include <stddef.h>
+
 /* Bytes in a line. */
 enum { LONGEST = 1024 };
 
@@ -26,5 +28,13 @@ void begin_sysv(void);
 
 /* An exec is to come, after which they are as they were. */
 void leave_sysv(void);
+
+/* One of the names that a word may join by |. */
+struct flag {
+    const char *name;
+    int bits;
+};
+
+int flags_of(char *word, const struct flag *known, size_t count);
 
 #endif

@@ -58,16 +58,11 @@ static key_t key(const char *word)
 
 static int flags(char *word)
 {
-    static const struct { const char *name; int flag; } known[] = {
+    static const struct flag known[] = {
         {"CREAT", IPC_CREAT}, {"EXCL", IPC_EXCL}, {"NOWAIT", IPC_NOWAIT},
         {"NOERROR", MSG_NOERROR}, {"EXCEPT", MSG_EXCEPT}, {"COPY", MSG_COPY},
     };
-    int all = 0;
-    for (char *rest, *one = strtok_r(word, "|", &rest); one; one = strtok_r(NULL, "|", &rest))
-        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-            if (strcmp(one, known[i].name) == 0)
-                all |= known[i].flag;
-    return all;
+    return flags_of(word, known, sizeof known / sizeof *known);
 }
 
 /* msgget VARIABLE KEY FLAGS MODE */

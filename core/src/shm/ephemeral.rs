@@ -50,7 +50,7 @@
 
 use super::beacon_file;
 use super::create::{self, FoundFile, OPEN_FLAGS};
-use super::layout::{ENDED_AT, Geometry, OWNERS, OwnerRow, Prologue, SHARES_ITS_LOCK};
+use super::layout::{ENDED_AT, Geometry, Prologue};
 use super::owner::{self, BYTE_OF_THE_NAME};
 use super::segment::Segment;
 use crate::attr::option;
@@ -58,7 +58,7 @@ use crate::directory::{self, explained};
 use crate::error::{Errno, Result};
 use crate::fault::step;
 use crate::report::say;
-use crate::sync::Ordering::{Relaxed, SeqCst};
+use crate::sync::Ordering::SeqCst;
 use crate::sys::file::{self, Descriptor};
 use crate::text::Text;
 use core::ffi::CStr;
@@ -150,8 +150,7 @@ fn end(fd: i32, geometry: &Geometry, shared: bool) -> Result<bool> {
     let mapping = create::map(fd, geometry)?;
     // SAFETY: `total` bytes are mapped there as long as `mapping` lives.
     let segment = unsafe { Segment::new(mapping.base(), *geometry) };
-    let shares = |row: &OwnerRow| row.pid.load(Relaxed) & SHARES_ITS_LOCK != 0;
-    if shared && (0..OWNERS).filter_map(|n| segment.owner(n)).any(shares) {
+    if shared && segment.has_shared_locks() {
         return Ok(false);
     }
     if !owner::keep_all_out(fd)? {

@@ -37,6 +37,19 @@
 //!
 //! Source: fcntl(2), open file description locks (Linux 3.15).
 
+use super::layout::{OWNERS, SHARES_ITS_LOCK};
+use super::segment::Segment;
+use crate::sync::Ordering::Relaxed;
+
+impl Segment {
+    /// Whether there is an owner whose lock is held through a description that others ask through.
+    pub fn has_shared_locks(&self) -> bool {
+        (0..OWNERS)
+            .filter_map(|owner| self.owner(owner))
+            .any(|row| row.pid.load(Relaxed) & SHARES_ITS_LOCK != 0)
+    }
+}
+
 #[cfg(not(loom))]
 mod locked {
     use crate::error::{Errno, Result};

@@ -18,7 +18,7 @@
 //! and then, and before they say that a queue which was shut down is empty for good.
 
 use super::engine::{Engine, count};
-use super::layout::{OWNERS, OwnerRow, SHARES_ITS_LOCK, SlotHeader};
+use super::layout::{OWNERS, SlotHeader};
 use super::owner::Keeper;
 use super::segment::Slot;
 use super::word::{Tail, Word, seq_distance};
@@ -173,8 +173,7 @@ impl Engine {
 
     /// Begin to clear up.
     fn keeper(&self) -> Option<Keeper> {
-        let shares = |row: &OwnerRow| row.pid.load(Ordering::Relaxed) & SHARES_ITS_LOCK != 0;
-        self.owners.keeper(|| (0..OWNERS).filter_map(|n| self.segment.owner(n)).any(shares))
+        self.owners.keeper(|| self.segment.has_shared_locks())
     }
 
     fn sweep(&self, heir: Option<&Engine>, mut is_dead: impl FnMut(u32) -> bool) -> Swept {
